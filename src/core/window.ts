@@ -1,0 +1,119 @@
+/** What flows from windows to smoothed emotion: the second half of one participant's chain. */
+import type { MonotonicMs, SampleIndex, WallMs } from "./units.ts";
+
+/** When, and on how good audio, a window stands. Every outcome of a window carries it. */
+export interface WindowInfo {
+  /** Counts the participant's hops from 0, gated ones too: no index is given twice or skipped. */
+  readonly index: number;
+  readonly start: SampleIndex;
+  /** Exclusive. */
+  readonly end: SampleIndex;
+  /** Media time: ms of audio since the participant's first sample. */
+  readonly mediaStartMs: number;
+  readonly mediaEndMs: number;
+  readonly wallStartMs: WallMs;
+  readonly wallEndMs: WallMs;
+  /** `ntp`: the sender's clock, from RTCP sender reports; `arrival`: ours, from packet arrival. */
+  readonly wallSource: "ntp" | "arrival";
+  /** Share of its frames that are speech, 0–1. */
+  readonly speechShare: number;
+  /** Share of its frames that rest on concealed or lost audio, 0–1. */
+  readonly lossShare: number;
+  /** Arrival of the packet that completed it. Latency counts from here. */
+  readonly arrivalMs: MonotonicMs;
+}
+
+/** A window for the model. */
+export interface FeatureWindow extends WindowInfo {
+  readonly kind: "window";
+  /**
+   * Normalised features, channel-major [C, T]: features[c · T + t]; zero from `frames` on.
+   * Borrowed: valid only during the synchronous emission; the batcher copies it.
+   */
+  readonly features: Float32Array;
+  /** Valid frames, 1…T. */
+  readonly frames: number;
+}
+
+/** A window that does not reach the model, and why. */
+export interface GatedWindow extends WindowInfo {
+  readonly kind: "gated";
+  /** `silence`: too little speech. `too-short`: the talk-spurt has just begun. `loss`: too little real audio. */
+  readonly reason: "silence" | "too-short" | "loss";
+}
+
+/** A talk-spurt begins or ends. */
+export interface SpeechEdge {
+  readonly kind: "speech";
+  readonly state: "started" | "ended";
+  readonly at: SampleIndex;
+  readonly mediaMs: number;
+  readonly wallMs: WallMs;
+  readonly wallSource: "ntp" | "arrival";
+  /** Length of the talk-spurt, ms; 0 when it starts. */
+  readonly durationMs: number;
+  readonly arrivalMs: MonotonicMs;
+}
+
+/** What slidingWindows() gives on. */
+export type WindowUnit = FeatureWindow | GatedWindow | SpeechEdge;
+
+/** What the model said of one window. */
+export interface EmotionEstimate extends WindowInfo {
+  readonly kind: "estimate";
+  /** Calibrated probabilities in the order of the model's labels; they sum to 1. */
+  readonly probabilities: Float32Array;
+  readonly frames: number;
+  /** `name@version` of the model that spoke. */
+  readonly model: string;
+  /** Windows in the batch it ran in. */
+  readonly batchSize: number;
+  /** Wait in the batcher, ms. */
+  readonly queuedMs: number;
+  /** The batch's time in the model, ms. */
+  readonly inferenceMs: number;
+}
+
+/** A window that was ready for the model but never got an answer. */
+export interface DroppedWindow extends WindowInfo {
+  readonly kind: "dropped";
+  /** `overload`: the queue was full. `deadline`: it waited too long. `backend`: the model failed on it. `closed`: shutting down. */
+  readonly reason: "overload" | "deadline" | "backend" | "closed";
+}
+
+/** What inferEmotion() gives on. */
+export type EstimateUnit = EmotionEstimate | DroppedWindow | GatedWindow | SpeechEdge;
+
+/** A smoothed, calibrated statement on one window: what events say. */
+export interface EmotionResult extends WindowInfo {
+  readonly kind: "emotion";
+  /** Smoothed probabilities, in the order of the model's labels. */
+  readonly scores: Float32Array;
+  /** The expression in force after hysteresis: an index into the labels. */
+  readonly top: number;
+  /** Smoothed probability of `top`. */
+  readonly confidence: number;
+  /** The model is too unsure to be believed: show nothing rather than `top`. */
+  readonly abstained: boolean;
+  /** −1 (unpleasant) … 1 (pleasant). */
+  readonly valence: number;
+  /** −1 (calm) … 1 (excited). */
+  readonly arousal: number;
+  readonly model: string;
+  readonly batchSize: number;
+  readonly queuedMs: number;
+  readonly inferenceMs: number;
+}
+
+/** What smoothEmotion() gives on: the end of a participant's chain. */
+export type EmotionUnit = EmotionResult | DroppedWindow | GatedWindow | SpeechEdge;
+
+/** Where windows of all calls meet. Implemented by inference/batcher.ts; inferEmotion() needs no more than this. */
+export interface WindowBatcher {
+  /**
+   * Copies `window.features` at once and answers when the window's batch has run. Never rejects:
+   * overload, deadline and failure are answers.
+   * @param key whose window it is (call and participant); answers of one key come in the order of its submits.
+   */
+  submit(key: string, window: FeatureWindow): Promise<EmotionEstimate | DroppedWindow>;
+}
