@@ -1,0 +1,307 @@
+/**
+ * Every event, as versioned zod schemas: CloudEvents 1.0 in JSON. Owns names, shapes and units.
+ * Making events is event-factory.ts; control messages of the WebSocket are protocol.ts.
+ *
+ * Versions: `type` names the kind and stays. `dataschema` names the shape of `data` and its version. New optional
+ * fields and new kinds may come within a version: ignore what you do not know. Anything else is a new version.
+ */
+import { z } from "zod";
+import { CONSENT_STATES, PARTICIPANT_ROLES } from "../core/audio-source.ts";
+import type { ErrorCode } from "../core/errors.ts";
+import type { AudioMimeType } from "../core/rtp.ts";
+
+/** Version of every `data` shape below. */
+export const SCHEMA_VERSION = 1;
+
+const share = (what: string) => z.number().min(0).max(1).describe(`${what}, 0–1.`);
+const count = (what: string) => z.int().min(0).describe(what);
+const ms = (what: string) => z.number().min(0).describe(`${what}, ms.`);
+const wallTime = (what: string) => z.iso.datetime().describe(`${what}, RFC 3339, UTC.`);
+
+const ERROR_CODES = [
+  "invalid-argument",
+  "protocol",
+  "media",
+  "not-found",
+  "conflict",
+  "policy",
+  "overloaded",
+  "unavailable",
+  "timeout",
+  "closed",
+  "internal",
+] as const satisfies readonly ErrorCode[];
+
+const AUDIO_MIME_TYPES = [
+  "audio/opus",
+  "audio/PCMU",
+  "audio/PCMA",
+  "audio/red",
+  "audio/CN",
+  "audio/telephone-event",
+] as const satisfies readonly AudioMimeType[];
+
+const callId = z.string().min(1).max(128).describe("The call.");
+const participantId = z.string().min(1).max(128).describe("The participant, unique within the call.");
+const role = z.enum(PARTICIPANT_ROLES).describe("What the participant is to the call.");
+const wallSource = z
+  .enum(["ntp", "arrival"])
+  .describe("`ntp`: the sender's clock, from RTCP sender reports. `arrival`: ours, from packet arrival.");
+
+const failure = z
+  .object({
+    code: z.enum(ERROR_CODES).describe("Stable; act on this one."),
+    message: z.string().describe("For people."),
+    retryable: z.boolean().describe("The same attempt may succeed later."),
+  })
+  .describe("What went wrong.");
+
+const windows = z
+  .object({
+    emitted: count("Windows that became an emotion event with an expression."),
+    abstained: count("Windows that became an emotion event with `abstained: true`."),
+    gated: count("Windows that never went to the model: silence, a talk-spurt too young, too much loss."),
+    dropped: count("Windows that were ready for the model and got no answer: overload, deadline, failure."),
+  })
+  .describe("What became of the participant's windows since it joined. Each is counted once.");
+
+const person = { callId, participantId };
+
+const speechEdge = {
+  ...person,
+  role,
+  mediaMs: ms("Media time of the edge, since the participant's first sample"),
+  wall: z.object({ at: wallTime("The same moment as time of day"), source: wallSource }),
+};
+
+/** `data` of each kind. */
+export const EVENT_DATA = {
+  "call.started": z.object({ callId }).describe("The first participant of a call has joined."),
+
+  "call.ended": z
+    .object({
+      callId,
+      reason: z
+        .enum(["empty", "closed", "shutdown"])
+        .describe("The last participant left; the call was closed by its owner; the service is stopping."),
+      durationMs: ms("From call.started to now"),
+      participants: count("Participants it had in all."),
+    })
+    .describe("A call is over. No event of it follows."),
+
+  "call.failed": z
+    .object({ callId, error: failure })
+    .describe("A call broke down as a whole. call.ended follows; no other call is touched."),
+
+  "participant.joined": z
+    .object({
+      ...person,
+      role,
+      displayName: z.string().max(256).optional().describe("Shown to people."),
+      consent: z.enum(CONSENT_STATES).describe("Whether this person agreed to be analysed."),
+      paused: z.boolean().describe("Analysis waits for consent or for policy."),
+      transport: z
+        .string()
+        .describe("Where the audio comes from: `rtp`, `whip`, `mediasoup`, `sip`, `file`, …"),
+    })
+    .describe("A participant's audio is attached."),
+
+  "participant.left": z
+    .object({
+      ...person,
+      role,
+      reason: z
+        .enum(["left", "removed", "inactive", "failed", "shutdown"])
+        .describe(
+          "The peer left; the owner detached it; nothing came for too long; its stream broke (see `error`); " +
+            "the service is stopping.",
+        ),
+      error: failure.optional(),
+      durationMs: ms("From participant.joined to now"),
+      windows,
+    })
+    .describe("A participant's audio is detached. No event of it follows."),
+
+  "participant.paused": z
+    .object({
+      ...person,
+      role,
+      reason: z.enum(["consent-pending", "consent-withdrawn", "policy", "operator"]),
+    })
+    .describe("Analysis has stopped, and audio in memory is wiped. The audio stream itself goes on."),
+
+  "participant.resumed": z
+    .object({ ...person, role, reason: z.enum(["consent-granted", "policy", "operator"]) })
+    .describe("Analysis runs from here on."),
+
+  emotion: z
+    .object({
+      ...person,
+      role,
+      index: count("Number of the window, from 0. Gated and dropped windows use up numbers too."),
+      scores: z
+        .record(z.string(), z.number().min(0).max(1))
+        .describe("Smoothed, calibrated probability of each expression; they sum to 1 (±0.001)."),
+      top: z.string().describe("The expression in force, after hysteresis: one of the names in `scores`."),
+      confidence: share("Smoothed probability of `top`"),
+      abstained: z
+        .boolean()
+        .describe("The model is too unsure to be believed: show nothing rather than `top`."),
+      valence: z.number().min(-1).max(1).describe("−1 unpleasant … 1 pleasant."),
+      arousal: z.number().min(-1).max(1).describe("−1 calm … 1 excited."),
+      media: z
+        .object({ startMs: ms("First sample"), endMs: ms("Past the last sample") })
+        .describe("The window in media time, since the participant's first sample."),
+      wall: z
+        .object({
+          start: wallTime("First sample"),
+          end: wallTime("Past the last sample"),
+          source: wallSource,
+        })
+        .describe("The window as time of day."),
+      speechShare: share("Share of the window that is speech"),
+      lossShare: share("Share of the window that rests on concealed or lost audio"),
+      model: z.string().describe("`name@version` of the model that judged it."),
+      latency: z.object({
+        totalMs: ms("From the arrival of the window's last packet to this event"),
+        queuedMs: ms("Wait for batch-mates"),
+        inferenceMs: ms("The batch's time in the model"),
+      }),
+      batchSize: z.int().min(1).describe("Windows, of all calls, in the batch it ran in."),
+    })
+    .describe("Which emotion a voice expresses in one window of speech."),
+
+  "speech.started": z.object(speechEdge).describe("A talk-spurt begins."),
+
+  "speech.ended": z
+    .object({ ...speechEdge, durationMs: ms("Length of the talk-spurt") })
+    .describe("A talk-spurt is over."),
+
+  quality: z
+    .object({
+      ...person,
+      role,
+      periodMs: ms("Time since the last quality event; `lossShare` speaks of it"),
+      packets: z
+        .object({
+          received: count("RTP packets that came, all kinds."),
+          lost: count("Packets that had not come when their time was up."),
+          recovered: count("Lost packets whose audio came from FEC or RED."),
+          late: count("Packets that came after their time was up."),
+          duplicate: count("Packets that came again."),
+          ignored: count("Packets that could not be used: malformed, or of an unknown payload type."),
+        })
+        .describe("Counted since the participant joined."),
+      lossShare: share("Lost packets of those expected in the period, before recovery"),
+      jitterMs: ms("Interarrival jitter, RFC 3550 §6.4.1"),
+      windows,
+      codec: z
+        .enum(AUDIO_MIME_TYPES)
+        .optional()
+        .describe("Codec of the latest packet; absent before the first."),
+    })
+    .describe("How a participant's audio arrives, every few seconds."),
+
+  "service.stats": z
+    .object({
+      calls: count("Calls now."),
+      participants: count("Participants now."),
+      subscribers: count("Event subscribers now."),
+      backend: z.string().describe("What runs the model: `onnxruntime/cpu`, …"),
+      model: z.string().describe("`name@version` of the model."),
+      windowsPerSecond: z.number().min(0).describe("Windows judged a second, over the period."),
+      meanBatchSize: z.number().min(0).describe("Windows a batch, over the period."),
+      latencyMs: z
+        .object({ p50: ms("Median"), p99: ms("99th percentile") })
+        .describe("Emotion latency over the period."),
+      droppedWindows: count("Windows dropped since the service started."),
+      droppedEvents: count("Events that slow subscribers missed since the service started."),
+      cpuShare: z.number().min(0).describe("Processor time over the period, in cores."),
+      rssBytes: count("Resident memory, bytes."),
+    })
+    .describe("How the service is doing, every few seconds."),
+} as const;
+
+export type EventKind = keyof typeof EVENT_DATA;
+
+export const EVENT_KINDS = Object.keys(EVENT_DATA) as readonly EventKind[];
+
+type DeepReadonly<T> = T extends object ? { readonly [P in keyof T]: DeepReadonly<T[P]> } : T;
+
+/** `data` of an event of kind K. */
+export type EventData<K extends EventKind> = DeepReadonly<z.infer<(typeof EVENT_DATA)[K]>>;
+
+/** An event of kind K: a CloudEvents 1.0 envelope around {@link EventData}. */
+export interface EventOf<K extends EventKind> {
+  readonly specversion: "1.0";
+  /** Unique within `source`. Later events of a source have ids that sort after earlier ones, as strings. */
+  readonly id: string;
+  /** `/tonetap/<instance>`. */
+  readonly source: string;
+  readonly type: `tonetap.${K}`;
+  /** `calls/<callId>/participants/<participantId>`, `calls/<callId>` or `service`; ids percent-encoded. */
+  readonly subject: string;
+  /** When the event was made, RFC 3339, UTC. */
+  readonly time: string;
+  readonly datacontenttype: "application/json";
+  readonly dataschema: `urn:tonetap:${K}:${typeof SCHEMA_VERSION}`;
+  readonly data: EventData<K>;
+}
+
+/** Any event: switch on `type`. */
+export type TonetapEvent = { [K in EventKind]: EventOf<K> }[EventKind];
+
+const envelope = <K extends EventKind>(kind: K) =>
+  z
+    .object({
+      specversion: z.literal("1.0"),
+      id: z.string().min(1).describe("Unique within `source`; ids of later events sort after earlier ones."),
+      source: z.string().min(1).describe("`/tonetap/<instance>`: the service that speaks."),
+      type: z.literal(`tonetap.${kind}` as const),
+      subject: z
+        .string()
+        .min(1)
+        .describe(
+          "`calls/<callId>/participants/<participantId>`, `calls/<callId>` or `service`; ids percent-encoded.",
+        ),
+      time: wallTime("When the event was made"),
+      datacontenttype: z.literal("application/json"),
+      dataschema: z.literal(`urn:tonetap:${kind}:${SCHEMA_VERSION}` as const),
+      data: EVENT_DATA[kind],
+    })
+    .describe(EVENT_DATA[kind].description ?? "");
+
+/** The whole event of each kind. */
+export const EVENT_SCHEMAS = {
+  "call.started": envelope("call.started"),
+  "call.ended": envelope("call.ended"),
+  "call.failed": envelope("call.failed"),
+  "participant.joined": envelope("participant.joined"),
+  "participant.left": envelope("participant.left"),
+  "participant.paused": envelope("participant.paused"),
+  "participant.resumed": envelope("participant.resumed"),
+  emotion: envelope("emotion"),
+  "speech.started": envelope("speech.started"),
+  "speech.ended": envelope("speech.ended"),
+  quality: envelope("quality"),
+  "service.stats": envelope("service.stats"),
+} as const satisfies { readonly [K in EventKind]: z.ZodType };
+
+/** Any event. */
+export const tonetapEventSchema = z.discriminatedUnion("type", [
+  EVENT_SCHEMAS["call.started"],
+  EVENT_SCHEMAS["call.ended"],
+  EVENT_SCHEMAS["call.failed"],
+  EVENT_SCHEMAS["participant.joined"],
+  EVENT_SCHEMAS["participant.left"],
+  EVENT_SCHEMAS["participant.paused"],
+  EVENT_SCHEMAS["participant.resumed"],
+  EVENT_SCHEMAS.emotion,
+  EVENT_SCHEMAS["speech.started"],
+  EVENT_SCHEMAS["speech.ended"],
+  EVENT_SCHEMAS.quality,
+  EVENT_SCHEMAS["service.stats"],
+]);
+
+/** The kind of an event: its `type` without the prefix. */
+export const kindOf = (event: TonetapEvent): EventKind => event.type.slice("tonetap.".length) as EventKind;
