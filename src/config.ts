@@ -1,0 +1,239 @@
+/**
+ * Every option, once: default, unit, range and meaning. Flags, environment names, the README's table and the error
+ * texts are all read off this schema. What an option does is in the folder that takes it.
+ */
+import { z } from "zod";
+import { TonetapError } from "./core/errors.ts";
+
+const number = (min: number, max: number, standard: number, meaning: string) =>
+  z.number().min(min).max(max).default(standard).describe(meaning);
+const whole = (min: number, max: number, standard: number, meaning: string) =>
+  z.int().min(min).max(max).default(standard).describe(meaning);
+const text = (standard: string, meaning: string) => z.string().default(standard).describe(meaning);
+const list = (meaning: string) => z.array(z.string()).default([]).describe(meaning);
+
+const section = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape).prefault({} as never);
+
+export const configSchema = z.strictObject({
+  service: section({
+    host: text("127.0.0.1", "Address that HTTP and WebSocket listen on."),
+    port: whole(0, 65_535, 8080, "TCP port of HTTP and WebSocket; 0 takes a free one."),
+    allowedHosts: list("Host headers accepted besides the address itself (a browser guard, not a login)."),
+    allowedOrigins: list("Origins of web pages that may subscribe or publish, besides the service's own."),
+    maxSubscribers: whole(1, 100_000, 1_000, "WebSocket subscribers at once; one more is refused."),
+    maxParticipants: whole(1, 100_000, 2_000, "Participants at once, over all calls; one more is refused."),
+  }),
+  model: section({
+    package: text("tonetap-base", "Model package: a bundled name or a folder with model.json."),
+    device: z
+      .enum(["auto", "cpu", "cuda", "webgpu"])
+      .default("auto")
+      .describe("Where the model runs; auto tries a GPU first and says what it got."),
+    workers: whole(1, 64, 1, "Inference worker threads, each with one session."),
+    maxBatch: whole(1, 512, 32, "Windows in one batch at most."),
+    maxDelayMs: number(0, 50, 5, "ms that the oldest window waits for batch-mates; 0 sends at once."),
+    deadlineMs: number(
+      10,
+      60_000,
+      1_000,
+      "ms after which a waiting window is dropped rather than sent stale.",
+    ),
+    queueLimit: whole(1, 1_000_000, 2_048, "Windows waiting at most; the oldest is dropped beyond it."),
+  }),
+  window: section({
+    hopMs: whole(50, 5_000, 500, "ms of media between windows."),
+    minWindowMs: whole(
+      100,
+      10_000,
+      1_000,
+      "ms of a talk-spurt before its first window; the model's length is the longest.",
+    ),
+    minSpeechShare: number(0, 1, 0.3, "Share of frames that must be speech, else the window is gated."),
+    maxLossShare: number(0, 1, 0.5, "Share of concealed or lost frames above which a window is gated."),
+    features: z
+      .enum(["fast", "reference"])
+      .default("fast")
+      .describe("Feature kernel: WASM-SIMD, or the float64 reference it is checked against."),
+  }),
+  jitter: section({
+    minDelayMs: number(0, 200, 40, "ms a hole is waited for at least. Packets in sequence never wait."),
+    maxDelayMs: number(0, 1_000, 200, "ms a hole is waited for at most."),
+    stallMs: number(50, 10_000, 200, "ms without a packet after which an open talk-spurt is closed."),
+  }),
+  smoothing: section({
+    timeConstantMs: number(
+      0,
+      10_000,
+      1_000,
+      "ms over which probabilities are smoothed; 0 shows each window alone.",
+    ),
+    switchMargin: number(
+      0,
+      1,
+      0.08,
+      "Probability by which another label must lead before the shown one changes.",
+    ),
+  }),
+  events: section({
+    qualityMs: whole(500, 60_000, 5_000, "ms between quality events of a participant."),
+    instance: text("local", "Names this service in the CloudEvents source, /tonetap/<instance>."),
+  }),
+  rtp: section({
+    host: text("127.0.0.1", "Address that plain RTP ports are bound to."),
+    inactivityMs: number(1_000, 600_000, 30_000, "ms without a packet after which a participant has left."),
+  }),
+  whip: section({
+    iceServers: list("STUN and TURN URLs for WHIP; none by default."),
+    hostAddresses: list("Further addresses to offer as ICE host candidates (a public address behind NAT)."),
+    inactivityMs: number(
+      1_000,
+      600_000,
+      10_000,
+      "ms without a packet after which a WHIP publisher has left.",
+    ),
+    maxSessions: whole(1, 10_000, 200, "WHIP publishers at once; one more gets 503."),
+  }),
+  policy: z
+    .enum(["eu", "none"])
+    .default("eu")
+    .describe(
+      "eu refuses roles that EU AI Act Art. 5(1)(f) forbids (employee, agent, student); none is your own responsibility.",
+    ),
+});
+
+/** The effective configuration: every option present. */
+export type Config = z.output<typeof configSchema>;
+/** What a user writes: any subset. */
+export type ConfigInput = z.input<typeof configSchema>;
+
+/** One leaf of the schema, for flags, environment and documentation. */
+export interface OptionInfo {
+  /** `section.name` as in the configuration object. */
+  readonly path: string;
+  /** `--section-name`. */
+  readonly flag: string;
+  /** `TONETAP_SECTION_NAME`. */
+  readonly env: string;
+  readonly type: "number" | "string" | "list" | "choice";
+  readonly choices?: readonly string[];
+  readonly min?: number;
+  readonly max?: number;
+  readonly standard: unknown;
+  readonly meaning: string;
+}
+
+interface JsonSchemaNode {
+  readonly properties?: Readonly<Record<string, JsonSchemaNode>>;
+  readonly type?: string;
+  readonly enum?: readonly string[];
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly default?: unknown;
+  readonly description?: string;
+}
+
+const kebab = (path: string): string =>
+  path.replaceAll(".", "-").replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
+/** Every option, in the order of the schema. */
+export function describeOptions(): OptionInfo[] {
+  const options: OptionInfo[] = [];
+  const walk = (node: JsonSchemaNode, path: string): void => {
+    for (const [name, child] of Object.entries(node.properties ?? {})) {
+      const childPath = path === "" ? name : `${path}.${name}`;
+      if (child.properties !== undefined) {
+        walk(child, childPath);
+        continue;
+      }
+      const flag = kebab(childPath);
+      options.push({
+        path: childPath,
+        flag: `--${flag}`,
+        env: `TONETAP_${flag.replaceAll("-", "_").toUpperCase()}`,
+        type:
+          child.enum !== undefined
+            ? "choice"
+            : child.type === "array"
+              ? "list"
+              : child.type === "string"
+                ? "string"
+                : "number",
+        ...(child.enum === undefined ? {} : { choices: child.enum }),
+        ...(child.minimum === undefined ? {} : { min: child.minimum }),
+        ...(child.maximum === undefined ? {} : { max: child.maximum }),
+        standard: child.default,
+        meaning: child.description ?? "",
+      });
+    }
+  };
+  walk(z.toJSONSchema(configSchema, { io: "input" }) as JsonSchemaNode, "");
+  return options;
+}
+
+/**
+ * Fills in defaults and checks ranges.
+ * @throws TonetapError invalid-argument, naming every option that is wrong, its range and what came.
+ */
+export function parseConfig(input: ConfigInput = {}): Config {
+  const result = configSchema.safeParse(input, { reportInput: true });
+  if (result.success) return result.data;
+  const options = new Map(describeOptions().map((option) => [option.path, option]));
+  const lines = result.error.issues.map((issue) => {
+    const path = issue.path.join(".");
+    if (issue.code === "unrecognized_keys") {
+      return `unknown option ${issue.keys.map((key) => (path === "" ? key : `${path}.${key}`)).join(", ")}`;
+    }
+    const option = options.get(path);
+    return `${path} must be ${option === undefined ? "an object" : rangeOf(option)}, got ${JSON.stringify(issue.input)}`;
+  });
+  throw new TonetapError("invalid-argument", lines.join("; "));
+}
+
+/** The permitted values of an option in words: `5–1000`, `one of eu, none`, `a text`. */
+export function rangeOf(option: OptionInfo): string {
+  if (option.choices !== undefined) return `one of ${option.choices.join(", ")}`;
+  if (option.type === "number") return `${option.min}–${option.max}`;
+  return option.type === "list" ? "a list of texts" : "a text";
+}
+
+/** Where an effective value came from. */
+export type ConfigOrigin = "default" | "environment" | "flag";
+
+/**
+ * Merges defaults, environment and flags (the later wins).
+ * @param flags by flag name without dashes, as node:util parseArgs gives them
+ * @throws TonetapError invalid-argument
+ */
+export function resolveConfig(
+  environment: Readonly<Record<string, string | undefined>>,
+  flags: Readonly<Record<string, string | undefined>>,
+): { readonly config: Config; readonly origins: ReadonlyMap<string, ConfigOrigin> } {
+  const input: Record<string, unknown> = {};
+  const origins = new Map<string, ConfigOrigin>();
+  for (const option of describeOptions()) {
+    const flag = flags[option.flag.slice(2)];
+    const raw = flag ?? environment[option.env];
+    origins.set(option.path, flag !== undefined ? "flag" : raw !== undefined ? "environment" : "default");
+    if (raw === undefined) continue;
+    const value =
+      option.type === "number"
+        ? raw.trim() === ""
+          ? raw
+          : Number(raw)
+        : option.type === "list"
+          ? raw
+              .split(",")
+              .map((item) => item.trim())
+              .filter((item) => item !== "")
+          : raw;
+    const names = option.path.split(".");
+    const leaf = names.pop() ?? "";
+    let target = input;
+    for (const name of names) {
+      target[name] ??= {};
+      target = target[name] as Record<string, unknown>;
+    }
+    target[leaf] = typeof value === "number" && Number.isNaN(value) ? raw : value;
+  }
+  return { config: parseConfig(input as ConfigInput), origins };
+}

@@ -1,0 +1,50 @@
+import { expect, test } from "vitest";
+import { MediaClock } from "../../src/core/media-clock.ts";
+import { monotonicMs, rtpTicks, sampleIndex, wallMs } from "../../src/core/units.ts";
+import { ManualClock } from "../support/manual-clock.ts";
+
+const EPOCH = Date.UTC(2026, 0, 1);
+
+test("without sender reports a sample's wall time is that of the least delayed of 3 packets", () => {
+  const clock = new ManualClock(0, EPOCH);
+  const media = new MediaClock(clock);
+  // 20 ms of audio each; they took 30, 5 and 80 ms on the way.
+  for (const [packet, delay] of [30, 5, 80].entries()) {
+    clock.advance((packet + 1) * 20 + delay - clock.now());
+    media.arrived(sampleIndex((packet + 1) * 320), clock.now());
+  }
+
+  const wall = media.wallOf(sampleIndex(0));
+
+  expect(wall.source).toBe("arrival");
+  expect(wall.wallMs - EPOCH).toBeCloseTo(5, 1);
+});
+
+test("a sender report ties ticks to NTP time within 0.1 ms, also across the 32-bit wrap", () => {
+  const clock = new ManualClock(0, EPOCH);
+  const media = new MediaClock(clock);
+  const before = 2 ** 32 - 48_000;
+  media.anchor(rtpTicks(before), sampleIndex(16_000), 48_000);
+  // Two seconds after the anchor the 32-bit timestamp has wrapped.
+  media.report({
+    ssrc: 1,
+    rtpTimestamp: 48_000,
+    ntpWallMs: wallMs(EPOCH + 5_000),
+    arrivalMs: monotonicMs(0),
+  });
+
+  const wall = media.wallOf(sampleIndex(16_000));
+
+  expect(wall.source).toBe("ntp");
+  expect(wall.wallMs - EPOCH).toBeCloseTo(3_000, 1);
+});
+
+test("a report that comes before the 1st packet is used once the stream is anchored", () => {
+  const media = new MediaClock(new ManualClock(0, EPOCH));
+  media.report({ ssrc: 1, rtpTimestamp: 960, ntpWallMs: wallMs(EPOCH), arrivalMs: monotonicMs(0) });
+  expect(media.wallOf(sampleIndex(0)).source).toBe("arrival");
+
+  media.anchor(rtpTicks(0), sampleIndex(0), 48_000);
+
+  expect(media.wallOf(sampleIndex(320)).wallMs).toBe(EPOCH);
+});
