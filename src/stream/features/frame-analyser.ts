@@ -1,0 +1,61 @@
+/** One frame's features, without derivatives, as the textbook has them. Rings and derivatives are frame-extractor.ts. */
+import type { FeatureSpec } from "../../core/feature-spec.ts";
+import { chromaFilterBank, normaliseChroma } from "./chroma.ts";
+import { dctMatrix } from "./dct.ts";
+import { decibels } from "./decibels.ts";
+import { melFilterBank } from "./mel.ts";
+import { PowerSpectrum } from "./spectrum.ts";
+
+/** What a frame says by itself. Its arrays are overwritten by the next frame. */
+export interface FrameFeatures {
+  /** `spec.mfcc` values. */
+  readonly mfcc: Float64Array;
+  /** `spec.melBands` values, dB. */
+  readonly logMel: Float64Array;
+  /** `spec.chroma` values, 0–1. */
+  readonly chroma: Float64Array;
+}
+
+/** Computes a frame's features from `spec.frameLength` samples in [−1, 1]. */
+export interface FrameAnalyser {
+  analyse(frame: Float64Array): FrameFeatures;
+}
+
+/** 10·log10 of the mean square, floor −100. */
+export function frameEnergyDb(frame: Float64Array): number {
+  return decibels(frame.reduce((sum, x) => sum + x * x, 0) / frame.length);
+}
+
+/** The reference: float64, no shortcut that would have to be explained. */
+export function textbookAnalyser(spec: FeatureSpec): FrameAnalyser {
+  const spectrum = new PowerSpectrum(spec.frameLength, spec.fftSize);
+  const melBank = melFilterBank(spec);
+  const chromaBank = chromaFilterBank(spec);
+  const dct = dctMatrix(spec.mfcc, spec.melBands);
+  const power = new Float64Array(spec.fftSize / 2 + 1);
+  const logMel = new Float64Array(spec.melBands);
+  const mfcc = new Float64Array(spec.mfcc);
+  const chroma = new Float64Array(spec.chroma);
+  return {
+    analyse(frame) {
+      spectrum.of(frame, power);
+      multiply(melBank, power, logMel);
+      logMel.forEach((x, band) => {
+        logMel[band] = decibels(x);
+      });
+      multiply(dct, logMel, mfcc);
+      multiply(chromaBank, power, chroma);
+      normaliseChroma(chroma);
+      return { mfcc, logMel, chroma };
+    },
+  };
+}
+
+/** out = matrix · x. */
+function multiply(matrix: readonly Float64Array[], x: Float64Array, out: Float64Array): void {
+  matrix.forEach((row, i) => {
+    let sum = 0;
+    for (let k = 0; k < x.length; k++) sum += (row[k] ?? 0) * (x[k] ?? 0);
+    out[i] = sum;
+  });
+}
