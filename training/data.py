@@ -1,0 +1,338 @@
+"""Feature files → batches. Features themselves are computed by the product's extractor (training/features.ts).
+
+Speaker normalisation here follows core/model.ts `Normalisation.kind = "speaker"`: the prior counts as `prior_frames`
+frames of speech that were seen before, the speaker's own speech frames are added to it.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file
+
+LABELS = ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"]
+# Calm is neutral, as in the paper. Boredom (EMO-DB only) has no place among the seven and is left out.
+LABEL_OF = {name: i for i, name in enumerate(LABELS)} | {"calm": LABELS.index("neutral")}
+FRAMES = 300
+FOLDS = 6
+# Test actors of EmoBox's six RAVDESS folds.
+RAVDESS_FOLDS = [(1, 11, 20, 21), (4, 10, 12, 14), (8, 9, 19, 23), (3, 5, 7, 24), (2, 15, 16, 18), (6, 13, 17, 22)]
+
+
+def channel_names(kind: str, mfcc: int = 24, mel: int = 40) -> list[str]:
+    """Names of a channel subset, in featureNames() order. `kind`: letters of m d D l c e."""
+    names: list[str] = []
+    if "m" in kind:
+        names += [f"mfcc{i}" for i in range(mfcc)]
+    if "d" in kind:
+        names += [f"delta{i}" for i in range(mfcc)]
+    if "D" in kind:
+        names += [f"delta2_{i}" for i in range(mfcc)]
+    if "l" in kind:
+        names += [f"mel{i}" for i in range(mel)]
+    if "c" in kind:
+        names += [f"chroma{i}" for i in range(12)]
+    if "e" in kind:
+        names += ["energy"]
+    return names
+
+
+@dataclass
+class Clip:
+    corpus: str
+    speaker: str
+    label: int
+    file: str
+    first: int
+    """Frame at which speech begins, in its set's features."""
+    frames: int
+    """From the first to the last speech frame."""
+    fold: int
+    count: int = 0
+    total: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    square: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    text: str = ""
+
+
+class FeatureSet:
+    """All clips through one line (clean, opus16, …), with the sums over speech frames that normalisation needs."""
+
+    def __init__(self, folder: Path, name: str, channels: list[str], corpora: set[str] | None = None):
+        index = json.loads((folder / f"{name}.json").read_text())
+        tensors = load_file(folder / f"{name}.safetensors")
+        pick = [index["channels"].index(channel) for channel in channels]
+        self.name = name
+        self.spec = index["features"]
+        self.channels = channels
+        self.features = np.ascontiguousarray(tensors["features"][:, pick])
+        self.speech = tensors["speech"].astype(bool)
+        self.clips: list[Clip] = []
+        folds = assign_folds({(c["corpus"], c["speaker"]) for c in index["clips"]})
+        for entry in index["clips"]:
+            if entry["emotion"] not in LABEL_OF or (corpora is not None and entry["corpus"] not in corpora):
+                continue
+            begin, end = entry["offset"], entry["offset"] + entry["frames"]
+            spoken = np.flatnonzero(self.speech[begin:end])
+            if len(spoken) < 20:
+                continue
+            rows = self.features[begin:end][spoken].astype(np.float32)
+            clip = Clip(
+                entry["corpus"],
+                entry["speaker"],
+                LABEL_OF[entry["emotion"]],
+                entry["file"],
+                begin + int(spoken[0]),
+                int(spoken[-1] - spoken[0] + 1),
+                folds[(entry["corpus"], entry["speaker"])],
+                len(spoken),
+                rows.sum(0, dtype=np.float64),
+                np.square(rows).sum(0, dtype=np.float64),
+            )
+            self.clips.append(clip)
+
+
+def assign_folds(speakers: set[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    """Speaker → fold. RAVDESS as EmoBox has it; each other corpus deals its sorted speakers round; TESS's two apart."""
+    folds: dict[tuple[str, str], int] = {}
+    by_corpus: dict[str, list[str]] = {}
+    for corpus, speaker in sorted(speakers):
+        by_corpus.setdefault(corpus, []).append(speaker)
+    for corpus, names in by_corpus.items():
+        for i, speaker in enumerate(names):
+            if corpus == "ravdess":
+                folds[(corpus, speaker)] = next(k for k, actors in enumerate(RAVDESS_FOLDS) if int(speaker) in actors)
+            else:
+                folds[(corpus, speaker)] = (i * FOLDS // len(names) if len(names) < FOLDS else i) % FOLDS
+    return folds
+
+
+@dataclass
+class Normalisation:
+    mean: np.ndarray
+    std: np.ndarray
+    prior_frames: float
+
+    def adapt(self, count: float, total: np.ndarray, square: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and deviation after `count` speech frames with these sums."""
+        weight = self.prior_frames + count
+        mean = (self.mean * self.prior_frames + total) / weight
+        moment = ((self.std**2 + self.mean**2) * self.prior_frames + square) / weight
+        return mean, np.sqrt(np.maximum(moment - mean**2, 1e-4 * self.std**2))
+
+
+def fit_prior(clips: list[Clip], prior_frames: float) -> Normalisation:
+    """The average voice: every corpus counts the same, every speech frame within it the same."""
+    means, moments = [], []
+    for corpus in sorted({clip.corpus for clip in clips}):
+        of = [clip for clip in clips if clip.corpus == corpus]
+        count = sum(clip.count for clip in of)
+        means.append(sum(clip.total for clip in of) / count)
+        moments.append(sum(clip.square for clip in of) / count)
+    mean = np.mean(means, 0)
+    return Normalisation(mean, np.sqrt(np.mean(moments, 0) - mean**2), prior_frames)
+
+
+CORPUS_WEIGHT = {"ravdess": 1.0, "savee": 1.5, "emovo": 1.6, "emodb_first2s": 1.6, "tess": 0.25, "turevdb": 0.25}
+
+
+class Trainer:
+    """Draws augmented training batches from the clips of the given folds."""
+
+    def __init__(
+        self,
+        sets: list[FeatureSet],
+        weights: list[float],
+        folds: set[int],
+        normalisation: Normalisation,
+        seed: int,
+        args: dict,
+    ):
+        self.random = np.random.default_rng(seed)
+        self.sets = sets
+        self.args = args
+        self.normalisation = normalisation
+        self.clips: list[tuple[FeatureSet, Clip]] = []
+        share: list[float] = []
+        self.pools: dict[tuple[str, str, str], list[Clip]] = {}
+        for feature_set, set_weight in zip(sets, weights, strict=True):
+            chosen = [clip for clip in feature_set.clips if clip.fold in folds]
+            sizes: dict[tuple[str, int], int] = {}
+            for clip in chosen:
+                sizes[(clip.corpus, clip.label)] = sizes.get((clip.corpus, clip.label), 0) + 1
+                self.pools.setdefault((feature_set.name, clip.corpus, clip.speaker), []).append(clip)
+            for clip in chosen:
+                of_corpus = [n for (corpus, _), n in sizes.items() if corpus == clip.corpus]
+                balance = (np.mean(of_corpus) / sizes[(clip.corpus, clip.label)]) ** 0.5
+                self.clips.append((feature_set, clip))
+                share.append(set_weight * CORPUS_WEIGHT.get(clip.corpus, 0.6) * balance)
+        self.share = np.cumsum(np.array(share) / np.sum(share))
+        self.response = microphone_basis(sets[0].channels)
+
+    def batch(self, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """features [size, C, 1, T], mask [size, 1, 1, T], labels [size], corpus has label [size, 7]."""
+        channels = len(self.sets[0].channels)
+        features = np.zeros((size, channels, 1, FRAMES), np.float32)
+        mask = np.zeros((size, 1, 1, FRAMES), np.float32)
+        labels = np.zeros(size, np.int64)
+        picks = np.searchsorted(self.share, self.random.random(size), side="right")
+        for i, pick in enumerate(np.minimum(picks, len(self.clips) - 1)):
+            feature_set, clip = self.clips[pick]
+            x = self.sample(feature_set, clip)
+            features[i, :, 0, : len(x)] = x.T
+            mask[i, 0, 0, : len(x)] = 1
+            labels[i] = clip.label
+        return features, mask, labels, picks
+
+    def sample(self, feature_set: FeatureSet, clip: Clip) -> np.ndarray:
+        """One normalised, augmented crop [frames, C]."""
+        random = self.random
+        rate = random.uniform(0.85, 1.18) if random.random() < self.args["stretch"] else 1.0
+        longest = min(FRAMES, int(clip.frames / rate))
+        length = longest
+        if random.random() < self.args["crop"]:
+            length = int(random.uniform(min(80, longest), longest + 1))
+        start = clip.first + random.uniform(0, max(0.0, clip.frames - length * rate))
+        if rate == 1.0:
+            begin = int(start)
+            x = feature_set.features[begin : begin + length].astype(np.float32)
+        else:
+            at = np.minimum(start + np.arange(length) * rate, clip.first + clip.frames - 1)
+            low = at.astype(np.int64)
+            part = (at - low)[:, None].astype(np.float32)
+            high = np.minimum(low + 1, clip.first + clip.frames - 1)
+            x = feature_set.features[low] * (1 - part) + feature_set.features[high] * part
+        mean, std, offset = self.statistics(feature_set, clip, int(start), length)
+        x = (x + (offset - mean)) / std
+        x = x.astype(np.float32)
+        self.hide(x)
+        return x
+
+    def statistics(
+        self, feature_set: FeatureSet, clip: Clip, start: int, length: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean and deviation as a call would have them, and the offset that its microphone and gain add."""
+        random = self.random
+        count, total, square = 0.0, 0.0, 0.0
+        if random.random() < 0.85:
+            # What was heard of this window itself; on a call it is counted before it is judged.
+            part = min(1.0, length / clip.frames)
+            count, total, square = clip.count * part, clip.total * part, clip.square * part
+        if random.random() > self.args["cold"]:
+            wanted = np.exp(random.uniform(np.log(100), np.log(6000)))
+            pool = self.pools[(feature_set.name, clip.corpus, clip.speaker)]
+            kind = random.random()
+            heard = 0.0
+            for _ in range(40):
+                other = pool[random.integers(len(pool))]
+                # Calls are not balanced: sometimes only this emotion was heard before, sometimes only neutral speech.
+                if kind < 0.12 and other.label != clip.label:
+                    continue
+                if 0.12 <= kind < 0.24 and other.label != 4:
+                    continue
+                count, total, square = count + other.count, total + other.total, square + other.square
+                heard += other.count
+                if heard >= wanted:
+                    break
+        offset = np.zeros(len(feature_set.channels))
+        if random.random() < self.args["microphone"]:
+            offset = random.standard_normal(len(self.response)) @ self.response
+            square = square + 2 * offset * total + count * offset**2
+            total = total + count * offset
+        mean, std = self.normalisation.adapt(count, total, square)
+        return mean, std, offset
+
+    def hide(self, x: np.ndarray) -> None:
+        """SpecAugment on normalised features: spans of time and groups of channels go to their mean, 0."""
+        random = self.random
+        for _ in range(2):
+            if random.random() < self.args["time_mask"]:
+                width = int(random.uniform(4, max(5, min(40, len(x) // 4))))
+                at = random.integers(max(1, len(x) - width))
+                x[at : at + width] = 0
+            if random.random() < self.args["channel_mask"]:
+                width = int(random.uniform(1, 12))
+                at = random.integers(x.shape[1] - width)
+                x[:, at : at + width] = 0
+        if random.random() < 0.3:
+            x += random.standard_normal(x.shape).astype(np.float32) * random.uniform(0, 0.2)
+
+
+def microphone_basis(channels: list[str]) -> np.ndarray:
+    """Random gains and frequency responses as offsets of the features: [components, C], each one deviation strong.
+
+    Component 0 is the gain (5 dB), component k a ripple of k half-waves over the mel scale: it moves MFCC k, and the
+    log-mel bands by that cosine.
+    """
+    bands, ripples = 40, 8
+    basis = np.zeros((1 + ripples, len(channels)))
+    for c, name in enumerate(channels):
+        kind = name.rstrip("0123456789")
+        number = int(name[len(kind) :] or 0)
+        for k in range(1 + ripples):
+            strength = 5.0 if k == 0 else 2.5 / k
+            cosine = np.cos(np.pi * k * (number + 0.5) / bands)
+            if kind == "energy":
+                basis[k, c] = 5.0 if k == 0 else 0.0
+            elif kind == "mel":
+                basis[k, c] = strength * cosine
+            elif kind == "mfcc" and number == k:
+                basis[k, c] = strength * np.sqrt(bands if k == 0 else bands / 2)
+    return basis
+
+
+@dataclass
+class Windows:
+    """Evaluation windows of clips, normalised: features [W, C, 1, T], mask, and which clip each belongs to."""
+
+    features: np.ndarray
+    mask: np.ndarray
+    clip: np.ndarray
+
+
+def evaluation_windows(
+    feature_set: FeatureSet,
+    clips: list[Clip],
+    normalisation: Normalisation,
+    warm: bool,
+    length: int = FRAMES,
+    hop: int = 50,
+    first_only: bool = False,
+    warm_frames: float = 3000,
+) -> Windows:
+    """Windows as the live product cuts them: every `hop` frames over the clip's speech, a shorter one if it is short.
+
+    Cold: the prior and what was heard of the clip up to the window's end. Warm: also `warm_frames` frames of the
+    speaker's other clips (all of them, scaled down to that weight).
+    """
+    sums: dict[tuple[str, str], list] = {}
+    for clip in feature_set.clips:
+        entry = sums.setdefault((clip.corpus, clip.speaker), [0.0, 0.0, 0.0])
+        entry[0], entry[1], entry[2] = entry[0] + clip.count, entry[1] + clip.total, entry[2] + clip.square
+    rows, masks, owners = [], [], []
+    for number, clip in enumerate(clips):
+        starts = [0] if first_only else list(range(0, max(1, clip.frames - length + hop // 2), hop))
+        x = feature_set.features[clip.first : clip.first + clip.frames].astype(np.float32)
+        speech = feature_set.speech[clip.first : clip.first + clip.frames]
+        count, total, square = 0.0, 0.0, 0.0
+        if warm:
+            all_count, all_total, all_square = sums[(clip.corpus, clip.speaker)]
+            others = all_count - clip.count
+            scale = min(1.0, warm_frames / max(others, 1.0))
+            count = others * scale
+            total = (all_total - clip.total) * scale
+            square = (all_square - clip.square) * scale
+        for start in starts:
+            end = min(start + length, clip.frames)
+            heard = x[:end][speech[:end]].astype(np.float64)
+            mean, std = normalisation.adapt(
+                count + len(heard), total + heard.sum(0), square + np.square(heard).sum(0)
+            )
+            row = np.zeros((x.shape[1], 1, FRAMES), np.float32)
+            row[:, 0, : end - start] = ((x[start:end] - mean) / std).T
+            valid = np.zeros((1, 1, FRAMES), np.float32)
+            valid[..., : end - start] = 1
+            rows.append(row)
+            masks.append(valid)
+            owners.append(number)
+    return Windows(np.stack(rows), np.stack(masks), np.array(owners))

@@ -1,0 +1,61 @@
+/** One thread of `npm run features`: a file in, its features through every line out. The order of work is features.ts. */
+import { parentPort } from "node:worker_threads";
+import { TonetapError } from "../src/core/errors.ts";
+import type { FeatureSpec } from "../src/core/feature-spec.ts";
+import { PIPELINE_RATE_HZ } from "../src/core/units.ts";
+import { readAudioFile, trimTrailingZeros } from "./audio-file.ts";
+import { clipFeatures } from "./clip-features.ts";
+import { parseLine, throughLine } from "./line.ts";
+import { resample } from "./resample.ts";
+import { toHalf } from "./safetensors.ts";
+
+export interface FeatureJob {
+  readonly id: number;
+  readonly path: string;
+  readonly trimZeros: boolean;
+  /** Line names, each perhaps with `@speed`. */
+  readonly lines: readonly string[];
+  readonly spec: FeatureSpec;
+}
+
+/** The features as float16 bits, one entry a line. */
+export interface FeatureJobResult {
+  readonly id: number;
+  readonly outputs?: readonly { readonly features: Uint16Array<ArrayBuffer>; readonly speech: Uint8Array }[];
+  /** Why there are none. */
+  readonly reason?: string;
+}
+
+/** `clean@0.9` is the line `clean` with the recording played at 0.9 of its speed: slower, and a deeper voice. */
+export function splitSpeed(name: string): { line: string; speed: number } {
+  const [line = "", speedText = "1"] = name.split("@");
+  const speed = Number(speedText);
+  if (!(speed >= 0.5 && speed <= 2)) {
+    throw new TonetapError("invalid-argument", `speed must be 0.5–2, got ${speedText}`);
+  }
+  return { line, speed };
+}
+
+async function run(job: FeatureJob): Promise<FeatureJobResult> {
+  try {
+    const read = await readAudioFile(job.path);
+    const samples = job.trimZeros ? trimTrailingZeros(read) : read;
+    const outputs = [];
+    for (const name of job.lines) {
+      const { line, speed } = splitSpeed(name);
+      const played = resample(samples, Math.round(PIPELINE_RATE_HZ * speed), PIPELINE_RATE_HZ);
+      const clip = clipFeatures(await throughLine(played, parseLine(line)), job.spec);
+      if (clip.frames === 0) throw new TonetapError("media", "it is shorter than one frame");
+      outputs.push({ features: Uint16Array.from(clip.values, toHalf), speech: clip.speech });
+    }
+    return { id: job.id, outputs };
+  } catch (error) {
+    return { id: job.id, reason: TonetapError.from(error).message };
+  }
+}
+
+parentPort?.on("message", (job: FeatureJob) => {
+  void run(job).then((result) => {
+    parentPort?.postMessage(result, result.outputs?.map((output) => output.features.buffer) ?? []);
+  });
+});
