@@ -1,0 +1,45 @@
+/** Gives the packets of an Ogg Opus file as an RTP sender wants them. Pacing and sending is transport/rtp-sender.ts. */
+import { readFile } from "node:fs/promises";
+import { TonetapError } from "../../core/errors.ts";
+import { type OggOpus, readOggOpus } from "./ogg-opus.ts";
+import { isDtx } from "./opus-rtp-encoder.ts";
+
+/** One RTP payload and how far the timestamp moves after it. */
+export interface RtpPayload {
+  readonly payload: Uint8Array;
+  /** 48 kHz ticks until the next payload is due: the packet's own length and the silence left out behind it. */
+  readonly durationTicks: number;
+  /** First payload after silence. RFC 3551 §4.1. */
+  readonly marker: boolean;
+}
+
+/**
+ * The file's packets without re-encoding. Where the encoder paused (DTX) nothing is sent: the payload before
+ * lasts longer instead, as a live sender's timestamps would show it (RFC 7587 §3.1.3).
+ */
+export function rtpPayloads(file: OggOpus): RtpPayload[] {
+  const payloads: RtpPayload[] = [];
+  let marker = true;
+  for (const { payload, durationTicks } of file.packets) {
+    const last = payloads.at(-1);
+    if (isDtx(payload) && last !== undefined) {
+      payloads[payloads.length - 1] = { ...last, durationTicks: last.durationTicks + durationTicks };
+      marker = true;
+    } else {
+      payloads.push({ payload, durationTicks, marker });
+      marker = false;
+    }
+  }
+  return payloads;
+}
+
+/** @throws TonetapError not-found, or media when the file is not sound Ogg Opus. */
+export async function readRtpPayloads(path: string): Promise<RtpPayload[]> {
+  let bytes: Uint8Array;
+  try {
+    bytes = await readFile(path);
+  } catch (error) {
+    throw TonetapError.from(error, "not-found", path);
+  }
+  return rtpPayloads(readOggOpus(bytes, path));
+}
