@@ -55,8 +55,10 @@ export class EventFactory {
 /** `calls/<callId>/participants/<participantId>`, `calls/<callId>` or `service`. */
 export function subjectOf(data: EventData<EventKind>): string {
   if (!("callId" in data)) return "service";
-  const call = `calls/${encodeURIComponent(data.callId)}`;
-  return "participantId" in data ? `${call}/participants/${encodeURIComponent(data.participantId)}` : call;
+  const call = `calls/${encodeURIComponent(data.callId.toWellFormed())}`;
+  return "participantId" in data
+    ? `${call}/participants/${encodeURIComponent(data.participantId.toWellFormed())}`
+    : call;
 }
 
 /** A copy whose numbers have at most four decimals. */

@@ -1,0 +1,61 @@
+/** A subscription as an async iterable, for `for await`. One reader at a time. */
+import type { EventSubscription } from "./event-subscription.ts";
+import type { TonetapEvent } from "./schema.ts";
+
+export class EventStream implements AsyncIterableIterator<TonetapEvent, undefined> {
+  readonly #subscription: EventSubscription;
+  readonly #signal: AbortSignal | undefined;
+  readonly #onAbort = (): void => this.#end();
+  #waiting: ((result: IteratorResult<TonetapEvent, undefined>) => void)[] = [];
+
+  constructor(subscribe: (wake: () => void) => EventSubscription, signal: AbortSignal | undefined) {
+    this.#subscription = subscribe(() => this.#wake());
+    this.#signal = signal;
+    if (signal?.aborted === true) this.#end();
+    else signal?.addEventListener("abort", this.#onAbort, { once: true });
+  }
+
+  /** Events missed so far, because the loop was slower than they came. */
+  get dropped(): number {
+    return this.#subscription.dropped;
+  }
+
+  next(): Promise<IteratorResult<TonetapEvent, undefined>> {
+    const published = this.#subscription.take();
+    if (published !== undefined) return Promise.resolve({ done: false, value: published.event });
+    if (this.#subscription.closed) return Promise.resolve({ done: true, value: undefined });
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve);
+    });
+  }
+
+  /** Leaving the loop ends the subscription. */
+  return(): Promise<IteratorResult<TonetapEvent, undefined>> {
+    this.#end();
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.return();
+  }
+
+  #end(): void {
+    this.#signal?.removeEventListener("abort", this.#onAbort);
+    this.#subscription.close();
+  }
+
+  #wake(): void {
+    while (this.#waiting.length > 0) {
+      const published = this.#subscription.take();
+      if (published === undefined && !this.#subscription.closed) return;
+      const resolve = this.#waiting.shift();
+      resolve?.(
+        published === undefined ? { done: true, value: undefined } : { done: false, value: published.event },
+      );
+    }
+  }
+}

@@ -1,0 +1,58 @@
+/** Errors as HTTP answers: RFC 9457 problem details. The only place that knows which code is which status. */
+import type { ErrorCode, TonetapError } from "../core/errors.ts";
+
+const STATUS: Readonly<Record<ErrorCode, number>> = {
+  "invalid-argument": 400,
+  protocol: 400,
+  policy: 403,
+  "not-found": 404,
+  conflict: 409,
+  media: 422,
+  internal: 500,
+  overloaded: 503,
+  unavailable: 503,
+  closed: 503,
+  timeout: 504,
+};
+
+const TITLE: Readonly<Record<ErrorCode, string>> = {
+  "invalid-argument": "An argument is not right",
+  protocol: "The message is not right",
+  policy: "Not allowed here",
+  "not-found": "There is no such thing",
+  conflict: "Not possible in this state",
+  media: "The media cannot be decoded",
+  internal: "A defect of the service",
+  overloaded: "A limit is reached",
+  unavailable: "Not available",
+  closed: "The service is stopping",
+  timeout: "It took too long",
+};
+
+/** Seconds after which a retryable request may come again. */
+const RETRY_AFTER_S = 5;
+
+export interface ProblemAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+/** @param status instead of the code's own, where HTTP knows it more exactly (405, 413, 415). */
+export function problemOf(error: TonetapError, status = STATUS[error.code]): ProblemAnswer {
+  return {
+    status,
+    headers: {
+      "content-type": "application/problem+json",
+      ...(status === 503 ? { "retry-after": String(RETRY_AFTER_S) } : {}),
+    },
+    body: JSON.stringify({
+      type: `urn:tonetap:error:${error.code}`,
+      title: TITLE[error.code],
+      status,
+      // What broke inside is for the log, not for whoever asks.
+      ...(error.code === "internal" ? {} : { detail: error.message }),
+      code: error.code,
+    }),
+  };
+}

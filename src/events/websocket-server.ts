@@ -1,0 +1,222 @@
+/**
+ * Events over WebSocket at `/v1/events` of a given HTTP server: who may connect, and the pulse that finds slow and
+ * dead peers. What is said on a connection is websocket-session.ts; docs/events.md tells it to users.
+ */
+import { type IncomingMessage, type Server, STATUS_CODES } from "node:http";
+import type { Duplex } from "node:stream";
+import { type WebSocket, WebSocketServer } from "ws";
+import { type Clock, systemClock } from "../core/clock.ts";
+import { assertRange, TonetapError } from "../core/errors.ts";
+import type { Closable } from "../core/lifecycle.ts";
+import { checkDoor, type DoorOptions } from "./door.ts";
+import { filterFromQuery } from "./event-filter.ts";
+import type { EventHub } from "./hub.ts";
+import { problemOf } from "./problem.ts";
+import { CLOSE_CODES, EVENTS_PATH, SUBPROTOCOLS } from "./protocol.ts";
+import { type SessionCounts, type SessionLimits, WebSocketSession } from "./websocket-session.ts";
+
+/** How often sessions are looked at, ms. */
+const TICK_MS = 1000;
+
+export interface EventSocketOptions extends DoorOptions {
+  /** `source` of the hub's events, for `hello`. */
+  readonly source: string;
+  /** Connections at once; one more gets 503. 1–100,000, default 1,000. */
+  readonly maxSubscribers?: number;
+  /** Events kept of each sort for a slow reader. 1–65,536, default 1,024. */
+  readonly queueLimit?: number;
+  /** Bytes of a message from a client; a longer one closes with 1009. 256–65,536, default 8,192. */
+  readonly maxMessageBytes?: number;
+  /** Messages a second from a client; more are errors. 1–1,000, default 10. */
+  readonly maxMessagesPerSecond?: number;
+  /** Errors in a row after which a client is closed with 1008. 1–100, default 8. */
+  readonly maxErrors?: number;
+  /** Bytes that may wait in our end of a socket before events wait in the queue instead. 1,024–16 Mi, default 64 Ki. */
+  readonly highWaterBytes?: number;
+  /** ms that a full socket may stay full before it is closed with 1013. 100–600,000, default 10,000. */
+  readonly stallTimeoutMs?: number;
+  /** ms of silence after which a peer is pinged. 1,000–600,000, default 15,000. */
+  readonly pingPeriodMs?: number;
+  /** ms that it then has to answer. 1,000–600,000, default 10,000. */
+  readonly pongTimeoutMs?: number;
+  /** ms for the closing handshake. 0–60,000, default 2,000. */
+  readonly closeGraceMs?: number;
+  readonly clock?: Clock;
+}
+
+export interface EventSocketStats extends Readonly<SessionCounts> {
+  /** Connections now. */
+  readonly subscribers: number;
+  /** Connections let in since construction. */
+  readonly accepted: number;
+  /** Connections turned away: door, filter, limit. */
+  readonly refused: number;
+}
+
+export class EventSocketServer implements Closable, AsyncDisposable {
+  readonly #server: Server;
+  readonly #hub: EventHub;
+  readonly #options: EventSocketOptions;
+  readonly #limits: SessionLimits;
+  readonly #maxSubscribers: number;
+  readonly #clock: Clock;
+  readonly #sockets: WebSocketServer;
+  readonly #sessions = new Map<WebSocket, WebSocketSession>();
+  readonly #counts: SessionCounts = { errors: 0, dropped: 0, closedAbusive: 0, closedSlow: 0, closedDead: 0 };
+  readonly #stopTicking: () => void;
+  readonly #onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void =>
+    this.#upgrade(request, socket, head);
+  #accepted = 0;
+  #refused = 0;
+  #onEmpty: (() => void) | undefined;
+  #closing: Promise<void> | undefined;
+
+  /** @throws TonetapError invalid-argument */
+  constructor(server: Server, hub: EventHub, options: EventSocketOptions) {
+    this.#server = server;
+    this.#hub = hub;
+    this.#options = options;
+    this.#limits = limitsOf(options);
+    this.#maxSubscribers = options.maxSubscribers ?? 1000;
+    assertRange("maxSubscribers", this.#maxSubscribers, 1, 100_000);
+    this.#clock = options.clock ?? systemClock;
+    this.#sockets = new WebSocketServer({
+      noServer: true,
+      clientTracking: false,
+      // Compression costs about 300 kB a connection, and events are small.
+      perMessageDeflate: false,
+      maxPayload: this.#limits.maxMessageBytes,
+      autoPong: false,
+      handleProtocols: (offered) => SUBPROTOCOLS.find((name) => offered.has(name)) ?? false,
+    });
+    this.#stopTicking = this.#clock.repeat(TICK_MS, () => this.#tick());
+    server.on("upgrade", this.#onUpgrade);
+  }
+
+  get stats(): EventSocketStats {
+    return {
+      ...this.#counts,
+      subscribers: this.#sessions.size,
+      accepted: this.#accepted,
+      refused: this.#refused,
+    };
+  }
+
+  /** Tells every peer that we go (1001), waits for their goodbyes, cuts off the rest. The HTTP server stays open. */
+  close(): Promise<void> {
+    this.#closing ??= this.#closeAll();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #closeAll(): Promise<void> {
+    this.#server.off("upgrade", this.#onUpgrade);
+    this.#stopTicking();
+    if (this.#sessions.size === 0) return;
+    const empty = new Promise<void>((resolve) => {
+      this.#onEmpty = resolve;
+    });
+    for (const session of this.#sessions.values())
+      session.close(CLOSE_CODES.goingAway, "the service is stopping");
+    const cancel = this.#clock.schedule(this.#limits.closeGraceMs, () => {
+      for (const socket of this.#sessions.keys()) socket.terminate();
+    });
+    await empty;
+    cancel();
+  }
+
+  #tick(): void {
+    for (const session of this.#sessions.values()) session.tick();
+  }
+
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const url = new URL(request.url ?? "/", "http://internal");
+    if (url.pathname !== EVENTS_PATH) {
+      // Another listener may serve this path; if there is none, nobody would ever answer.
+      if (this.#server.listenerCount("upgrade") === 1) {
+        this.#refuse(socket, new TonetapError("not-found", `WebSockets are at ${EVENTS_PATH}`));
+      }
+      return;
+    }
+    try {
+      checkDoor(request, this.#options);
+      const filter = filterFromQuery(url.searchParams);
+      if (this.#sessions.size >= this.#maxSubscribers) {
+        throw new TonetapError("overloaded", `all ${this.#maxSubscribers} subscriber places are taken`);
+      }
+      this.#sockets.handleUpgrade(request, socket, head, (peer) => {
+        this.#accepted++;
+        this.#open(peer, filter);
+      });
+    } catch (error) {
+      this.#refuse(socket, TonetapError.from(error));
+    }
+  }
+
+  #open(socket: WebSocket, filter: ReturnType<typeof filterFromQuery>): void {
+    const session = new WebSocketSession({
+      socket,
+      hub: this.#hub,
+      source: this.#options.source,
+      filter,
+      limits: this.#limits,
+      counts: this.#counts,
+      clock: this.#clock,
+    });
+    this.#sessions.set(socket, session);
+    socket.on("message", (data, isBinary) => session.message(data as Buffer, isBinary));
+    socket.on("ping", (data) => session.pinged(data));
+    socket.on("pong", () => session.heard());
+    // RFC 6455 violations and messages too long: ws answers with the right close code and closes.
+    socket.on("error", () => {
+      this.#counts.errors++;
+    });
+    socket.on("close", () => {
+      session.closed();
+      this.#sessions.delete(socket);
+      if (this.#sessions.size === 0) this.#onEmpty?.();
+    });
+  }
+
+  /** Answers an upgrade with a plain HTTP response. RFC 6455 §4.2.2. */
+  #refuse(socket: Duplex, error: TonetapError): void {
+    this.#refused++;
+    const { status, headers, body } = problemOf(error);
+    const lines = [
+      `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+      ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
+      `content-length: ${Buffer.byteLength(body)}`,
+      "connection: close",
+    ];
+    // The peer may be gone already; that is its affair.
+    socket.once("error", () => socket.destroy());
+    socket.end(`${lines.join("\r\n")}\r\n\r\n${body}`);
+  }
+}
+
+function limitsOf(options: EventSocketOptions): SessionLimits {
+  const limit = (
+    name: keyof SessionLimits & keyof EventSocketOptions,
+    standard: number,
+    min: number,
+    max: number,
+  ): number => {
+    const value = options[name] ?? standard;
+    assertRange(name, value, min, max);
+    return value;
+  };
+  return {
+    queueLimit: limit("queueLimit", 1024, 1, 65_536),
+    maxMessageBytes: limit("maxMessageBytes", 8192, 256, 65_536),
+    maxMessagesPerSecond: limit("maxMessagesPerSecond", 10, 1, 1000),
+    maxErrors: limit("maxErrors", 8, 1, 100),
+    highWaterBytes: limit("highWaterBytes", 65_536, 1024, 16 << 20),
+    stallTimeoutMs: limit("stallTimeoutMs", 10_000, 100, 600_000),
+    pingPeriodMs: limit("pingPeriodMs", 15_000, 1000, 600_000),
+    pongTimeoutMs: limit("pongTimeoutMs", 10_000, 1000, 600_000),
+    closeGraceMs: limit("closeGraceMs", 2000, 0, 60_000),
+  };
+}
