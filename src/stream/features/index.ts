@@ -4,6 +4,8 @@ import { assertFeatureSpec, type FeatureSpec } from "../../core/feature-spec.ts"
 import type { FeatureExtractor, FeatureExtractorOptions } from "./extractor.ts";
 import { textbookAnalyser } from "./frame-analyser.ts";
 import { FrameExtractor } from "./frame-extractor.ts";
+import { kernelFor } from "./kernel.ts";
+import { KernelExtractor } from "./kernel-extractor.ts";
 
 export type { FeatureExtractor, FeatureExtractorOptions } from "./extractor.ts";
 
@@ -26,5 +28,7 @@ export function createFeatureExtractor(
   if (!Number.isInteger(capacity) || !Number.isInteger(maxHoldFrames)) {
     throw new TonetapError("invalid-argument", "capacityFrames and maxHoldFrames must be whole numbers");
   }
-  return new FrameExtractor(spec, capacity, textbookAnalyser(spec));
+  if (options.implementation === "reference")
+    return new FrameExtractor(spec, capacity, textbookAnalyser(spec));
+  return new KernelExtractor(kernelFor(spec, capacity), spec, capacity, maxHoldFrames);
 }

@@ -5,13 +5,12 @@ export function hannWindow(length: number): Float64Array {
   return Float64Array.from({ length }, (_, n) => 0.5 - 0.5 * Math.cos((2 * Math.PI * n) / length));
 }
 
-/** cos and −sin of 2πk/size for k in [0, size/2): the roots of unity e^(−2πik/size) of a forward transform. */
+/** The roots of unity e^(−2πik/size), k = 0 … size − 1, of a forward transform. */
 export function rootsOfUnity(size: number): { readonly re: Float64Array; readonly im: Float64Array } {
   const angle = (k: number): number => (-2 * Math.PI * k) / size;
-  const length = size / 2;
   return {
-    re: Float64Array.from({ length }, (_, k) => Math.cos(angle(k))),
-    im: Float64Array.from({ length }, (_, k) => Math.sin(angle(k))),
+    re: Float64Array.from({ length: size }, (_, k) => Math.cos(angle(k))),
+    im: Float64Array.from({ length: size }, (_, k) => Math.sin(angle(k))),
   };
 }
 

@@ -1,0 +1,49 @@
+/**
+ * Where one feature spec's sizes, tables and work space lie. Written by ../kernel-plan.ts, field by field in this order;
+ * the kernel has no state of its own. Pointers are bytes. A "quad" is a v128: one value of four successive frames.
+ */
+@unmanaged
+export class Plan {
+  /** Samples. */
+  frameLength: i32;
+  hopLength: i32;
+  /** Points of the complex FFT: fftSize / 2. */
+  points: i32;
+  melBands: i32;
+  mfcc: i32;
+  chroma: i32;
+  /** Frames the delta reaches to either side; 0: no derivatives. */
+  deltaHalf: i32;
+  /** Frames a ring holds; a multiple of 4. */
+  ringFrames: i32;
+  /** First ring row of a block, −1 when the spec does not want it. */
+  deltaRow: i32;
+  delta2Row: i32;
+  logMelRow: i32;
+  chromaRow: i32;
+  energyRow: i32;
+  /** f32[frameLength]: half the Hann window. */
+  window: usize;
+  /** f32: six a butterfly (three complex factors), stage after stage. */
+  twiddles: usize;
+  /** f32[2 · (points/2 + 1)]: e^(−2πik/fftSize). */
+  roots: usize;
+  /** Sparse matrices: see bank.ts. */
+  melBank: usize;
+  chromaBank: usize;
+  /** f32: see cepstrum.ts. */
+  dct: usize;
+  /** f32[2 · (deltaHalf + 1)]: weights of frame t ± n, first and second derivative. */
+  deltaWeights: usize;
+  /** Quads[2 · points]: complex work space. */
+  workA: usize;
+  workB: usize;
+  /** Quads[points + 1]. */
+  power: usize;
+  /** Quads[melBands]. */
+  logMel: usize;
+  /** Quads[2 · ceil(melBands / 2)]. */
+  folded: usize;
+  /** Quads[5 · mfcc]. */
+  history: usize;
+}

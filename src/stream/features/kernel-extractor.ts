@@ -1,0 +1,152 @@
+/** The fast feature extractor: one participant's slot in the WASM kernel. Arithmetic is assembly/. */
+import { TonetapError } from "../../core/errors.ts";
+import { deltaLookahead, type FeatureSpec, featureChannels } from "../../core/feature-spec.ts";
+import { assertHeld, assertRoom, type FeatureExtractor } from "./extractor.ts";
+import type { FeatureKernel } from "./kernel.ts";
+import { GROUP_FRAMES } from "./kernel-plan.ts";
+
+/** The plan's address. */
+const PLAN = 0;
+
+/**
+ * Frames come in groups of four, 4g … 4g + 3. A group is computed when all four frames are there, or earlier when
+ * more than `maxHoldFrames` wait in it; it is then computed again as it fills. A slot of the default spec and
+ * capacity takes 119 kB: 85 rows of 328 frames and 1,520 samples, float32.
+ */
+export class KernelExtractor implements FeatureExtractor {
+  readonly spec: FeatureSpec;
+  readonly channels: number;
+  readonly capacity: number;
+  readonly #kernel: FeatureKernel;
+  readonly #maxHoldFrames: number;
+  readonly #lookahead: number;
+  readonly #slot: number;
+  /** Index of the PCM buffer's first sample in the kernel's floats. It begins with frame 4 · #groups. */
+  readonly #pcm: number;
+  #filled = 0;
+  /** Groups whose four frames are done. */
+  #groups = 0;
+  /** Frames done of the group in the making, 0–3. */
+  #partial = 0;
+  #completed = 0;
+  #closed = false;
+
+  constructor(kernel: FeatureKernel, spec: FeatureSpec, capacity: number, maxHoldFrames: number) {
+    this.spec = spec;
+    this.channels = featureChannels(spec);
+    this.capacity = capacity;
+    this.#kernel = kernel;
+    this.#maxHoldFrames = maxHoldFrames;
+    this.#lookahead = deltaLookahead(spec);
+    this.#slot = kernel.acquire();
+    this.#pcm = (this.#slot + kernel.plan.pcmOffset) / 4;
+  }
+
+  get completed(): number {
+    return this.#completed;
+  }
+
+  push(samples: Float32Array): number {
+    this.#assertOpen();
+    const { floats, plan } = this.#kernel;
+    for (let taken = 0; taken < samples.length; ) {
+      const count = Math.min(samples.length - taken, plan.pcmSamples - this.#filled);
+      const part = count === samples.length ? samples : samples.subarray(taken, taken + count);
+      floats.set(part, this.#pcm + this.#filled);
+      this.#filled += count;
+      taken += count;
+      this.#computeGroups(floats);
+    }
+    this.#computePartial();
+    return this.#completed;
+  }
+
+  copy(first: number, count: number, out: Float32Array, stride: number): void {
+    this.#assertOpen();
+    assertHeld(first, count, this.#completed, this.capacity);
+    assertRoom(this.channels, count, out, stride);
+    const { exports, floats, plan } = this.#kernel;
+    exports.gather(PLAN, this.#slot, this.channels, first, count, plan.staging);
+    const from = plan.staging / 4;
+    if (stride === count) {
+      out.set(floats.subarray(from, from + this.channels * count));
+      return;
+    }
+    for (let c = 0; c < this.channels; c++) {
+      out.set(floats.subarray(from + c * count, from + (c + 1) * count), c * stride);
+    }
+  }
+
+  energyDb(frame: number): number {
+    this.#assertOpen();
+    assertHeld(frame, 1, this.#completed, this.capacity);
+    const { floats, plan } = this.#kernel;
+    return floats[this.#slot / 4 + plan.energyRow * plan.ringFrames + (frame % plan.ringFrames)] ?? 0;
+  }
+
+  reset(): void {
+    this.#assertOpen();
+    this.#filled = 0;
+    this.#groups = 0;
+    this.#partial = 0;
+    this.#completed = 0;
+  }
+
+  wipe(): void {
+    this.reset();
+    this.#kernel.wipe(this.#slot);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#kernel.release(this.#slot);
+  }
+
+  #assertOpen(): void {
+    if (this.#closed) throw new TonetapError("closed", "the feature extractor is closed");
+  }
+
+  /** Computes the groups that are all there, and moves the rest of the audio to the front. */
+  #computeGroups(floats: Float32Array): void {
+    const { groupSamples } = this.#kernel.plan;
+    const step = GROUP_FRAMES * this.spec.hopLength;
+    let at = 0;
+    for (; this.#filled - at >= groupSamples; at += step) {
+      this.#analyse(at);
+      this.#groups++;
+      this.#partial = 0;
+      this.#differentiate();
+    }
+    if (at === 0) return;
+    floats.copyWithin(this.#pcm, this.#pcm + at, this.#pcm + this.#filled);
+    this.#filled -= at;
+  }
+
+  /** Computes a group that is not all there if too many of its frames wait. */
+  #computePartial(): void {
+    const { frameLength, hopLength } = this.spec;
+    if (this.#filled < frameLength) return;
+    const ready = Math.floor((this.#filled - frameLength) / hopLength) + 1;
+    if (ready - this.#partial <= this.#maxHoldFrames) return;
+    this.#analyse(0);
+    this.#partial = ready;
+    this.#differentiate();
+  }
+
+  #analyse(offset: number): void {
+    this.#kernel.exports.analyse(PLAN, 4 * (this.#pcm + offset), this.#slot, this.#groups);
+  }
+
+  /** Derivatives of the frames that are complete now and were not before. */
+  #differentiate(): void {
+    const completed = Math.max(0, GROUP_FRAMES * this.#groups + this.#partial - this.#lookahead);
+    if (this.#lookahead > 0) {
+      const last = Math.ceil(completed / GROUP_FRAMES);
+      for (let group = Math.floor(this.#completed / GROUP_FRAMES); group < last; group++) {
+        this.#kernel.exports.differentiate(PLAN, this.#slot, group);
+      }
+    }
+    this.#completed = completed;
+  }
+}

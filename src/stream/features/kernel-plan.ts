@@ -1,0 +1,197 @@
+/**
+ * What the WASM kernel must know of one spec: sizes, tables and the layout of its memory. The tables come from the
+ * same functions as the reference, so the two cannot drift. Field order and table layouts: assembly/plan.ts.
+ */
+import { deltaLookahead, type FeatureSpec, featureChannels } from "../../core/feature-spec.ts";
+import { chromaFilterBank } from "./chroma.ts";
+import { dctMatrix } from "./dct.ts";
+import { deltaWeights } from "./delta.ts";
+import { melFilterBank } from "./mel.ts";
+import { hannWindow, rootsOfUnity } from "./spectrum.ts";
+
+/** Frames the kernel computes at once: the lanes of a v128. */
+export const GROUP_FRAMES = 4;
+
+const QUAD_BYTES = 16;
+
+/**
+ * Weights below this share of their bin's largest are left out of the chroma bank: over half of it is Gaussian tails.
+ * Twelve classes cannot lose more than 2e-5 of the frame's maximum by it.
+ */
+const NEGLIGIBLE_WEIGHT = 1e-6;
+
+/** Layout of a kernel's memory: [image | work space | staging | slots …]; a slot is [ring | PCM]. Bytes. */
+export interface KernelPlan {
+  /** The plan and its tables, for address 0. */
+  readonly image: Uint8Array;
+  /** Work space that every call uses; it holds traces of the last caller's audio. */
+  readonly workStart: number;
+  readonly workEnd: number;
+  /** Where gather() puts a window: within the work space. */
+  readonly staging: number;
+  readonly slotsStart: number;
+  readonly slotBytes: number;
+  /** Frames a ring holds. */
+  readonly ringFrames: number;
+  /** Ring row of the energy. */
+  readonly energyRow: number;
+  /** PCM within a slot: its offset, bytes, and room, samples. */
+  readonly pcmOffset: number;
+  readonly pcmSamples: number;
+  /** Samples under a group of four frames. */
+  readonly groupSamples: number;
+}
+
+export function kernelPlan(spec: FeatureSpec, capacity: number): KernelPlan {
+  const { frameLength, hopLength, fftSize, melBands, mfcc } = spec;
+  const points = fftSize / 2;
+  const half = deltaLookahead(spec);
+  // A group in the making may overwrite four frames, and complete frames are `half` behind it: see assembly/delta.ts.
+  const ringFrames = GROUP_FRAMES * Math.ceil((capacity + half + GROUP_FRAMES - 1) / GROUP_FRAMES);
+  const channels = featureChannels(spec);
+  const deltaRow = spec.delta ? mfcc : -1;
+  const delta2Row = spec.delta2 ? mfcc * (spec.delta ? 2 : 1) : -1;
+  const chromaRow = channels - Number(spec.logEnergy) - spec.chroma;
+  const energyRow = chromaRow + spec.chroma;
+
+  const sizes = [frameLength, hopLength, points, melBands, mfcc, spec.chroma, half, ringFrames];
+  const rows = [deltaRow, delta2Row, spec.logMel ? chromaRow - melBands : -1, chromaRow, energyRow];
+  const tables = [
+    floats(hannWindow(frameLength).map((w) => w / 2)),
+    floats(twiddles(points)),
+    floats(unpackRoots(fftSize)),
+    sparseBank(melFilterBank(spec)),
+    sparseBank(withoutTails(chromaFilterBank(spec))),
+    floats(foldedDct(mfcc, melBands)),
+    floats(halfDeltaWeights(spec)),
+  ];
+  const work = [
+    2 * points,
+    2 * points,
+    points + 1,
+    melBands,
+    2 * Math.ceil(melBands / 2),
+    5 * mfcc,
+    (channels * (ringFrames / GROUP_FRAMES)) | 0,
+  ];
+
+  let address = aligned(4 * (sizes.length + rows.length + tables.length + work.length - 1));
+  const place = (bytes: number): number => {
+    const at = address;
+    address = aligned(address + bytes);
+    return at;
+  };
+  const tablesAt = tables.map((table) => place(table.byteLength));
+  const workStart = address;
+  const workAt = work.map((quads) => place(quads * QUAD_BYTES));
+  const staging = workAt[workAt.length - 1] ?? 0;
+
+  const image = new Uint8Array(workStart);
+  new Int32Array(image.buffer).set([...sizes, ...rows, ...tablesAt, ...workAt.slice(0, -1)]);
+  tables.forEach((table, i) => {
+    image.set(new Uint8Array(table), tablesAt[i]);
+  });
+
+  const groupSamples = (GROUP_FRAMES - 1) * hopLength + frameLength;
+  const pcmOffset = 4 * ringFrames * (energyRow + 1);
+  // Room for a group and, so that few pushes must be split, for as much again as a group takes away.
+  const pcmSamples = groupSamples + GROUP_FRAMES * hopLength;
+  return {
+    image,
+    workStart,
+    workEnd: address,
+    staging,
+    slotsStart: address,
+    slotBytes: aligned(pcmOffset + 4 * pcmSamples),
+    ringFrames,
+    energyRow,
+    pcmOffset,
+    pcmSamples,
+    groupSamples,
+  };
+}
+
+const aligned = (bytes: number): number => QUAD_BYTES * Math.ceil(bytes / QUAD_BYTES);
+
+const floats = (values: ArrayLike<number>): ArrayBuffer => Float32Array.from(values).buffer;
+
+/** Factors e^(−2πijp/n), j = 1, 2, 3, of the radix-4 passes: n = points, points/4, … and p = 0 … n/4 − 1. */
+function twiddles(points: number): number[] {
+  const out: number[] = [];
+  for (let n = points; n >= 4; n /= 4) {
+    const { re, im } = rootsOfUnity(n);
+    for (let p = 0; p < n / 4; p++) {
+      for (let j = 1; j <= 3; j++) out.push(re[j * p] ?? 0, im[j * p] ?? 0);
+    }
+  }
+  return out;
+}
+
+/** e^(−2πik/fftSize), k = 0 … fftSize/4: what turns the half-size transform into the real one. */
+function unpackRoots(fftSize: number): number[] {
+  const { re, im } = rootsOfUnity(fftSize);
+  return Array.from({ length: fftSize / 4 + 1 }, (_, k) => [re[k] ?? 0, im[k] ?? 0]).flat();
+}
+
+/** Rows as runs of weights that are not 0. Layout: assembly/bank.ts. */
+function sparseBank(rows: readonly Float64Array[]): ArrayBuffer {
+  const words: { readonly value: number; readonly float: boolean }[] = [];
+  const whole = (value: number): void => void words.push({ value, float: false });
+  whole(rows.length);
+  for (const row of rows) {
+    const runs = runsOf(row);
+    whole(runs.length);
+    for (const { first, weights } of runs) {
+      whole(first);
+      whole(weights.length);
+      for (const value of weights) words.push({ value, float: true });
+    }
+  }
+  const out = new DataView(new ArrayBuffer(4 * words.length));
+  words.forEach(({ value, float }, i) => {
+    if (float) out.setFloat32(4 * i, value, true);
+    else out.setInt32(4 * i, value, true);
+  });
+  return out.buffer;
+}
+
+function runsOf(row: Float64Array): { readonly first: number; readonly weights: Float64Array }[] {
+  const runs: { first: number; weights: Float64Array }[] = [];
+  for (let first = 0; first < row.length; first++) {
+    let end = first;
+    while (end < row.length && row[end] !== 0) end++;
+    if (end === first) continue;
+    runs.push({ first, weights: row.subarray(first, end) });
+    first = end;
+  }
+  return runs;
+}
+
+function withoutTails(rows: readonly Float64Array[]): Float64Array[] {
+  return rows.map((row) =>
+    row.map((weight, k) => {
+      const largest = rows.reduce((max, other) => Math.max(max, other[k] ?? 0), 0);
+      return weight < NEGLIGIBLE_WEIGHT * largest ? 0 : weight;
+    }),
+  );
+}
+
+/** Left halves of rows k and k + 1 in turns, for k = 0, 2, …; a row that is not there is zeros. */
+function foldedDct(rows: number, size: number): number[] {
+  const matrix = dctMatrix(rows, size);
+  const out: number[] = [];
+  for (let k = 0; k < rows; k += 2) {
+    for (let n = 0; n < Math.ceil(size / 2); n++) {
+      out.push(matrix[k]?.[n] ?? 0, matrix[k + 1]?.[n] ?? 0);
+    }
+  }
+  return out;
+}
+
+/** Weights of frame t + n, n = 0 … half, first and second derivative in turns. */
+function halfDeltaWeights(spec: FeatureSpec): number[] {
+  const half = deltaLookahead(spec);
+  const slope = deltaWeights(spec.deltaWidth, 1);
+  const curve = deltaWeights(spec.deltaWidth, 2);
+  return Array.from({ length: half + 1 }, (_, n) => [slope[half + n] ?? 0, curve[half + n] ?? 0]).flat();
+}
