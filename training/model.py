@@ -9,6 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+# Normalised features beyond this many deviations say no more: a click must not drown the rest.
+CLIP = 6.0
+
 
 class ConvNorm(nn.Sequential):
     def __init__(self, cin: int, cout: int, kernel: int = 1, stride: int = 1, dilation: int = 1, groups: int = 1):
@@ -111,7 +114,6 @@ class EmotionNet(nn.Module):
         heads: int = 4,
     ):
         super().__init__()
-        self.input_norm = nn.BatchNorm2d(channels, affine=False)
         self.stem1 = ConvNorm(channels, stem, 5, stride=2)
         self.stem2 = ConvNorm(stem, width, 5, stride=2)
         self.stem_channel = ChannelAttention(width)
@@ -130,7 +132,7 @@ class EmotionNet(nn.Module):
         half = mask[:, :, :, ::2]
         quarter = half[:, :, :, ::2]
         frames = quarter.sum(3, keepdim=True)
-        x = F.relu(self.stem1(self.input_norm(features) * mask))
+        x = F.relu(self.stem1(features.clamp(-CLIP, CLIP) * mask))
         x = F.relu(self.stem2(x * half))
         x = self.stem_spatial(self.stem_channel(x, quarter, frames), quarter)
         outputs = []

@@ -1,0 +1,175 @@
+"""Trains one network: on all folds but one (`--fold K`, judged on that one) or on everybody (`--fold none`).
+
+Seeded; a checkpoint after every tenth epoch lets the same command continue. Features come from `npm run features`.
+"""
+
+import argparse
+import copy
+import json
+import queue
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from data import FOLDS, LABELS, FeatureSet, Trainer, channel_names, fit_prior
+from evaluate import MODES, mode_logits, quick_report
+from model import EmotionNet, count_macs, count_parameters
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--features", type=Path, default=Path(".cache/features"))
+    parser.add_argument("--sets", default="clean", help="feature sets and their shares: clean:0.5,opus16:0.3,g711:0.2")
+    parser.add_argument("--corpora", default="ravdess,savee,emovo,emodb_first2s,tess,turevdb,banglaser")
+    parser.add_argument("--channels", default="mdDce", help="m MFCC, d delta, D delta2, l log-mel, c chroma, e energy")
+    parser.add_argument("--fold", default="0", help="fold held out, or none")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--samples", type=int, default=5120, help="drawn an epoch")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--decay", type=float, default=0.03)
+    parser.add_argument("--smoothing", type=float, default=0.05)
+    parser.add_argument("--mixup", type=float, default=0.5, help="share of batches")
+    parser.add_argument("--mixup-alpha", type=float, default=0.3)
+    parser.add_argument("--prior-frames", type=float, default=300)
+    parser.add_argument("--crop", type=float, default=0.5)
+    parser.add_argument("--stretch", type=float, default=0.5)
+    parser.add_argument("--cold", type=float, default=0.3)
+    parser.add_argument("--microphone", type=float, default=0.5)
+    parser.add_argument("--time-mask", type=float, default=0.4)
+    parser.add_argument("--channel-mask", type=float, default=0.4)
+    parser.add_argument("--model", default="{}", help="JSON of EmotionNet's options")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--judge", default="clean", help="sets whose out-of-fold logits are kept")
+    return parser.parse_args()
+
+
+def prefetch(trainer: Trainer, size: int, count: int):
+    """Batches made in a second thread, four ahead at most."""
+    made: queue.Queue = queue.Queue(4)
+    thread = threading.Thread(target=lambda: [made.put(trainer.batch(size)) for _ in range(count)], daemon=True)
+    thread.start()
+    for _ in range(count):
+        yield made.get()
+    thread.join()
+
+
+def mixed(x, mask, target, alpha: float, random: np.random.Generator):
+    """Mixup: each sample with another of the batch, by one share for the batch."""
+    share = float(random.beta(alpha, alpha))
+    share = max(share, 1 - share)
+    order = torch.from_numpy(random.permutation(len(x)))
+    return (
+        share * x + (1 - share) * x[order],
+        torch.maximum(mask, mask[order]),
+        share * target + (1 - share) * target[order],
+    )
+
+
+def main() -> None:
+    args = parse()
+    torch.manual_seed(args.seed)
+    torch.set_num_threads(args.threads)
+    channels = channel_names(args.channels)
+    corpora = set(args.corpora.split(","))
+    shares = {name: float(share or 1) for name, _, share in (item.partition(":") for item in args.sets.split(","))}
+    sets = {
+        name: FeatureSet(args.features, name, channels, corpora) for name in [*shares, *args.judge.split(",")]
+    }
+    held = None if args.fold == "none" else int(args.fold)
+    folds = set(range(FOLDS)) - {held}
+    clean = next(iter(sets.values()))
+    normalisation = fit_prior([clip for clip in clean.clips if clip.fold in folds], args.prior_frames)
+    options = vars(args) | {"model": json.loads(args.model)}
+    trainer = Trainer([sets[n] for n in shares], list(shares.values()), folds, normalisation, args.seed, options)
+    model = EmotionNet(len(channels), len(LABELS), **options["model"]).to(memory_format=torch.channels_last)
+    average = copy.deepcopy(model)
+    print(f"{count_parameters(model)} parameters, {count_macs(model, len(channels)) / 1e6:.1f} M multiply-adds a window")
+    steps = args.samples // args.batch
+    optimizer = torch.optim.AdamW(model.parameters(), lr=args.rate, weight_decay=args.decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, args.rate, total_steps=args.epochs * steps, pct_start=0.1, final_div_factor=100
+    )
+    random = np.random.default_rng(args.seed + 1)
+    args.out.mkdir(parents=True, exist_ok=True)
+    checkpoint = args.out / "checkpoint.pt"
+    first = 0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=False)
+        first = state["epoch"]
+        for name, thing in (("model", model), ("average", average), ("optimizer", optimizer), ("schedule", schedule)):
+            thing.load_state_dict(state[name])
+        trainer.random = np.random.default_rng(args.seed + 1000 * first)
+        print(f"goes on after epoch {first}")
+    test = [clip for clip in clean.clips if clip.fold == held]
+    started = time.time()
+    for epoch in range(first, args.epochs):
+        model.train()
+        losses = []
+        for features, mask, labels, _ in prefetch(trainer, args.batch, steps):
+            x = torch.from_numpy(features).contiguous(memory_format=torch.channels_last)
+            valid = torch.from_numpy(mask)
+            target = F.one_hot(torch.from_numpy(labels), len(LABELS)).float()
+            target = target * (1 - args.smoothing) + args.smoothing / len(LABELS)
+            if random.random() < args.mixup:
+                x, valid, target = mixed(x, valid, target, args.mixup_alpha, random)
+            loss = F.cross_entropy(model(x, valid), target)
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)
+            optimizer.step()
+            schedule.step()
+            losses.append(loss.item())
+            keep = min(0.995, 1 - 1 / (1 + epoch * steps + len(losses)) ** 0.75)
+            with torch.no_grad():
+                for slow, fast in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
+                    if slow.dtype.is_floating_point:
+                        slow.mul_(keep).add_(fast, alpha=1 - keep)
+        line = {"epoch": epoch + 1, "loss": round(float(np.mean(losses)), 4), "seconds": round(time.time() - started)}
+        if held is not None and ((epoch + 1) % 10 == 0 or epoch + 1 == args.epochs):
+            line |= quick_report(average, clean, test, normalisation)
+        print(json.dumps(line), flush=True)
+        if (epoch + 1) % 10 == 0 or epoch + 1 == args.epochs:
+            torch.save(
+                {
+                    "epoch": epoch + 1,
+                    "model": model.state_dict(),
+                    "average": average.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "schedule": schedule.state_dict(),
+                    "options": {k: str(v) if isinstance(v, Path) else v for k, v in options.items()},
+                    "channels": channels,
+                    "spec": clean.spec,
+                    "corpora": sorted({clip.corpus for clip in clean.clips}),
+                    "mean": normalisation.mean,
+                    "std": normalisation.std,
+                },
+                checkpoint,
+            )
+    if held is not None:
+        for name in args.judge.split(","):
+            keep_out_of_fold(average, sets[name], held, normalisation, args.out / f"oof-{name}.npz")
+
+
+def keep_out_of_fold(model, feature_set: FeatureSet, held: int, normalisation, path: Path) -> None:
+    clips = [clip for clip in feature_set.clips if clip.fold == held]
+    stored = {
+        "truth": np.array([clip.label for clip in clips]),
+        "corpus": np.array([clip.corpus for clip in clips]),
+        "speaker": np.array([clip.speaker for clip in clips]),
+    }
+    for mode in MODES:
+        stored[f"{mode}_logits"], stored[f"{mode}_owner"] = mode_logits(
+            model, feature_set, clips, normalisation, mode
+        )
+    np.savez(path, **stored)
+
+
+if __name__ == "__main__":
+    main()
