@@ -3,6 +3,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import decode from "audio-decode";
 import { assertRange, TonetapError } from "../../core/errors.ts";
 import { PIPELINE_RATE_HZ } from "../../core/units.ts";
+import { concatBytes } from "../bytes.ts";
 import { AUDIO_FORMATS, type AudioFormat, declaredFrames, sniffFormat } from "./audio-format.ts";
 import { readOggPackets } from "./ogg-pages.ts";
 import { MAX_RATE_HZ, MIN_RATE_HZ, Resampler, resample } from "./resampler.ts";
@@ -226,12 +227,7 @@ async function* checkedOgg(
     if (length > MAX_OGG_BYTES)
       throw new TonetapError("media", `${name}: is larger than ${MAX_OGG_BYTES} bytes`);
   }
-  const bytes = new Uint8Array(length);
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
+  const bytes = concatBytes(parts);
   readOggPackets(bytes, name);
   yield* byteChunks(bytes);
 }

@@ -1,5 +1,6 @@
 /** Reads and writes Ogg Opus files, packet by packet. Decoding is stream/opus-decoder.ts, sending ogg-opus-player.ts. */
 import { TonetapError } from "../../core/errors.ts";
+import { concatBytes } from "../bytes.ts";
 import { pageCrc, readOggPackets } from "./ogg-pages.ts";
 import { opusDurationTicks } from "./opus-duration.ts";
 
@@ -113,7 +114,7 @@ export function writeOggOpus(content: OggOpusContent): Uint8Array {
     segments += lacing;
   }
   flush(true);
-  return concat(pages);
+  return concatBytes(pages);
 }
 
 /** RFC 3533 §6: the page layout. Packets never span pages here. */
@@ -138,7 +139,7 @@ function page(
   view.setUint32(18, sequence, true);
   view.setUint8(26, lacing.length);
   header.set(lacing, 27);
-  const bytes = concat([header, ...packets]);
+  const bytes = concatBytes([header, ...packets]);
   new DataView(bytes.buffer).setUint32(22, pageCrc(bytes), true);
   return bytes;
 }
@@ -160,9 +161,9 @@ function opusTags(comments: readonly string[]): Uint8Array {
   const encoder = new TextEncoder();
   const sized = (text: string): Uint8Array => {
     const bytes = encoder.encode(text);
-    return concat([uint32(bytes.length), bytes]);
+    return concatBytes([uint32(bytes.length), bytes]);
   };
-  return concat([ascii(TAGS_MAGIC), sized(VENDOR), uint32(comments.length), ...comments.map(sized)]);
+  return concatBytes([ascii(TAGS_MAGIC), sized(VENDOR), uint32(comments.length), ...comments.map(sized)]);
 }
 
 /** Comments are a courtesy: a damaged list ends where it stops making sense. */
@@ -200,13 +201,3 @@ const ascii = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 const startsWith = (bytes: Uint8Array, magic: string): boolean =>
   bytes.length >= magic.length && ascii(magic).every((byte, i) => bytes[i] === byte);
-
-function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
-}

@@ -1,5 +1,6 @@
 /** Takes Ogg pages apart into packets (RFC 3533). What the packets mean is ogg-opus.ts. */
 import { TonetapError } from "../../core/errors.ts";
+import { concatBytes } from "../bytes.ts";
 
 /** The packets of one logical stream. */
 export interface OggPackets {
@@ -67,7 +68,8 @@ export function readOggPackets(bytes: Uint8Array, name: string): OggPackets {
       body += length;
       if (length === 255) continue;
       parts.push(bytes.subarray(start, body));
-      packets.push(joined(parts));
+      const [only] = parts;
+      packets.push(parts.length === 1 && only !== undefined ? only : concatBytes(parts));
       parts = [];
       partBytes = 0;
       start = body;
@@ -87,18 +89,6 @@ export function readOggPackets(bytes: Uint8Array, name: string): OggPackets {
   if (serial === undefined) fail("is empty");
   if (partBytes > 0) fail("ends inside a packet");
   return { packets, granule };
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const [only] = parts;
-  if (parts.length === 1 && only !== undefined) return only;
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }
 
 /** RFC 3533 §6: polynomial 0x04c11db7, no reflection, starting at 0. */
