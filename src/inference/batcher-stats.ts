@@ -1,0 +1,87 @@
+/** Counts what the batcher did, in fixed memory. */
+import { LatencyHistogram } from "../core/histogram.ts";
+import type { DroppedWindow } from "../core/window.ts";
+
+export interface LatencyStats {
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+}
+
+/** All counts since the batcher was made. submitted = estimated + every drop + queued + inFlight. */
+export interface BatcherStats {
+  readonly submitted: number;
+  /** Windows that got an estimate. */
+  readonly estimated: number;
+  readonly dropped: Readonly<Record<DroppedWindow["reason"], number>>;
+  /** Batches that the model finished. */
+  readonly batches: number;
+  /** batchSizes[n]: finished batches of n windows, 0 … maxBatch. */
+  readonly batchSizes: readonly number[];
+  /** Windows waiting now, and at most. */
+  readonly queued: number;
+  readonly queueLimit: number;
+  /** Windows in the model now. */
+  readonly inFlight: number;
+  /** Backends that can run now, of how many. */
+  readonly backendsUp: number;
+  readonly backends: number;
+  /** Wait in the batcher, of estimated windows. */
+  readonly wait: LatencyStats;
+  /** Time in the model, of finished batches. */
+  readonly inference: LatencyStats;
+  /** Why a batch failed, the last time; empty if none did. */
+  readonly lastError: string;
+}
+
+export class BatcherCounters {
+  submitted = 0;
+  estimated = 0;
+  batches = 0;
+  lastError = "";
+  readonly dropped: Record<DroppedWindow["reason"], number> = {
+    overload: 0,
+    deadline: 0,
+    backend: 0,
+    closed: 0,
+  };
+  readonly batchSizes: number[];
+  readonly #wait = new LatencyHistogram();
+  readonly #inference = new LatencyHistogram();
+
+  constructor(maxBatch: number) {
+    this.batchSizes = new Array<number>(maxBatch + 1).fill(0);
+  }
+
+  batch(size: number, inferenceMs: number): void {
+    this.batches++;
+    this.batchSizes[size] = (this.batchSizes[size] ?? 0) + 1;
+    this.#inference.record(inferenceMs);
+  }
+
+  estimate(queuedMs: number): void {
+    this.estimated++;
+    this.#wait.record(queuedMs);
+  }
+
+  snapshot(
+    now: Pick<BatcherStats, "queued" | "queueLimit" | "inFlight" | "backends" | "backendsUp">,
+  ): BatcherStats {
+    const { submitted, estimated, dropped, batches, batchSizes, lastError } = this;
+    return {
+      submitted,
+      estimated,
+      dropped: { ...dropped },
+      batches,
+      batchSizes: [...batchSizes],
+      ...now,
+      wait: latency(this.#wait),
+      inference: latency(this.#inference),
+      lastError,
+    };
+  }
+}
+
+const latency = (histogram: LatencyHistogram): LatencyStats => ({
+  p50Ms: histogram.quantile(0.5),
+  p99Ms: histogram.quantile(0.99),
+});

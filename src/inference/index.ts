@@ -1,0 +1,18 @@
+/** What the inference folder offers to those who compose it. */
+export * from "./backend.ts";
+export { type BatcherOptions, DynamicBatcher } from "./batcher.ts";
+export type { BatcherStats, LatencyStats } from "./batcher-stats.ts";
+export { type InferEmotionOptions, inferEmotion } from "./infer-emotion.ts";
+export {
+  bundledModels,
+  defaultModelDir,
+  findModel,
+  loadModelPackage,
+  type ModelPackage,
+  modelManifestSchema,
+  parseManifest,
+} from "./model-package.ts";
+export { OnnxBackend, type OnnxBackendOptions } from "./onnx-backend.ts";
+export { EmotionSmoother, type SmoothingOptions, smoothEmotion } from "./smooth-emotion.ts";
+export { softmax } from "./softmax.ts";
+export { type ModelShape, modelShape, WindowMemory, type WindowMemoryView } from "./window-memory.ts";

@@ -1,0 +1,104 @@
+/** Rows of shared memory, one a window: written once by the batcher, read in place by any thread. Who waits in which row is batcher.ts. */
+import { assertRange, TonetapError } from "../core/errors.ts";
+import { featureChannels } from "../core/feature-spec.ts";
+import type { ModelManifest } from "../core/model.ts";
+
+/** Sizes of a model's tensors: features [N, C, 1, T], mask [N, 1, 1, T], logits [N, L]. */
+export interface ModelShape {
+  /** C */
+  readonly channels: number;
+  /** T */
+  readonly frames: number;
+  /** L */
+  readonly labels: number;
+}
+
+export function modelShape(manifest: ModelManifest): ModelShape {
+  return {
+    channels: featureChannels(manifest.features),
+    frames: manifest.window.frames,
+    labels: manifest.labels.length,
+  };
+}
+
+/** The part of {@link WindowMemory} that a thread needs; survives structured cloning. */
+export interface WindowMemoryView {
+  /** [rows, C, T] */
+  readonly features: Float32Array<SharedArrayBuffer>;
+  /** [rows, T]: 1 where a frame is valid, else 0. */
+  readonly masks: Float32Array<SharedArrayBuffer>;
+}
+
+export class WindowMemory implements WindowMemoryView {
+  readonly rows: number;
+  readonly shape: ModelShape;
+  readonly features: Float32Array<SharedArrayBuffer>;
+  readonly masks: Float32Array<SharedArrayBuffer>;
+  readonly #taken: Uint8Array;
+  #free: number;
+  /** No row below it is free. */
+  #lowest = 0;
+
+  /**
+   * The operating system gives pages as rows are first written, so unused rows cost nothing.
+   * @throws TonetapError invalid-argument when the machine cannot give that much.
+   */
+  constructor(rows: number, shape: ModelShape) {
+    assertRange("window memory rows", rows, 1, 1 << 24);
+    this.rows = rows;
+    this.shape = shape;
+    const floats = rows * shape.channels * shape.frames;
+    try {
+      this.features = new Float32Array(new SharedArrayBuffer(4 * floats));
+      this.masks = new Float32Array(new SharedArrayBuffer(4 * rows * shape.frames));
+    } catch (error) {
+      throw new TonetapError(
+        "invalid-argument",
+        `${rows} windows of ${shape.channels} × ${shape.frames} features need ${Math.ceil((4 * floats) / 1e6)} MB of shared memory: lower the queue limit`,
+        { cause: error },
+      );
+    }
+    this.#taken = new Uint8Array(rows);
+    this.#free = rows;
+  }
+
+  /** Rows that nobody holds. */
+  get free(): number {
+    return this.#free;
+  }
+
+  /**
+   * Takes the row after `previous` if it is free, else the lowest free one. Rows that follow each other are one
+   * tensor to the model; a batch that is scattered has to be gathered first.
+   * @param previous the row before, or −1
+   * @returns undefined when none is free
+   */
+  take(previous: number): number | undefined {
+    if (this.#free === 0) return undefined;
+    let row = previous + 1;
+    if (previous < 0 || row >= this.rows || this.#taken[row] === 1) {
+      row = this.#lowest;
+      while (this.#taken[row] === 1) row++;
+      this.#lowest = row;
+    }
+    this.#taken[row] = 1;
+    this.#free--;
+    return row;
+  }
+
+  /** Gives a row back; its contents stay until it is written again. */
+  release(row: number): void {
+    if (this.#taken[row] !== 1) throw new TonetapError("internal", `window row ${row} is not held`);
+    this.#taken[row] = 0;
+    this.#free++;
+    if (row < this.#lowest) this.#lowest = row;
+  }
+
+  /** Copies one window into `row`: features [C, T] and a mask of `frames` ones. */
+  write(row: number, features: Float32Array, frames: number): void {
+    this.features.set(features, row * this.shape.channels * this.shape.frames);
+    const mask = row * this.shape.frames;
+    this.masks.fill(1, mask, mask + frames);
+    this.masks.fill(0, mask + frames, mask + this.shape.frames);
+  }
+}

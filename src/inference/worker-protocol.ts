@@ -1,0 +1,67 @@
+/** What a backend's main side and its thread say to each other. Window data never travels here: it lies in shared memory. */
+import type { ErrorCode } from "../core/errors.ts";
+import type { DeviceOption, RefusedProvider } from "./backend.ts";
+import type { ModelShape, WindowMemoryView } from "./window-memory.ts";
+
+/** Opens the model; answered by `opened` or `refused`. */
+export interface LoadRequest {
+  readonly kind: "load";
+  readonly onnxPath: string;
+  readonly shape: ModelShape;
+  readonly tensors: { readonly features: string; readonly mask: string; readonly logits: string };
+  readonly device: DeviceOption;
+  readonly maxBatch: number;
+  /** Logits of every slot, [slots, maxBatch, L]; the thread writes them. */
+  readonly logits: Float32Array<SharedArrayBuffer>;
+}
+
+/** Makes window memory known under a number; not answered. */
+export interface MemoryNotice {
+  readonly kind: "memory";
+  readonly memory: number;
+  readonly view: WindowMemoryView;
+}
+
+/** Runs rows of a known memory into a slot of `logits`; answered by `done` or `failed` of that slot, in order. */
+export interface RunRequest {
+  readonly kind: "run";
+  readonly slot: number;
+  readonly memory: number;
+  readonly rows: readonly number[];
+}
+
+/** Frees the model and ends the thread. Sent when nothing is under way. */
+export interface CloseRequest {
+  readonly kind: "close";
+}
+
+export type ToWorker = LoadRequest | MemoryNotice | RunRequest | CloseRequest;
+
+export interface OpenedReply {
+  readonly kind: "opened";
+  readonly engine: string;
+  readonly provider: string;
+  readonly device: "cpu" | "gpu";
+  readonly tried: readonly RefusedProvider[];
+  readonly threads: number;
+}
+
+export interface RefusedReply {
+  readonly kind: "refused";
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
+export interface DoneReply {
+  readonly kind: "done";
+  readonly slot: number;
+  readonly inferenceMs: number;
+}
+
+export interface FailedReply {
+  readonly kind: "failed";
+  readonly slot: number;
+  readonly message: string;
+}
+
+export type FromWorker = OpenedReply | RefusedReply | DoneReply | FailedReply;
