@@ -1,0 +1,250 @@
+/**
+ * Turns an ordered run of packets and missing packets into media units that cover media time exactly once.
+ * Order, waiting and what counts as missing are jitter-buffer.ts.
+ *
+ * Sequence numbers say how many packets are missing, timestamps say how much time is. Each missing packet gets the
+ * length of the packet before it (`lost`); time left over was never sent (`gap`). Where time is short, because some
+ * of the missing were padding or events, fewer are emitted. Missing packets are therefore held until the next audio
+ * packet tells its time; which is why they can also learn of `next`, and of RED copies of themselves.
+ */
+import type { CodedAudio, MediaUnit } from "../core/media.ts";
+import type { AudioCodec, CodecMap, RtpPacket } from "../core/rtp.ts";
+import { type MonotonicMs, rtpTicks } from "../core/units.ts";
+import type { JitterStats } from "./jitter-stats.ts";
+import { payloadTicks } from "./packet-duration.ts";
+import { type RedCopy, splitRed } from "./red.ts";
+import { extendTimestamp } from "./sequence.ts";
+
+/** Length of a packet that does not say it, when none before it did, ms. RFC 3551 §4.2. */
+const DEFAULT_PACKET_MS = 20;
+/** A silence cannot last longer than it took, give or take this much for senders that do not pace, ms. */
+const MAX_UNPACED_GAP_MS = 60_000;
+/** A delayed packet's timestamp is no further from the current one than this, ms. */
+const MAX_PLAUSIBLE_AGE_MS = 10_000;
+/** Copies kept for holes at most; a full RED packet has far fewer. */
+const MAX_COPIES = 64;
+
+interface Copy {
+  readonly ticks: number;
+  readonly audio: CodedAudio;
+}
+
+export class MediaTimeline {
+  readonly #codecs: CodecMap;
+  readonly #stats: JitterStats;
+  readonly #emit: (unit: MediaUnit) => void;
+  /** False until the first audio packet of the stream. */
+  #started = false;
+  #clockRateHz = 0;
+  /** Media time up to which everything is emitted. */
+  #end = 0;
+  /** Timestamp of the latest audio packet, unwrapped; packets must come after it. */
+  #last = 0;
+  #lastArrivalMs = 0;
+  /** Length of the latest audio packet: what a missing one is taken to have had. */
+  #packetTicks = 0;
+  /** Missing packets since then. */
+  #missing = 0;
+  /** RED copies of packets not yet emitted, by time. */
+  #copies: Copy[] = [];
+
+  constructor(codecs: CodecMap, stats: JitterStats, emit: (unit: MediaUnit) => void) {
+    this.#codecs = codecs;
+    this.#stats = stats;
+    this.#emit = emit;
+  }
+
+  /** Begins a stream. */
+  reset(reason: "start" | "ssrc" | "jump", arrivalMs: MonotonicMs): void {
+    this.end();
+    if (reason !== "start") this.#stats.resets++;
+    this.#started = false;
+    this.#emit({ kind: "reset", reason, arrivalMs });
+  }
+
+  /** Nothing more comes: what is still missing had no known time, so it is counted only. */
+  end(): void {
+    this.#stats.lost += this.#missing;
+    this.#missing = 0;
+    this.#copies = [];
+  }
+
+  /** The next packet in sequence will not come. */
+  missing(): void {
+    this.#missing++;
+  }
+
+  /** The next packet in sequence. */
+  packet(packet: RtpPacket): void {
+    const codec = this.#codecs.get(packet.payloadType);
+    const ignored = this.#stats.ignored;
+    if (packet.payload.length === 0) ignored.empty++;
+    else if (codec === undefined) ignored.unknownType++;
+    else if (codec.mimeType === "audio/telephone-event") ignored.telephoneEvent++;
+    else if (codec.mimeType === "audio/CN") this.#comfortNoise(packet, codec);
+    else if (codec.mimeType === "audio/red") this.#red(packet);
+    else this.#audio(packet, codec, packet);
+  }
+
+  /** Whether a packet found late or doubled can be of this stream, by its timestamp. */
+  plausible(timestamp: number): boolean {
+    const distance = Math.abs((timestamp - this.#last) | 0);
+    return !this.#started || distance * 1000 <= MAX_PLAUSIBLE_AGE_MS * this.#clockRateHz;
+  }
+
+  /** Takes the RED copies out of a packet that came while there are holes before it. */
+  keepCopies(packet: RtpPacket): void {
+    if (!this.#started || this.#codecs.get(packet.payloadType)?.mimeType !== "audio/red") return;
+    const red = splitRed(packet.payload);
+    if (red !== "malformed") this.#keep(red.copies, packet.timestamp);
+  }
+
+  #keep(copies: readonly RedCopy[], timestamp: number): void {
+    const time = extendTimestamp(timestamp, this.#last);
+    for (const { payload, payloadType, offsetTicks } of copies) {
+      const ticks = time - offsetTicks;
+      const codec = this.#codecs.get(payloadType);
+      const wanted =
+        codec !== undefined &&
+        codec.clockRateHz === this.#clockRateHz &&
+        payloadTicks(codec, payload) !== undefined &&
+        ticks >= this.#end &&
+        this.#copies.length < MAX_COPIES &&
+        !this.#copies.some((copy) => copy.ticks === ticks);
+      if (wanted) this.#copies.push({ ticks, audio: { payload, payloadType } });
+    }
+    this.#copies.sort((a, b) => a.ticks - b.ticks);
+  }
+
+  /** Whether copies stand for all `holes` missing packets right before `next`: then there is nothing to wait for. */
+  covers(holes: number, next: RtpPacket): boolean {
+    if (this.#copies.length < holes + this.#missing) return false;
+    const mimeType = this.#codecs.get(next.payloadType)?.mimeType;
+    if (mimeType === undefined || mimeType === "audio/telephone-event") return false;
+    const time = extendTimestamp(next.timestamp, this.#last);
+    let count = 0;
+    for (const { ticks } of this.#copies) if (ticks >= this.#end && ticks < time) count++;
+    return count >= holes + this.#missing;
+  }
+
+  get hasCopies(): boolean {
+    return this.#copies.length > 0;
+  }
+
+  #red(packet: RtpPacket): void {
+    const red = splitRed(packet.payload);
+    const codec = red === "malformed" ? undefined : this.#codecs.get(red.primary.payloadType);
+    if (red === "malformed" || codec === undefined || !isAudio(codec)) this.#stats.ignored.malformedRed++;
+    else if (red.primary.payload.length === 0) this.#stats.ignored.empty++;
+    else {
+      if (this.#missing > 0 && this.#started) this.#keep(red.copies, packet.timestamp);
+      this.#audio(packet, codec, red.primary);
+    }
+  }
+
+  /** RFC 3389: silence is certain up to here. The noise itself is not wanted. */
+  #comfortNoise(packet: RtpPacket, codec: AudioCodec): void {
+    this.#stats.ignored.comfortNoise++;
+    if (!this.#started || codec.clockRateHz !== this.#clockRateHz) return;
+    const time = extendTimestamp(packet.timestamp, this.#last);
+    if (time <= this.#end || this.#tooFar(time, packet.arrivalMs)) return;
+    this.#reach(time, undefined, packet.arrivalMs);
+    this.#lastArrivalMs = packet.arrivalMs;
+  }
+
+  #audio(packet: RtpPacket, codec: AudioCodec, audio: CodedAudio): void {
+    const { arrivalMs, audioLevel } = packet;
+    if (this.#started) {
+      const time = extendTimestamp(packet.timestamp, this.#last);
+      if (codec.clockRateHz === this.#clockRateHz && time === this.#last) {
+        this.#stats.ignored.repeatedTimestamp++;
+        return;
+      }
+      // Another clock, time running backwards, or a silence longer than it took: these are not the same timeline.
+      if (codec.clockRateHz !== this.#clockRateHz || time < this.#last || this.#tooFar(time, arrivalMs)) {
+        this.reset("jump", arrivalMs);
+      } else {
+        this.#reach(time, audio, arrivalMs);
+        this.#last = time;
+      }
+    }
+    if (!this.#started) {
+      this.end();
+      this.#started = true;
+      this.#clockRateHz = codec.clockRateHz;
+      this.#last = packet.timestamp;
+      this.#packetTicks = (codec.clockRateHz * DEFAULT_PACKET_MS) / 1000;
+    }
+    this.#lastArrivalMs = arrivalMs;
+    this.#packetTicks = payloadTicks(codec, audio.payload) ?? this.#packetTicks;
+    this.#end = this.#last + this.#packetTicks;
+    const coded = { payload: audio.payload, payloadType: audio.payloadType };
+    const unit = {
+      kind: "packet" as const,
+      ticks: rtpTicks(this.#last),
+      clockRateHz: this.#clockRateHz,
+      audio: coded,
+      arrivalMs,
+    };
+    this.#emit(audioLevel === undefined ? unit : { ...unit, audioLevel });
+  }
+
+  #tooFar(time: number, arrivalMs: number): boolean {
+    const gapMs = ((time - this.#end - this.#missing * this.#packetTicks) * 1000) / this.#clockRateHz;
+    return gapMs > MAX_UNPACED_GAP_MS + Math.max(0, arrivalMs - this.#lastArrivalMs);
+  }
+
+  /** Fills media time up to `time`, where `next` begins: copies where there are any, else lost packets, then a gap. */
+  #reach(time: number, next: CodedAudio | undefined, arrivalMs: MonotonicMs): void {
+    if (this.#missing > 0) {
+      const usable = this.#copies.filter(({ ticks }) => ticks >= this.#end && ticks < time);
+      const copies = usable.slice(-this.#missing);
+      let unrecovered = this.#missing - copies.length;
+      this.#stats.recovered += copies.length;
+      this.#stats.lost += unrecovered;
+      this.#missing = 0;
+      for (const { ticks, audio } of copies) {
+        // A copy that overlaps the one before it is kept out: its time is covered.
+        if (ticks < this.#end) continue;
+        unrecovered -= this.#fill(ticks, unrecovered, audio, arrivalMs);
+        const codec = this.#codecs.get(audio.payloadType);
+        const length = (codec && payloadTicks(codec, audio.payload)) ?? this.#packetTicks;
+        this.#emit({
+          kind: "packet",
+          ticks: rtpTicks(ticks),
+          clockRateHz: this.#clockRateHz,
+          audio,
+          arrivalMs,
+        });
+        this.#end = ticks + length;
+      }
+      this.#fill(time, unrecovered, next, arrivalMs);
+    } else if (time > this.#end) this.#fill(time, 0, next, arrivalMs);
+    if (this.#copies.length > 0) this.#copies = this.#copies.filter(({ ticks }) => ticks > time);
+  }
+
+  /** Returns how many lost packets it emitted, at most `losses`. Leaves the end at `until`, or where it is if that is later. */
+  #fill(until: number, losses: number, next: CodedAudio | undefined, arrivalMs: MonotonicMs): number {
+    const clockRateHz = this.#clockRateHz;
+    let emitted = 0;
+    while (emitted < losses && this.#end < until) {
+      const ticks = rtpTicks(this.#end);
+      const durationTicks = Math.min(this.#packetTicks, until - this.#end);
+      const unit = { kind: "lost" as const, ticks, clockRateHz, durationTicks, arrivalMs };
+      this.#end += durationTicks;
+      emitted++;
+      // FEC in a packet is of the frame right before it.
+      this.#emit(next !== undefined && this.#end === until ? { ...unit, next } : unit);
+    }
+    if (this.#end < until) {
+      const ticks = rtpTicks(this.#end);
+      this.#emit({ kind: "gap", ticks, clockRateHz, durationTicks: until - this.#end, arrivalMs });
+      this.#end = until;
+    }
+    return emitted;
+  }
+}
+
+/** Whether it is audio by itself: neither a container nor an event. */
+const isAudio = (codec: AudioCodec): boolean =>
+  codec.mimeType === "audio/opus" || codec.mimeType === "audio/PCMU" || codec.mimeType === "audio/PCMA";
