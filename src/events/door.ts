@@ -33,9 +33,8 @@ export function checkDoor(request: IncomingMessage, options: DoorOptions): void 
   ) {
     throw new TonetapError("policy", "this Host is not served here: allow it with allowedHosts");
   }
-  const { origin } = request.headers;
-  if (origin === undefined || allowedOrigins.includes(origin) || allowedOrigins.includes("*")) return;
-  if (hostOfOrigin(origin) !== host.toLowerCase()) {
+  const { origin = "" } = request.headers;
+  if (isForeignOrigin(request) && !allowedOrigins.includes(origin) && !allowedOrigins.includes("*")) {
     throw new TonetapError(
       "policy",
       "pages of this Origin may not use this service: allow it with allowedOrigins",
@@ -43,9 +42,22 @@ export function checkDoor(request: IncomingMessage, options: DoorOptions): void 
   }
 }
 
-/** `host[:port]` as a Host header would say it; undefined for the opaque origin `null`. */
-function hostOfOrigin(origin: string): string | undefined {
-  return URL.canParse(origin) ? new URL(origin).host : undefined;
+/**
+ * The request's path and query. Its host is not the caller's: see {@link checkDoor}.
+ * @throws TonetapError invalid-argument for a target that is no URL
+ */
+export function requestUrl(request: IncomingMessage): URL {
+  // Put together as text: with a base, a target of `//x/y` would name a host.
+  const text = `http://service${request.url ?? "/"}`;
+  if (!URL.canParse(text)) throw new TonetapError("invalid-argument", "the request target is no URL");
+  return new URL(text);
+}
+
+/** Whether a browser says that a page of another host sends this. The opaque origin `null` is another host. */
+export function isForeignOrigin(request: IncomingMessage): boolean {
+  const { origin, host = "" } = request.headers;
+  if (origin === undefined) return false;
+  return !URL.canParse(origin) || new URL(origin).host !== host.toLowerCase();
 }
 
 /** RFC 1122 §3.2.1.3, RFC 4291 §2.5.3; an IPv4 peer of a dual-stack socket shows as ::ffff:127.0.0.1. */

@@ -55,6 +55,10 @@ export class EventHub implements Closable, AsyncDisposable {
     this.events$ = this.#subject.asObservable();
   }
 
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   get stats(): HubStats {
     let dropped = this.#droppedByFormer;
     for (const subscription of this.#subscriptions) dropped += subscription.dropped;

@@ -1,6 +1,40 @@
 /** The public door of events/. */
+export { asyncApiDocument, type Json } from "./asyncapi.ts";
+export { checkDoor, type DoorOptions } from "./door.ts";
 export { emotionData, type Speaker, speechEndedData, speechStartedData } from "./event-data.ts";
+export { type EventExamples, eventExamples } from "./event-examples.ts";
 export { EventFactory, type EventFactoryOptions, subjectOf } from "./event-factory.ts";
+export {
+  compileFilter,
+  type EventFilter,
+  eventFilterSchema,
+  filterFromQuery,
+  parseFilter,
+} from "./event-filter.ts";
+export { EventStream } from "./event-stream.ts";
+export { EventSubscription } from "./event-subscription.ts";
+export {
+  type HttpHandler,
+  type HttpMethod,
+  type HttpRequest,
+  type HttpResponse,
+  jsonBody,
+  jsonResponse,
+  problemResponse,
+  type RouteOptions,
+} from "./http-route.ts";
+export { HttpServer, type HttpServerOptions } from "./http-server.ts";
+export { EventHub, type HubStats, type StreamOptions, type SubscribeOptions } from "./hub.ts";
+export type { CallView, ParticipantView } from "./live-state.ts";
+export {
+  CLOSE_CODES,
+  type ControlMessage,
+  EVENTS_PATH,
+  PROTOCOL,
+  SUBPROTOCOLS,
+  type SubscribeMessage,
+} from "./protocol.ts";
+export { PublishedEvent } from "./published-event.ts";
 export {
   EVENT_DATA,
   EVENT_KINDS,
@@ -13,3 +47,6 @@ export {
   type TonetapEvent,
   tonetapEventSchema,
 } from "./schema.ts";
+export { addServiceRoutes, type ServiceRoutesOptions } from "./service-routes.ts";
+export { staticFiles } from "./static-files.ts";
+export { type EventSocketOptions, EventSocketServer, type EventSocketStats } from "./websocket-server.ts";

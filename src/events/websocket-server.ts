@@ -8,8 +8,8 @@ import { type WebSocket, WebSocketServer } from "ws";
 import { type Clock, systemClock } from "../core/clock.ts";
 import { assertRange, TonetapError } from "../core/errors.ts";
 import type { Closable } from "../core/lifecycle.ts";
-import { checkDoor, type DoorOptions } from "./door.ts";
-import { filterFromQuery } from "./event-filter.ts";
+import { checkDoor, type DoorOptions, requestUrl } from "./door.ts";
+import { type EventFilter, filterFromQuery } from "./event-filter.ts";
 import type { EventHub } from "./hub.ts";
 import { problemOf } from "./problem.ts";
 import { CLOSE_CODES, EVENTS_PATH, SUBPROTOCOLS } from "./protocol.ts";
@@ -133,17 +133,16 @@ export class EventSocketServer implements Closable, AsyncDisposable {
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    const url = new URL(request.url ?? "/", "http://internal");
-    if (url.pathname !== EVENTS_PATH) {
-      // Another listener may serve this path; if there is none, nobody would ever answer.
-      if (this.#server.listenerCount("upgrade") === 1) {
-        this.#refuse(socket, new TonetapError("not-found", `WebSockets are at ${EVENTS_PATH}`));
-      }
-      return;
-    }
     try {
+      const { pathname, searchParams } = requestUrl(request);
+      if (pathname !== EVENTS_PATH) {
+        // Another listener may serve this path; if there is none, nobody would ever answer.
+        if (this.#server.listenerCount("upgrade") > 1) return;
+        throw new TonetapError("not-found", `WebSockets are at ${EVENTS_PATH}`);
+      }
       checkDoor(request, this.#options);
-      const filter = filterFromQuery(url.searchParams);
+      const filter = filterFromQuery(searchParams);
+      if (this.#hub.closed) throw new TonetapError("closed", "the service is stopping");
       if (this.#sessions.size >= this.#maxSubscribers) {
         throw new TonetapError("overloaded", `all ${this.#maxSubscribers} subscriber places are taken`);
       }
@@ -156,7 +155,7 @@ export class EventSocketServer implements Closable, AsyncDisposable {
     }
   }
 
-  #open(socket: WebSocket, filter: ReturnType<typeof filterFromQuery>): void {
+  #open(socket: WebSocket, filter: EventFilter): void {
     const session = new WebSocketSession({
       socket,
       hub: this.#hub,

@@ -104,11 +104,11 @@ export class WebSocketSession {
     this.#heardMs = this.#parts.clock.now();
   }
 
-  /** RFC 6455 §5.5.3 lets us leave out pongs; a peer that pings and does not read gets none, so nothing piles up. */
+  /** A peer that pings and does not read gets no pongs: nothing of ours may pile up. */
   pinged(data: Buffer): void {
     this.heard();
-    if (this.#blockedSinceMs === undefined && this.#closingSinceMs === undefined)
-      this.#parts.socket.pong(data);
+    const { socket, limits } = this.#parts;
+    if (socket.bufferedAmount < limits.highWaterBytes) socket.pong(data);
   }
 
   message(data: Buffer, isBinary: boolean): void {
@@ -201,7 +201,7 @@ export class WebSocketSession {
   #sent(error: Error | undefined): void {
     this.#blockedSinceMs = undefined;
     // An error here means that the socket is gone: its close event follows and ends the session.
-    if (error === undefined || error === null) this.#pump();
+    if (!(error instanceof Error)) this.#pump();
   }
 
   #say(message: ControlMessage): void {

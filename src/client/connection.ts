@@ -1,0 +1,264 @@
+/**
+ * A connection to a service's events that keeps itself alive. Owns reconnecting, filters and handlers; the protocol is
+ * docs/events.md. Imports types only, so that a browser loads this folder and nothing else.
+ */
+import type { Clock } from "../core/clock.ts";
+import type { EventFilter } from "../events/event-filter.ts";
+import type { ControlMessage } from "../events/protocol.ts";
+import type { EventKind, EventOf, TonetapEvent } from "../events/schema.ts";
+import { Inbox } from "./inbox.ts";
+
+export interface ConnectOptions {
+  /** Which events. Default: all. */
+  readonly filter?: EventFilter;
+  /** Closes the connection. */
+  readonly signal?: AbortSignal;
+  /** Events kept for a `for await` loop that is slower than they come; the oldest go. Default 10,000. */
+  readonly queueLimit?: number;
+  /** ms before the first attempt to reconnect; each further one waits twice as long. Default 250. */
+  readonly minDelayMs?: number;
+  /** ms between attempts at most. Default 10,000. */
+  readonly maxDelayMs?: number;
+  /** For tests: where waiting happens. */
+  readonly clock?: Pick<Clock, "schedule">;
+}
+
+export type ConnectionStatus =
+  /** `attempt` counts from 1 since the connection was last open. */
+  | { readonly state: "connecting"; readonly attempt: number }
+  /** Events come; `source` is the service's. */
+  | { readonly state: "open"; readonly source: string }
+  /** The connection broke, or never was; the next attempt is in `delayMs`. What happens meanwhile is not told later. */
+  | { readonly state: "waiting"; readonly delayMs: number; readonly code: number; readonly reason: string }
+  /** For good: by close(), by the signal, or because the service will not have us (1008). */
+  | { readonly state: "closed"; readonly code: number; readonly reason: string };
+
+/** What `on()` can listen to. */
+export type ConnectionEvents = { readonly [K in EventKind]: EventOf<K> } & {
+  /** Every event. */
+  readonly event: TonetapEvent;
+  readonly status: ConnectionStatus;
+  /** So many events were left out, because this side read too slowly. */
+  readonly gap: number;
+  /** The service did not understand a message of ours. */
+  readonly error: { readonly code: string; readonly message: string };
+};
+
+const SUBPROTOCOL = "tonetap.v1";
+const NORMAL_CLOSURE = 1000;
+/** RFC 6455 §7.4.1: policy violation. Trying again would end the same way. */
+const POLICY_VIOLATION = 1008;
+
+/** Not core/clock.ts: a client waiting to reconnect must keep a Node process alive, and browsers have no unref(). */
+const timers: Pick<Clock, "schedule"> = {
+  schedule(delayMs, task) {
+    const timer = setTimeout(task, delayMs);
+    return () => clearTimeout(timer);
+  },
+};
+
+/**
+ * Connects and stays connected until closed.
+ * @param url of the service (`http://127.0.0.1:8080`) or of its events (`ws://127.0.0.1:8080/v1/events`)
+ * @throws TypeError for something that is no URL, SyntaxError for one that is neither http(s) nor ws(s)
+ */
+export function connect(url: string | URL, options: ConnectOptions = {}): EventConnection {
+  return new EventConnection(url, options);
+}
+
+export class EventConnection implements AsyncIterable<TonetapEvent> {
+  readonly #url: URL;
+  readonly #options: ConnectOptions;
+  readonly #handlers = new Map<keyof ConnectionEvents, Set<(value: never) => void>>();
+  readonly #inboxes = new Set<Inbox>();
+  /** Keeps what comes before the first loop begins; given up when a handler of events shows that there is none. */
+  #early: Inbox | undefined;
+  readonly #onAbort = (): void => this.close("aborted");
+  #filter: EventFilter;
+  #socket: WebSocket | undefined;
+  #status: ConnectionStatus = { state: "connecting", attempt: 1 };
+  #failures = 0;
+  #cancelRetry: () => void = () => undefined;
+  /** The filter in the URL of the socket now in use. */
+  #asked: EventFilter = {};
+  #latest: TonetapEvent | undefined;
+  /** What we had when the connection broke: the next snapshot repeats some of it. */
+  #known: TonetapEvent | undefined;
+  /** Frames of the snapshot still to come. */
+  #snapshotLeft = 0;
+
+  constructor(url: string | URL, options: ConnectOptions = {}) {
+    this.#url = eventsUrl(url);
+    this.#options = options;
+    this.#filter = options.filter ?? {};
+    this.#early = this.#addInbox();
+    if (options.signal?.aborted === true) this.close("aborted");
+    else {
+      options.signal?.addEventListener("abort", this.#onAbort, { once: true });
+      this.#open();
+    }
+  }
+
+  get status(): ConnectionStatus {
+    return this.#status;
+  }
+
+  get filter(): EventFilter {
+    return this.#filter;
+  }
+
+  /**
+   * Calls `handler` with every event (`"event"`), those of one kind (`"emotion"`), or news of the connection
+   * (`"status"`, `"gap"`, `"error"`).
+   * @returns stops it
+   */
+  on<N extends keyof ConnectionEvents>(name: N, handler: (value: ConnectionEvents[N]) => void): () => void {
+    if (name !== "status" && name !== "gap" && name !== "error") this.#dropEarly();
+    const handlers = this.#handlers.get(name) ?? new Set();
+    this.#handlers.set(name, handlers);
+    handlers.add(handler);
+    return () => {
+      handlers.delete(handler);
+    };
+  }
+
+  /** Changes the filter; the service answers with a snapshot of what passes it. */
+  subscribe(filter: EventFilter): void {
+    this.#filter = filter;
+    this.#known = undefined;
+    if (this.#status.state === "open") this.#socket?.send(JSON.stringify({ type: "subscribe", filter }));
+  }
+
+  /** Events across reconnects, until the connection is closed. The first loop gets them from connect() on. */
+  [Symbol.asyncIterator](): Inbox {
+    const early = this.#early;
+    this.#early = undefined;
+    return early ?? this.#addInbox();
+  }
+
+  /** Idempotent. Loops end, handlers fall silent. */
+  close(reason = "closed by the client"): void {
+    this.#finish(NORMAL_CLOSURE, reason);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #addInbox(): Inbox {
+    const inbox = new Inbox(this.#options.queueLimit ?? 10_000, (ended) => this.#inboxes.delete(ended));
+    if (this.#status.state === "closed") inbox.end();
+    else this.#inboxes.add(inbox);
+    return inbox;
+  }
+
+  #dropEarly(): void {
+    this.#early?.end();
+    this.#early = undefined;
+  }
+
+  #open(): void {
+    this.#setStatus({ state: "connecting", attempt: this.#failures + 1 });
+    if (this.#status.state === "closed") return;
+    this.#asked = this.#filter;
+    const url = new URL(this.#url);
+    if (Object.keys(this.#filter).length > 0) url.searchParams.set("filter", JSON.stringify(this.#filter));
+    const socket = new WebSocket(url, SUBPROTOCOL);
+    this.#socket = socket;
+    socket.addEventListener("message", ({ data }) => {
+      if (socket === this.#socket) this.#receive(String(data));
+    });
+    // Of a failed attempt the close event (1006) tells all that there is to know.
+    socket.addEventListener("close", ({ code, reason }) => {
+      if (socket === this.#socket) this.#lost(code, reason);
+    });
+  }
+
+  #receive(text: string): void {
+    const message = JSON.parse(text) as TonetapEvent | ControlMessage;
+    if ("specversion" in message) this.#receiveEvent(message);
+    else this.#receiveControl(message);
+  }
+
+  #receiveEvent(event: TonetapEvent): void {
+    if (this.#snapshotLeft > 0) {
+      this.#snapshotLeft--;
+      // Ids of one source sort as strings, in the order of the events.
+      if (this.#known?.source === event.source && event.id <= this.#known.id) return;
+    }
+    this.#latest = event;
+    for (const inbox of this.#inboxes) inbox.push(event);
+    this.#tell("event", event);
+    this.#tell(event.type.slice("tonetap.".length) as EventKind, event as never);
+  }
+
+  #receiveControl(message: ControlMessage): void {
+    switch (message.type) {
+      case "hello":
+        this.#failures = 0;
+        this.#snapshotLeft = message.snapshot;
+        this.#setStatus({ state: "open", source: message.source });
+        // It may have changed while the connection was opening.
+        if (this.#filter !== this.#asked) this.subscribe(this.#filter);
+        return;
+      case "subscribed":
+        this.#snapshotLeft = message.snapshot;
+        return;
+      case "gap":
+        this.#tell("gap", message.dropped);
+        return;
+      case "error":
+        this.#tell("error", message);
+        return;
+      default:
+        // A newer service may say more.
+        message satisfies never;
+    }
+  }
+
+  #lost(code: number, reason: string): void {
+    this.#socket = undefined;
+    this.#known = this.#latest;
+    this.#snapshotLeft = 0;
+    if (code === POLICY_VIOLATION) {
+      this.#finish(code, reason);
+      return;
+    }
+    const { minDelayMs = 250, maxDelayMs = 10_000, clock = timers } = this.#options;
+    // Half of the wait is by chance, so that the clients of a service that restarts do not come all at once.
+    const fullMs = Math.min(maxDelayMs, minDelayMs * 2 ** this.#failures++);
+    const delayMs = Math.round(fullMs * (0.5 + Math.random() / 2));
+    this.#cancelRetry = clock.schedule(delayMs, () => this.#open());
+    this.#setStatus({ state: "waiting", delayMs, code, reason });
+  }
+
+  #finish(code: number, reason: string): void {
+    if (this.#status.state === "closed") return;
+    const socket = this.#socket;
+    this.#socket = undefined;
+    this.#cancelRetry();
+    this.#options.signal?.removeEventListener("abort", this.#onAbort);
+    socket?.close(NORMAL_CLOSURE);
+    this.#setStatus({ state: "closed", code, reason });
+    for (const inbox of [...this.#inboxes]) inbox.end();
+    this.#handlers.clear();
+  }
+
+  #setStatus(status: ConnectionStatus): void {
+    this.#status = status;
+    this.#tell("status", status);
+  }
+
+  #tell<N extends keyof ConnectionEvents>(name: N, value: ConnectionEvents[N]): void {
+    for (const handler of this.#handlers.get(name) ?? [])
+      (handler as (value: ConnectionEvents[N]) => void)(value);
+  }
+}
+
+/** `http` becomes `ws`; a bare service address gets the path of its events. */
+function eventsUrl(url: string | URL): URL {
+  const result = new URL(url);
+  result.protocol = result.protocol.replace(/^http/, "ws");
+  if (result.pathname === "/") result.pathname = "/v1/events";
+  return result;
+}

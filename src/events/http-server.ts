@@ -1,0 +1,232 @@
+/**
+ * The service's HTTP server: routes, limits, security headers, problem documents. What it serves is registered by
+ * whoever owns it; WebSockets are websocket-server.ts, on the same `server`.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { type Clock, systemClock } from "../core/clock.ts";
+import { TonetapError } from "../core/errors.ts";
+import type { Closable } from "../core/lifecycle.ts";
+import { checkDoor, type DoorOptions, isForeignOrigin, requestUrl } from "./door.ts";
+import {
+  type HttpHandler,
+  type HttpMethod,
+  type HttpResponse,
+  matchRoute,
+  parsePattern,
+  problemResponse,
+  type Route,
+  type RouteOptions,
+} from "./http-route.ts";
+import { staticFiles } from "./static-files.ts";
+
+export interface HttpServerOptions extends DoorOptions {
+  /** Told of every request that failed by a defect of ours (500). */
+  readonly onError?: (error: TonetapError) => void;
+  /** ms that open requests get to end when the server closes. Default 2,000. */
+  readonly closeGraceMs?: number;
+  readonly clock?: Clock;
+}
+
+/** Sent with every answer. The page loads nothing from elsewhere and has no inline script or style. */
+const SECURITY_HEADERS = {
+  "content-security-policy":
+    "default-src 'self'; img-src 'self' data:; media-src 'self' blob:; object-src 'none'; base-uri 'none'; " +
+    "form-action 'none'; frame-ancestors 'none'",
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-resource-policy": "same-origin",
+  "permissions-policy": "microphone=(self), camera=(), geolocation=()",
+  "referrer-policy": "no-referrer",
+  "x-content-type-options": "nosniff",
+} as const;
+
+const NO_BODY = Buffer.alloc(0);
+
+export class HttpServer implements Closable, AsyncDisposable {
+  /** For WebSocket upgrades and for tests; it belongs to this object. */
+  readonly server: Server;
+  readonly #options: HttpServerOptions;
+  readonly #clock: Clock;
+  readonly #routes: Route[] = [];
+  #closing: Promise<void> | undefined;
+
+  constructor(options: HttpServerOptions = {}) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.server = createServer(
+      { maxHeaderSize: 16_384, headersTimeout: 10_000, requestTimeout: 30_000, keepAliveTimeout: 10_000 },
+      (request, response) => {
+        this.#serve(request, response).catch((error: unknown) => {
+          this.#options.onError?.(TonetapError.from(error));
+          response.destroy();
+        });
+      },
+    );
+  }
+
+  /**
+   * Registers a handler. Patterns: `/calls/:id`, `/files/*`. The first one registered that fits a path wins; HEAD is
+   * answered by GET; OPTIONS by itself, unless there is a route for it.
+   * @throws TonetapError invalid-argument for a pattern that could never match
+   */
+  route(method: HttpMethod, pattern: string, handler: HttpHandler, options: RouteOptions = {}): this {
+    this.#routes.push({
+      method,
+      segments: parsePattern(pattern),
+      handler,
+      maxBodyBytes: options.maxBodyBytes ?? 65_536,
+    });
+    return this;
+  }
+
+  /** Serves the files of a folder below `prefix` (`/`, `/client/`). Register it after the routes it must not hide. */
+  files(prefix: string, directory: string): this {
+    return this.route("GET", `${prefix}*`, staticFiles(directory));
+  }
+
+  /**
+   * @returns where it listens: `http://127.0.0.1:8080/`
+   * @throws TonetapError conflict when the port is taken, unavailable when the address cannot be bound
+   */
+  listen(host: string, port: number): Promise<URL> {
+    return new Promise((resolve, reject) => {
+      const onError = (error: NodeJS.ErrnoException): void => {
+        const taken = error.code === "EADDRINUSE";
+        const message = taken
+          ? `port ${port} is taken`
+          : `cannot listen on ${host}:${port}: ${error.message}`;
+        reject(new TonetapError(taken ? "conflict" : "unavailable", message, { cause: error }));
+      };
+      this.server.once("error", onError);
+      this.server.listen(port, host, () => {
+        this.server.off("error", onError);
+        const { address, family, port: bound } = this.server.address() as AddressInfo;
+        resolve(new URL(`http://${family === "IPv6" ? `[${address}]` : address}:${bound}/`));
+      });
+    });
+  }
+
+  /** Takes no more requests, lets open ones end, cuts them off after the grace time. Close WebSockets first. */
+  close(): Promise<void> {
+    this.#closing ??= new Promise((resolve) => {
+      const cancel = this.#clock.schedule(this.#options.closeGraceMs ?? 2000, () =>
+        this.server.closeAllConnections(),
+      );
+      // The callback's error says only that it never listened.
+      this.server.close(() => {
+        cancel();
+        resolve();
+      });
+    });
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    let answer: HttpResponse;
+    try {
+      checkDoor(request, this.#options);
+      answer = await this.#answer(request, response);
+    } catch (thrown) {
+      const error = TonetapError.from(thrown);
+      if (error.code === "internal") this.#options.onError?.(error);
+      answer = problemResponse(error);
+    }
+    if (response.destroyed) return;
+    const { status = 200, headers = {}, body = "" } = answer;
+    // RFC 9110 §8.6: no content-length with 204; 304 has no body whose length to tell.
+    const length = status === 204 || status === 304 ? {} : { "content-length": Buffer.byteLength(body) };
+    response.writeHead(status, { ...SECURITY_HEADERS, ...this.#cors(request), ...headers, ...length });
+    response.end(body);
+    // An unread rest of a body would keep the connection waiting.
+    if (!request.complete) request.resume();
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<HttpResponse> {
+    const { pathname, searchParams } = requestUrl(request);
+    const method = request.method === "HEAD" ? "GET" : (request.method ?? "GET");
+    const fitting: string[] = [];
+    for (const route of this.#routes) {
+      const params = matchRoute(route.segments, pathname);
+      if (params === undefined) continue;
+      fitting.push(route.method);
+      if (route.method !== method) continue;
+      const body = await readBody(request, route.maxBodyBytes);
+      if (body === undefined) {
+        const error = new TonetapError(
+          "invalid-argument",
+          `a body here has at most ${route.maxBodyBytes} bytes`,
+        );
+        return withHeaders(problemResponse(error, 413), { connection: "close" });
+      }
+      const abort = new AbortController();
+      response.once("close", () => {
+        if (!response.writableFinished) abort.abort();
+      });
+      const { headers } = request;
+      return route.handler({
+        method,
+        path: pathname,
+        query: searchParams,
+        params,
+        headers,
+        body,
+        signal: abort.signal,
+      });
+    }
+    if (fitting.length === 0) throw new TonetapError("not-found", `nothing is at ${pathname}`);
+    const allow = [...new Set([...fitting, ...(fitting.includes("GET") ? ["HEAD"] : []), "OPTIONS"])].join(
+      ", ",
+    );
+    if (method === "OPTIONS") return { status: 204, headers: { allow } };
+    const error = new TonetapError("invalid-argument", `${method} is not for ${pathname}`);
+    return withHeaders(problemResponse(error, 405), { allow });
+  }
+
+  /** For pages of the allowed origins only; checkDoor() has turned others away. Fetch standard §3.2. */
+  #cors(request: IncomingMessage): Record<string, string> {
+    const { origin } = request.headers;
+    if (origin === undefined || !isForeignOrigin(request)) return {};
+    return {
+      "access-control-allow-origin": origin,
+      "access-control-allow-methods": "GET, POST, PUT, PATCH, DELETE",
+      "access-control-allow-headers": "authorization, content-type, if-match",
+      "access-control-expose-headers": "etag, link, location",
+      "access-control-max-age": "600",
+      "cross-origin-resource-policy": "cross-origin",
+      vary: "Origin",
+    };
+  }
+}
+
+function withHeaders(response: HttpResponse, headers: Readonly<Record<string, string>>): HttpResponse {
+  return { ...response, headers: { ...response.headers, ...headers } };
+}
+
+/**
+ * The whole body, or undefined when it is longer than `maxBytes`.
+ * @throws TonetapError closed when the client goes away in the middle
+ */
+function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer | undefined> {
+  if (Number(request.headers["content-length"] ?? 0) > maxBytes) return Promise.resolve(undefined);
+  // Not `for await`: leaving that loop early destroys the socket, and the 413 with it.
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    request.on("data", (chunk: Buffer) => {
+      length += chunk.length;
+      if (length <= maxBytes) chunks.push(chunk);
+      else {
+        chunks.length = 0;
+        resolve(undefined);
+      }
+    });
+    request.once("end", () => resolve(length === 0 ? NO_BODY : Buffer.concat(chunks)));
+    request.once("error", (error) =>
+      reject(new TonetapError("closed", "the client went away", { cause: error })),
+    );
+  });
+}
