@@ -35,9 +35,9 @@ export interface FeatureExtractor extends Pick<FrameStore, "channels" | "capacit
 }
 
 export interface FeatureExtractorOptions {
-  /** Complete frames that stay readable. 16–4096; a window's frames and some slack. Default 320. */
+  /** Complete frames that stay readable. 16–65,536; a window's frames and some slack. Default 320. */
   readonly capacityFrames?: number;
-  /** `fast`: the WASM-SIMD kernel. `reference`: float64 TypeScript, about ten times slower. Default `fast`. */
+  /** `fast` (default): the WASM-SIMD kernel. `reference`: float64 TypeScript. A meyda spec has but one implementation. */
   readonly implementation?: "fast" | "reference";
   /**
    * `fast` only: frames that may wait for others, because the kernel computes four at the price of one. 0–3.
@@ -47,21 +47,15 @@ export interface FeatureExtractorOptions {
   readonly maxHoldFrames?: number;
 }
 
-/** @throws TonetapError invalid-argument unless frames [first, first + count) are complete and held. */
+/** @throws TonetapError invalid-argument unless frames [first, first + count) are complete and still held. */
 export function assertHeld(first: number, count: number, completed: number, capacity: number): void {
   const oldest = Math.max(0, completed - capacity);
-  if (!Number.isInteger(first) || !Number.isInteger(count) || count < 0 || first < oldest) {
-    throw new TonetapError(
-      "invalid-argument",
-      `frames must be whole numbers within ${oldest}–${completed - 1}, got ${count} from ${first}`,
-    );
-  }
-  if (first + count > completed) {
-    throw new TonetapError(
-      "invalid-argument",
-      `frames ${first}–${first + count - 1} are not complete: ${completed} are`,
-    );
-  }
+  const whole = Number.isInteger(first) && Number.isInteger(count);
+  if (whole && count >= 0 && first >= oldest && first + count <= completed) return;
+  throw new TonetapError(
+    "invalid-argument",
+    `frames [${first}, ${first + count}) are not held: [${oldest}, ${completed}) are`,
+  );
 }
 
 /** @throws TonetapError invalid-argument when `out` cannot take [channels, count] at this stride. */

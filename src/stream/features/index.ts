@@ -6,6 +6,7 @@ import { textbookAnalyser } from "./frame-analyser.ts";
 import { FrameExtractor } from "./frame-extractor.ts";
 import { kernelFor } from "./kernel.ts";
 import { KernelExtractor } from "./kernel-extractor.ts";
+import { meydaFrameAnalyser } from "./meyda-extractor.ts";
 
 export type { FeatureExtractor, FeatureExtractorOptions } from "./extractor.ts";
 
@@ -23,11 +24,12 @@ export function createFeatureExtractor(
   assertFeatureSpec(spec);
   const capacity = options.capacityFrames ?? DEFAULT_CAPACITY_FRAMES;
   const maxHoldFrames = options.maxHoldFrames ?? 3;
-  assertRange("capacityFrames", capacity, 16, 4096);
+  assertRange("capacityFrames", capacity, 16, 65_536);
   assertRange("maxHoldFrames", maxHoldFrames, 0, 3);
   if (!Number.isInteger(capacity) || !Number.isInteger(maxHoldFrames)) {
     throw new TonetapError("invalid-argument", "capacityFrames and maxHoldFrames must be whole numbers");
   }
+  if (spec.extractor === "meyda") return new FrameExtractor(spec, capacity, meydaFrameAnalyser(spec));
   if (options.implementation === "reference")
     return new FrameExtractor(spec, capacity, textbookAnalyser(spec));
   return new KernelExtractor(kernelFor(spec, capacity), spec, capacity, maxHoldFrames);

@@ -20,6 +20,9 @@ const QUAD_BYTES = 16;
  */
 const NEGLIGIBLE_WEIGHT = 1e-6;
 
+/** As in assembly/load.ts. */
+const FLATTENING = 0.75;
+
 /** Layout of a kernel's memory: [image | work space | staging | slots …]; a slot is [ring | PCM]. Bytes. */
 export interface KernelPlan {
   /** The plan and its tables, for address 0. */
@@ -60,8 +63,8 @@ export function kernelPlan(spec: FeatureSpec, capacity: number): KernelPlan {
     floats(hannWindow(frameLength).map((w) => w / 2)),
     floats(twiddles(points)),
     floats(unpackRoots(fftSize)),
-    sparseBank(melFilterBank(spec)),
-    sparseBank(withoutTails(chromaFilterBank(spec))),
+    sparseBank(forFlattened(melFilterBank(spec))),
+    sparseBank(forFlattened(withoutTails(chromaFilterBank(spec)))),
     floats(foldedDct(mfcc, melBands)),
     floats(halfDeltaWeights(spec)),
   ];
@@ -172,6 +175,16 @@ function withoutTails(rows: readonly Float64Array[]): Float64Array[] {
     row.map((weight, k) => {
       const largest = rows.reduce((max, other) => Math.max(max, other[k] ?? 0), 0);
       return weight < NEGLIGIBLE_WEIGHT * largest ? 0 : weight;
+    }),
+  );
+}
+
+/** Divides the power gain of the flattening, |1 − a·e^(−iω)|² = 1 + a² − 2a·cos ω, out of a bank. */
+function forFlattened(rows: readonly Float64Array[]): Float64Array[] {
+  return rows.map((row) =>
+    row.map((weight, k) => {
+      const omega = (Math.PI * k) / (row.length - 1);
+      return weight / (1 + FLATTENING ** 2 - 2 * FLATTENING * Math.cos(omega));
     }),
   );
 }

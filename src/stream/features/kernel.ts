@@ -6,8 +6,8 @@ import { type KernelPlan, kernelPlan } from "./kernel-plan.ts";
 
 /** 1 GiB: some 9,000 participants of the default spec on one thread. */
 const MAX_PAGES = 16_384;
-/** Memory grows by this many slots at a time. */
-const SLOTS_A_STEP = 8;
+/** Memory grows by about this much at a time, and by one slot at least. */
+const STEP_BYTES = 1 << 20;
 
 export class FeatureKernel {
   readonly plan: KernelPlan;
@@ -62,7 +62,7 @@ export class FeatureKernel {
 
   #grow(): void {
     const { slotBytes } = this.plan;
-    const end = this.#slotsEnd + SLOTS_A_STEP * slotBytes;
+    const end = this.#slotsEnd + Math.ceil(STEP_BYTES / slotBytes) * slotBytes;
     const pages = Math.ceil(end / PAGE_BYTES) - this.#memory.buffer.byteLength / PAGE_BYTES;
     try {
       this.#memory.grow(pages);

@@ -1,0 +1,129 @@
+import { describe, expect, test } from "vitest";
+import { TonetapError } from "../../../src/core/errors.ts";
+import { DEFAULT_FEATURE_SPEC, type FeatureSpec } from "../../../src/core/feature-spec.ts";
+import { createFeatureExtractor, type FeatureExtractor } from "../../../src/stream/features/index.ts";
+import { noise, voice } from "./signals.ts";
+
+const MEYDA: FeatureSpec = {
+  ...DEFAULT_FEATURE_SPEC,
+  extractor: "meyda",
+  frameLength: 512,
+  melLowHz: 0,
+  melHighHz: 8000,
+};
+
+const kinds: readonly { name: string; open: (capacityFrames: number) => FeatureExtractor }[] = [
+  {
+    name: "fast",
+    open: (capacityFrames) => createFeatureExtractor(DEFAULT_FEATURE_SPEC, { capacityFrames }),
+  },
+  {
+    name: "reference",
+    open: (capacityFrames) =>
+      createFeatureExtractor(DEFAULT_FEATURE_SPEC, { capacityFrames, implementation: "reference" }),
+  },
+  { name: "meyda", open: (capacityFrames) => createFeatureExtractor(MEYDA, { capacityFrames }) },
+];
+
+function codeOf(action: () => void): string {
+  try {
+    action();
+  } catch (error) {
+    return error instanceof TonetapError ? error.code : String(error);
+  }
+  return "nothing thrown";
+}
+
+describe.each(kinds)("the $name extractor", ({ open }) => {
+  test("holds its newest 16 frames, and refuses the 17th and those to come", () => {
+    const extractor = open(16);
+    const completed = extractor.push(noise(16_000, 1));
+    const out = new Float32Array(85 * 16);
+
+    extractor.copy(completed - 16, 16, out, 16);
+
+    expect(out.some((x) => x !== 0)).toBe(true);
+    expect(codeOf(() => extractor.copy(completed - 17, 1, out, 1))).toBe("invalid-argument");
+    expect(codeOf(() => extractor.copy(completed, 1, out, 1))).toBe("invalid-argument");
+    expect(codeOf(() => extractor.copy(completed - 1.5, 1, out, 1))).toBe("invalid-argument");
+    expect(codeOf(() => extractor.energyDb(completed - 17))).toBe("invalid-argument");
+    extractor.close();
+  });
+
+  test("copies 5 frames at stride 9 and leaves the other 4 places alone", () => {
+    const extractor = open(32);
+    const first = extractor.push(noise(16_000, 2)) - 20;
+    const tight = new Float32Array(85 * 5);
+    const wide = new Float32Array(85 * 9).fill(7);
+
+    extractor.copy(first, 5, tight, 5);
+    extractor.copy(first, 5, wide, 9);
+
+    for (let c = 0; c < 85; c++) {
+      expect(wide.subarray(c * 9, c * 9 + 5)).toEqual(tight.subarray(c * 5, c * 5 + 5));
+      expect([...wide.subarray(c * 9 + 5, c * 9 + 9)]).toEqual([7, 7, 7, 7]);
+    }
+    expect(codeOf(() => extractor.copy(first, 5, wide, 4))).toBe("invalid-argument");
+    expect(codeOf(() => extractor.copy(first, 5, tight.subarray(1), 5))).toBe("invalid-argument");
+    extractor.close();
+  });
+
+  test("after a reset, frame 0 is the same as in a new extractor, whatever came before", () => {
+    const pcm = voice(6000, 5);
+    const used = open(64);
+    const fresh = open(64);
+    used.push(noise(10_123, 9));
+
+    used.reset();
+
+    expect(used.completed).toBe(0);
+    expect(used.push(pcm)).toBe(fresh.push(pcm));
+    const a = new Float32Array(85 * 20);
+    const b = new Float32Array(85 * 20);
+    used.copy(0, 20, a, 20);
+    fresh.copy(0, 20, b, 20);
+    expect(a).toEqual(b);
+    used.close();
+    fresh.close();
+  });
+
+  test("is of no use once closed, and may be closed 2 times", () => {
+    const extractor = open(16);
+    extractor.close();
+    extractor.close();
+
+    expect(codeOf(() => extractor.push(new Float32Array(320)))).toBe("closed");
+    expect(codeOf(() => extractor.copy(0, 0, new Float32Array(0), 0))).toBe("closed");
+    expect(codeOf(() => extractor.reset())).toBe("closed");
+    expect(codeOf(() => extractor.energyDb(0))).toBe("closed");
+  });
+
+  test("a straight line has slope 1 a frame: the derivatives of a level rising 1 dB a frame say so", () => {
+    const extractor = open(64);
+    // exp growth of 1 dB (power) a hop of 160 samples: every mel band rises 1 dB, so c0 rises √40 dB.
+    const pcm = noise(160, 4);
+    const rising = Float32Array.from(
+      { length: 16_000 },
+      (_, n) => 1e-3 * (pcm[n % 160] ?? 0) * 10 ** (n / 160 / 20),
+    );
+    extractor.push(rising);
+    const out = new Float32Array(85 * 20);
+    extractor.copy(extractor.completed - 20, 20, out, 20);
+
+    const c0 = out.subarray(0, 20);
+    const slope = ((c0[19] ?? 0) - (c0[0] ?? 0)) / 19;
+    for (const delta of out.subarray(24 * 20, 25 * 20))
+      expect(Math.abs(delta / slope - 1)).toBeLessThan(0.02);
+    for (const delta2 of out.subarray(48 * 20, 49 * 20)) expect(Math.abs(delta2 / slope)).toBeLessThan(0.01);
+    extractor.close();
+  });
+});
+
+test("options out of range are refused: 15 frames of capacity, 4 held, 16.5 of either", () => {
+  for (const options of [{ capacityFrames: 15 }, { maxHoldFrames: 4 }, { capacityFrames: 16.5 }]) {
+    expect(codeOf(() => createFeatureExtractor(DEFAULT_FEATURE_SPEC, options))).toBe("invalid-argument");
+  }
+  expect(codeOf(() => createFeatureExtractor({ ...DEFAULT_FEATURE_SPEC, fftSize: 500 }))).toBe(
+    "invalid-argument",
+  );
+});
