@@ -199,14 +199,13 @@ export class MediaTimeline {
     if (this.#missing > 0) {
       const usable = this.#copies.filter(({ ticks }) => ticks >= this.#end && ticks < time);
       const copies = usable.slice(-this.#missing);
-      let unrecovered = this.#missing - copies.length;
-      this.#stats.recovered += copies.length;
-      this.#stats.lost += unrecovered;
+      let losses = this.#missing - copies.length;
+      this.#stats.lost += this.#missing;
       this.#missing = 0;
       for (const { ticks, audio } of copies) {
-        // A copy that overlaps the one before it is kept out: its time is covered.
+        // A copy that begins within the one before it has nothing to add.
         if (ticks < this.#end) continue;
-        unrecovered -= this.#fill(ticks, unrecovered, audio, arrivalMs);
+        losses -= this.#fill(ticks, losses, audio, arrivalMs);
         const codec = this.#codecs.get(audio.payloadType);
         const length = (codec && payloadTicks(codec, audio.payload)) ?? this.#packetTicks;
         this.#emit({
@@ -217,8 +216,10 @@ export class MediaTimeline {
           arrivalMs,
         });
         this.#end = ticks + length;
+        this.#stats.lost--;
+        this.#stats.recovered++;
       }
-      this.#fill(time, unrecovered, next, arrivalMs);
+      this.#fill(time, losses, next, arrivalMs);
     } else if (time > this.#end) this.#fill(time, 0, next, arrivalMs);
     if (this.#copies.length > 0) this.#copies = this.#copies.filter(({ ticks }) => ticks > time);
   }
