@@ -1,0 +1,12 @@
+/** `tonetap/werift`: WebRTC peers as audio sources, by WHIP or from a werift connection that a program already has. */
+export { attachPeer, type PeerSourceOptions, sourceFromTrack } from "./attach-peer.ts";
+export {
+  createWhipEndpoint,
+  WHIP_MAX_BODY_BYTES,
+  type WhipEndpoint,
+  type WhipEndpointOptions,
+  type WhipRequest,
+  type WhipResponse,
+  type WhipSessionInfo,
+} from "./whip-server.ts";
+export type { IceOptions, IceServer } from "./whip-session.ts";

@@ -1,0 +1,177 @@
+/**
+ * One peer's audio out of a werift DTLS transport, as an AudioSource: packets as they come off the wire, before
+ * werift's router, RED handler and jitter buffer. Negotiation is whip-session.ts, or the program's own.
+ */
+import { type Observable, Subject } from "rxjs";
+import { GenericNack, type RTCDtlsTransport, RtcpSrPacket, RtcpTransportLayerFeedback } from "werift";
+import type { AudioSource } from "../../core/audio-source.ts";
+import type { Clock } from "../../core/clock.ts";
+import type { TonetapError } from "../../core/errors.ts";
+import type { AudioLevel, CodecMap, RtpPacket, SenderReport } from "../../core/rtp.ts";
+import { ntpToWallMs } from "../rtcp.ts";
+
+/** Sequence numbers in one NACK at most: what fits one RTCP packet of 1,200 bytes even if none are neighbours. */
+const MAX_NACKED = 256;
+
+type WeriftRtp = Parameters<Parameters<RTCDtlsTransport["onRtp"]["subscribe"]>[0]>[0];
+type WeriftRtcp = Parameters<Parameters<RTCDtlsTransport["onRtcp"]["subscribe"]>[0]>[0];
+
+export interface WeriftFeed {
+  readonly kind: string;
+  readonly transport: RTCDtlsTransport;
+  readonly codecs: CodecMap;
+  /** Id of the RFC 6464 header extension, if negotiated. */
+  readonly audioLevelId: number | undefined;
+  /** Takes this SSRC only; undefined takes all that the transport carries. */
+  readonly ssrc?: number;
+  /** Our own SSRC in RTCP. */
+  readonly rtcpSsrc: number;
+  readonly clock: Clock;
+  /** ms without a packet (RTP or RTCP) after which the peer counts as gone. */
+  readonly inactivityMs: number;
+  /** Runs once, when the source ends for whatever reason: releases what the feed owns. */
+  readonly release: () => Promise<void>;
+}
+
+export class WeriftSource implements AudioSource {
+  readonly kind: string;
+  readonly codecs: CodecMap;
+  readonly packets: Observable<RtpPacket>;
+  readonly senderReports: Observable<SenderReport>;
+  readonly requestRetransmission: (sequences: readonly number[]) => void;
+
+  readonly #feed: WeriftFeed;
+  readonly #packets = new Subject<RtpPacket>();
+  readonly #reports = new Subject<SenderReport>();
+  readonly #subscriptions: { unSubscribe: () => void }[];
+  #cancelTimer: () => void;
+  #lastActivityMs: number;
+  #ssrc: number | undefined;
+  #closing: Promise<void> | undefined;
+  #nacksUnsent = 0;
+
+  constructor(feed: WeriftFeed) {
+    this.#feed = feed;
+    this.kind = feed.kind;
+    this.codecs = feed.codecs;
+    this.packets = this.#packets.asObservable();
+    this.senderReports = this.#reports.asObservable();
+    this.requestRetransmission = (sequences) => this.#nack(sequences);
+    this.#ssrc = feed.ssrc;
+    this.#lastActivityMs = feed.clock.now();
+    this.#cancelTimer = feed.clock.schedule(feed.inactivityMs, () => this.#checkActivity());
+    this.#subscriptions = [
+      feed.transport.onRtp.subscribe((packet) => this.#onRtp(packet)),
+      feed.transport.onRtcp.subscribe((packet) => this.#onRtcp(packet)),
+    ];
+  }
+
+  /** Whether it has ended. */
+  get closed(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  /** Retransmission requests that the transport refused. */
+  get nacksUnsent(): number {
+    return this.#nacksUnsent;
+  }
+
+  /** Ends it: `packets` completes once everything is released. A failure to release makes it error instead. */
+  close(): Promise<void> {
+    this.#closing ??= this.#end(undefined);
+    return this.#closing;
+  }
+
+  /** Ends it with an error: the transport failed before or while the peer was there. */
+  fail(error: TonetapError): Promise<void> {
+    this.#closing ??= this.#end(error);
+    return this.#closing;
+  }
+
+  async #end(error: unknown): Promise<void> {
+    this.#cancelTimer();
+    for (const subscription of this.#subscriptions) subscription.unSubscribe();
+    try {
+      await this.#feed.release();
+    } catch (failure) {
+      error ??= failure;
+    }
+    this.#reports.complete();
+    if (error === undefined) this.#packets.complete();
+    else this.#packets.error(error);
+  }
+
+  #onRtp(packet: WeriftRtp): void {
+    const { header, payload } = packet;
+    if (this.#feed.ssrc !== undefined && header.ssrc !== this.#feed.ssrc) return;
+    const arrivalMs = this.#feed.clock.now();
+    this.#lastActivityMs = arrivalMs;
+    this.#ssrc = header.ssrc;
+    const audioLevel = this.#audioLevel(packet);
+    this.#packets.next({
+      sequence: header.sequenceNumber,
+      timestamp: header.timestamp,
+      ssrc: header.ssrc,
+      payloadType: header.payloadType,
+      marker: header.marker,
+      // Empty when it was padding only, a bandwidth probe: it goes on, because it takes a sequence number.
+      payload,
+      arrivalMs,
+      ...(audioLevel === undefined ? {} : { audioLevel }),
+    });
+  }
+
+  #audioLevel(packet: WeriftRtp): AudioLevel | undefined {
+    const id = this.#feed.audioLevelId;
+    if (id === undefined) return undefined;
+    for (const extension of packet.header.extensions) {
+      // RFC 6464 §3: one byte, V in its top bit.
+      const byte = extension.id === id ? extension.payload[0] : undefined;
+      if (byte !== undefined) return { voice: byte >= 0x80, level: byte & 0x7f };
+    }
+    return undefined;
+  }
+
+  #onRtcp(packet: WeriftRtcp): void {
+    if (!(packet instanceof RtcpSrPacket)) {
+      // Not every RTCP packet names a sender; on a transport of our own any of them is a sign of life.
+      if (this.#feed.ssrc === undefined) this.#lastActivityMs = this.#feed.clock.now();
+      return;
+    }
+    if (this.#feed.ssrc !== undefined && packet.ssrc !== this.#feed.ssrc) return;
+    const arrivalMs = this.#feed.clock.now();
+    this.#lastActivityMs = arrivalMs;
+    const { ntpTimestamp, rtpTimestamp } = packet.senderInfo;
+    // RFC 3550 §4: an all-zero NTP time means that the sender has no clock.
+    if (ntpTimestamp === 0n) return;
+    const ntpWallMs = ntpToWallMs(Number(ntpTimestamp >> 32n), Number(ntpTimestamp & 0xffff_ffffn));
+    this.#reports.next({ ssrc: packet.ssrc, ntpWallMs, rtpTimestamp, arrivalMs });
+  }
+
+  #nack(sequences: readonly number[]): void {
+    const { transport, rtcpSsrc } = this.#feed;
+    if (this.#ssrc === undefined || this.closed || sequences.length === 0) return;
+    if (transport.state !== "connected") {
+      this.#nacksUnsent++;
+      return;
+    }
+    const feedback = new GenericNack({
+      senderSsrc: rtcpSsrc,
+      mediaSourceSsrc: this.#ssrc,
+      lost: sequences.slice(0, MAX_NACKED),
+    });
+    transport.sendRtcp([new RtcpTransportLayerFeedback({ feedback })]).catch(() => {
+      this.#nacksUnsent++;
+    });
+  }
+
+  #checkActivity(): void {
+    const { clock, inactivityMs } = this.#feed;
+    const leftMs = this.#lastActivityMs + inactivityMs - clock.now();
+    if (leftMs > 0) {
+      this.#cancelTimer = clock.schedule(leftMs, () => this.#checkActivity());
+      return;
+    }
+    void this.close();
+  }
+}

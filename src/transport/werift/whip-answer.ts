@@ -1,0 +1,76 @@
+/** Writes the SDP answer of a WHIP session. Negotiation is whip-offer.ts; the facts come from werift's transport. */
+import { AUDIO_LEVEL_URI, encodingName, type OfferedCodec, type WhipOffer } from "./whip-offer.ts";
+
+/** Our side of the transport. */
+export interface LocalTransport {
+  readonly iceUfrag: string;
+  readonly icePwd: string;
+  /** `sha-256 AB:CD:…` */
+  readonly fingerprints: readonly string[];
+  readonly setup: "active" | "passive";
+  /** Without the leading `a=`. All of them: RFC 9725 §4.3.2 has no way to send more later. */
+  readonly candidates: readonly string[];
+}
+
+/**
+ * What the publisher's encoder is asked for: 16 kHz is all that is analysed, and wideband SILK decodes almost twice as
+ * fast as fullband; one channel; in-band FEC for lost packets; no packets for silence. RFC 7587 §6.1.
+ */
+const OPUS_WISHES = "maxplaybackrate=16000;stereo=0;sprop-stereo=0;useinbandfec=1;usedtx=1";
+
+export function writeWhipAnswer(offer: WhipOffer, local: LocalTransport, sessionId: number): string {
+  const lines = [
+    "v=0",
+    `o=- ${sessionId} 1 IN IP4 0.0.0.0`,
+    "s=-",
+    "t=0 0",
+    ...(offer.bundled ? [`a=group:BUNDLE ${offer.mid}`] : []),
+  ];
+  for (const [index, section] of offer.sections.entries()) {
+    if (index === offer.audio) {
+      lines.push(...audioSection(offer, local));
+      continue;
+    }
+    // RFC 8829 §5.3.1: port 0, same protocol, at least one format.
+    lines.push(
+      `m=${section.kind} 0 ${section.protocol} ${section.format}`,
+      "c=IN IP4 0.0.0.0",
+      ...(section.mid === undefined ? [] : [`a=mid:${section.mid}`]),
+      "a=inactive",
+    );
+  }
+  return `${lines.join("\r\n")}\r\n`;
+}
+
+function audioSection(offer: WhipOffer, local: LocalTransport): string[] {
+  return [
+    `m=audio 9 UDP/TLS/RTP/SAVPF ${offer.codecs.map((codec) => codec.payloadType).join(" ")}`,
+    "c=IN IP4 0.0.0.0",
+    "a=rtcp:9 IN IP4 0.0.0.0",
+    `a=ice-ufrag:${local.iceUfrag}`,
+    `a=ice-pwd:${local.icePwd}`,
+    // RFC 8838 §4.1.3: candidates may come later, by PATCH.
+    "a=ice-options:trickle",
+    ...local.fingerprints.map((value) => `a=fingerprint:${value}`),
+    `a=setup:${local.setup}`,
+    `a=mid:${offer.mid}`,
+    "a=recvonly",
+    "a=rtcp-mux",
+    ...(offer.reducedSizeRtcp ? ["a=rtcp-rsize"] : []),
+    ...(offer.audioLevelId === undefined ? [] : [`a=extmap:${offer.audioLevelId} ${AUDIO_LEVEL_URI}`]),
+    ...offer.codecs.flatMap(codecLines),
+    ...local.candidates.map((candidate) => `a=${candidate}`),
+    "a=end-of-candidates",
+  ];
+}
+
+function codecLines({ payloadType, codec, fmtp, nack }: OfferedCodec): string[] {
+  const lines = [`a=rtpmap:${payloadType} ${encodingName(codec)}`];
+  if (codec.mimeType === "audio/red") lines.push(`a=fmtp:${payloadType} ${fmtp}`);
+  if (codec.mimeType === "audio/opus") {
+    const minptime = /(?:^|;) *(minptime=\d+)/.exec(fmtp)?.[1];
+    lines.push(`a=fmtp:${payloadType} ${minptime === undefined ? "" : `${minptime};`}${OPUS_WISHES}`);
+  }
+  if (nack) lines.push(`a=rtcp-fb:${payloadType} nack`);
+  return lines;
+}

@@ -1,0 +1,195 @@
+/** One WHIP publisher: its werift connection, its answer and its AudioSource. HTTP is whip-server.ts. */
+import {
+  candidateToSdp,
+  RTCPeerConnection,
+  RTCRtpCodecParameters,
+  RTCRtpHeaderExtensionParameters,
+} from "werift";
+import type { Clock } from "../../core/clock.ts";
+import { TonetapError } from "../../core/errors.ts";
+import type { Closable } from "../../core/lifecycle.ts";
+import { WeriftSource } from "./werift-source.ts";
+import { writeWhipAnswer } from "./whip-answer.ts";
+import { AUDIO_LEVEL_URI, type IceFragment, MAX_CANDIDATES, type WhipOffer } from "./whip-offer.ts";
+
+/** A STUN or TURN server, as browsers write it. */
+export interface IceServer {
+  /** `stun:host:port`, `turn:host:port?transport=udp`, `turns:…` */
+  readonly urls: string;
+  readonly username?: string;
+  readonly credential?: string;
+}
+
+/** How this side gathers its candidates. */
+export interface IceOptions {
+  /**
+   * Sent to publishers in Link headers. STUN servers are also asked here for this machine's public address; a TURN
+   * server on the publisher's side is enough for both. Default none: a server with an address of its own needs none.
+   */
+  readonly iceServers?: readonly IceServer[];
+  /** Further addresses of this machine to offer as host candidates, such as 127.0.0.1. */
+  readonly iceAdditionalHostAddresses?: readonly string[];
+  /** Default true. */
+  readonly iceUseIpv4?: boolean;
+  /** Default true. */
+  readonly iceUseIpv6?: boolean;
+  /** UDP ports, first and last; each session takes one an address. Default: any free. */
+  readonly portRange?: readonly [number, number];
+}
+
+export interface WhipSessionOptions {
+  /** Unguessable: it is the capability to end the session. */
+  readonly id: string;
+  readonly offer: WhipOffer;
+  readonly ice: IceOptions;
+  readonly clock: Clock;
+  readonly inactivityMs: number;
+  /** Runs once, when the session has ended for whatever reason. */
+  readonly onEnd: () => void;
+}
+
+/** Seconds that gathering waits for a STUN server. The POST waits as long. */
+const STUN_GATHER_TIMEOUT_S = 2;
+
+export class WhipSession implements Closable {
+  readonly id: string;
+  readonly source: WeriftSource;
+  readonly answerSdp: string;
+  /** Strong entity tag of the ICE session. RFC 9725 §4.3.1. */
+  readonly etag: string;
+  readonly #peer: RTCPeerConnection;
+  readonly #offer: WhipOffer;
+  #candidates = 0;
+
+  private constructor(
+    options: WhipSessionOptions,
+    peer: RTCPeerConnection,
+    source: WeriftSource,
+    answerSdp: string,
+  ) {
+    this.id = options.id;
+    this.etag = `"${options.id.slice(0, 8)}-1"`;
+    this.source = source;
+    this.answerSdp = answerSdp;
+    this.#peer = peer;
+    this.#offer = options.offer;
+  }
+
+  /** @throws TonetapError protocol when werift cannot answer; unavailable when no candidate could be gathered. */
+  static async open(options: WhipSessionOptions): Promise<WhipSession> {
+    const { offer } = options;
+    const peer = createPeer(offer, options.ice);
+    let source: WeriftSource | undefined;
+    try {
+      await peer.setRemoteDescription({ type: "offer", sdp: offer.reducedSdp });
+      const receiver = peer.getTransceivers()[0]?.receiver;
+      if (receiver === undefined)
+        throw new TonetapError("internal", "werift made no transceiver for the audio");
+      const transport = receiver.dtlsTransport;
+      // RFC 8842 §5.3: against an active offer the answer is passive, else werift opens the handshake.
+      if (offer.setup === "active") transport.role = "server";
+      source = new WeriftSource({
+        kind: "whip",
+        transport,
+        codecs: new Map(offer.codecs.map(({ payloadType, codec }) => [payloadType, codec])),
+        audioLevelId: offer.audioLevelId,
+        rtcpSsrc: receiver.rtcpSsrc,
+        clock: options.clock,
+        inactivityMs: options.inactivityMs,
+        release: async () => {
+          options.onEnd();
+          await peer.close();
+        },
+      });
+      endWithPeer(peer, source);
+      await peer.setLocalDescription(await peer.createAnswer());
+      const { iceTransport } = transport;
+      const candidates = iceTransport.localCandidates.map(
+        (candidate) => `candidate:${candidateToSdp(candidate)}`,
+      );
+      if (candidates.length === 0) {
+        throw new TonetapError(
+          "unavailable",
+          "no ICE candidate could be gathered: no address, or no free port",
+        );
+      }
+      const { usernameFragment, password } = iceTransport.localParameters;
+      const answerSdp = writeWhipAnswer(
+        offer,
+        {
+          iceUfrag: usernameFragment,
+          icePwd: password,
+          fingerprints: transport.localParameters.fingerprints.map(
+            ({ algorithm, value }) => `${algorithm} ${value}`,
+          ),
+          setup: transport.role === "server" ? "passive" : "active",
+          candidates,
+        },
+        Math.floor(options.clock.wall()),
+      );
+      return new WhipSession(options, peer, source, answerSdp);
+    } catch (error) {
+      await (source ?? peer).close();
+      throw TonetapError.from(error, "protocol", "the offer cannot be answered");
+    }
+  }
+
+  /** Whether a fragment belongs to a new ICE session: the publisher asks for an ICE restart. */
+  isRestart(fragment: IceFragment): boolean {
+    return fragment.iceUfrag !== undefined && fragment.iceUfrag !== this.#offer.iceUfrag;
+  }
+
+  /** Takes trickled candidates; beyond {@link MAX_CANDIDATES} they are ignored. */
+  async addCandidates(fragment: IceFragment): Promise<void> {
+    for (const candidate of fragment.candidates) {
+      if (this.#candidates >= MAX_CANDIDATES || this.source.closed) return;
+      this.#candidates++;
+      await this.#peer.addIceCandidate({ candidate, sdpMid: this.#offer.mid });
+    }
+  }
+
+  close(): Promise<void> {
+    return this.source.close();
+  }
+}
+
+function createPeer(offer: WhipOffer, ice: IceOptions): RTCPeerConnection {
+  return new RTCPeerConnection({
+    // werift's default is a public STUN server.
+    iceServers: (ice.iceServers ?? [])
+      .filter(({ urls }) => urls.startsWith("stun:"))
+      .map(({ urls }) => ({ urls })),
+    iceAdditionalHostAddresses: [...(ice.iceAdditionalHostAddresses ?? [])],
+    iceUseIpv4: ice.iceUseIpv4 ?? true,
+    iceUseIpv6: ice.iceUseIpv6 ?? true,
+    icePortRange: ice.portRange === undefined ? undefined : [ice.portRange[0], ice.portRange[1]],
+    iceStunGatherTimeout: STUN_GATHER_TIMEOUT_S,
+    bundlePolicy: "max-bundle",
+    codecs: {
+      audio: offer.codecs.map(
+        ({ payloadType, codec, fmtp }) =>
+          new RTCRtpCodecParameters({
+            mimeType: codec.mimeType,
+            clockRate: codec.clockRateHz,
+            channels: codec.channels,
+            payloadType,
+            parameters: fmtp,
+          }),
+      ),
+      video: [],
+    },
+    headerExtensions: { audio: [new RTCRtpHeaderExtensionParameters({ uri: AUDIO_LEVEL_URI })], video: [] },
+  });
+}
+
+/** The source ends with the connection: with an error if the peer never got through, else because the peer has left. */
+function endWithPeer(peer: RTCPeerConnection, source: WeriftSource): void {
+  let wasConnected = false;
+  peer.connectionStateChange.subscribe((state) => {
+    if (state === "connected") wasConnected = true;
+    else if (state === "closed" || (state === "failed" && wasConnected)) void source.close();
+    else if (state === "failed") {
+      void source.fail(new TonetapError("unavailable", "ICE or DTLS with the WHIP publisher failed"));
+    }
+  });
+}

@@ -1,0 +1,335 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { AudioSource } from "../../../src/core/audio-source.ts";
+import { TonetapError } from "../../../src/core/errors.ts";
+import {
+  createWhipEndpoint,
+  WHIP_MAX_BODY_BYTES,
+  type WhipEndpoint,
+  type WhipEndpointOptions,
+  type WhipSessionInfo,
+} from "../../../src/transport/werift/index.ts";
+import { ManualClock } from "../../support/manual-clock.ts";
+import { ask, createPublisher, detail, heldResources, LOOPBACK, stunServer } from "./whip-peer.ts";
+
+describe("WHIP endpoint", () => {
+  const clock = new ManualClock();
+  let offer: string;
+  let endpoint: WhipEndpoint;
+  let sessions: { source: AudioSource; info: WhipSessionInfo }[];
+
+  const open = (options: Partial<WhipEndpointOptions> = {}): void => {
+    endpoint = createWhipEndpoint({
+      ...LOOPBACK,
+      clock,
+      onSession: (source, info) => {
+        sessions.push({ source, info });
+      },
+      ...options,
+    });
+  };
+  /** The session's path. */
+  const publish = async (query = ""): Promise<{ path: string; etag: string }> => {
+    const { status, headers } = await ask(endpoint, "POST", "/whip", { body: offer, query });
+    expect(status).toBe(201);
+    return { path: headers.Location ?? "", etag: headers.ETag ?? "" };
+  };
+
+  beforeEach(async () => {
+    sessions = [];
+    open();
+    if (offer !== undefined) return;
+    const publisher = await createPublisher();
+    offer = publisher.offer;
+    await publisher.close();
+  });
+  afterEach(() => endpoint.close());
+
+  it("answers an offer with 201: the session's URL, its ETag and a Link for each of 2 ICE servers", async () => {
+    open({
+      iceServers: [
+        { urls: "turn:127.0.0.1:9?transport=udp", username: "me", credential: 'a"b' },
+        { urls: "turns:127.0.0.1:9", username: "me", credential: "c" },
+      ],
+    });
+    const { status, headers, body } = await ask(endpoint, "POST", "/whip", { body: offer });
+
+    expect(status).toBe(201);
+    expect(headers["Content-Type"]).toBe("application/sdp");
+    expect(headers.Location).toMatch(/^\/whip\/[0-9a-f-]{36}$/);
+    expect(headers.ETag).toMatch(/^"[\w-]+"$/);
+    expect(headers.Link).toBe(
+      '<turn:127.0.0.1:9?transport=udp>; rel="ice-server"; ' +
+        'username="me"; credential="a\\"b"; credential-type="password", ' +
+        '<turns:127.0.0.1:9>; rel="ice-server"; username="me"; credential="c"; credential-type="password"',
+    );
+    expect(body).toMatch(/^a=recvonly\r$/m);
+    expect(body).toMatch(/^a=candidate:\S+ 1 udp \d+ 127\.0\.0\.1 \d+ typ host/m);
+  });
+
+  it("asks a STUN server for the public address and offers it as 1 more candidate", async () => {
+    const stun = await stunServer([198, 51, 100, 7], 40_000);
+    open({ iceServers: [{ urls: `stun:127.0.0.1:${stun.port}` }] });
+
+    const { headers, body } = await ask(endpoint, "POST", "/whip", { body: offer });
+    stun.close();
+
+    expect(headers.Link).toBe(`<stun:127.0.0.1:${stun.port}>; rel="ice-server"`);
+    expect(body).toMatch(/^a=candidate:\S+ 1 udp \d+ 198\.51\.100\.7 40000 typ srflx/m);
+  });
+
+  it("asks the encoder for 16 kHz mono with FEC and DTX, and keeps the offered minptime of 10", async () => {
+    const { body } = await ask(endpoint, "POST", "/whip", { body: offer });
+
+    expect(body).toMatch(
+      /^a=fmtp:111 minptime=10;maxplaybackrate=16000;stereo=0;sprop-stereo=0;useinbandfec=1;usedtx=1\r$/m,
+    );
+    expect(body).toMatch(/^a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level\r$/m);
+    expect([...(sessions[0]?.source.codecs ?? [])]).toEqual([
+      [111, { mimeType: "audio/opus", clockRateHz: 48_000, channels: 2 }],
+    ]);
+  });
+
+  it("hands the 5 query parameters to onSession, and makes up call and participant when there are none", async () => {
+    await publish("call=c-1&participant=p-2&role=customer&consent=granted&name=Zoë%20K.&other=1");
+    const { path } = await publish();
+
+    const id = path.slice("/whip/".length);
+    expect(sessions.map(({ info }) => info.participant)).toEqual([
+      { callId: "c-1", participantId: "p-2", role: "customer", consent: "granted", displayName: "Zoë K." },
+      { callId: id, participantId: id },
+    ]);
+    expect(sessions[1]?.info.id).toBe(id);
+    expect(endpoint.sessionCount).toBe(2);
+  });
+
+  it.each([
+    ["role=boss", "role must be one of customer, guest, speaker, patient, employee, agent, student, got"],
+    ["consent=yes", "consent must be one of pending, granted, withdrawn, got"],
+    ["call=", "call must be 1–128 printable characters, got"],
+    [`participant=${"x".repeat(129)}`, "participant must be 1–128 printable characters, got"],
+    ["name=a%00b", "name must be 1–128 printable characters, got"],
+  ])("refuses the query %s with 400 and opens 0 sessions", async (query, reason) => {
+    const response = await ask(endpoint, "POST", "/whip", { body: offer, query });
+
+    expect(response.status).toBe(400);
+    expect(detail(response)).toContain(reason);
+    expect(endpoint.sessionCount).toBe(0);
+  });
+
+  it.each<[string, (offer: string) => string, string]>([
+    ["is empty", () => "", "must begin with v=0"],
+    ["is not SDP", () => "hello", "line 1 of the SDP is not <letter>=<value>"],
+    ["has no m-line", (sdp) => sdp.slice(0, sdp.indexOf("m=")), "no m-line"],
+    ["has video only", (sdp) => sdp.replace("m=audio", "m=video"), "no audio m-line"],
+    ["rejects its own audio", (sdp) => sdp.replace("m=audio 9 ", "m=audio 0 "), "no audio m-line"],
+    [
+      "wants to receive",
+      (sdp) => sdp.replace("a=sendonly", "a=recvonly"),
+      "must be sendonly, it is recvonly",
+    ],
+    ["is plain RTP", (sdp) => sdp.replace("UDP/TLS/RTP/SAVPF", "RTP/AVP"), "it is RTP/AVP"],
+    ["has no fingerprint", (sdp) => sdp.replace(/a=fingerprint.*\r\n/, ""), "a=fingerprint is missing"],
+    ["has no ICE password", (sdp) => sdp.replace(/a=ice-pwd.*\r\n/, ""), "a=ice-pwd is missing"],
+    ["has a short ICE password", (sdp) => sdp.replace(/a=ice-pwd.*/, "a=ice-pwd:x"), "22–256 ice-chars"],
+    ["has no mid", (sdp) => sdp.replace(/a=mid.*\r\n/, ""), "must have a=mid"],
+    ["has no rtcp-mux", (sdp) => sdp.replace("a=rtcp-mux\r\n", ""), "must have a=rtcp-mux"],
+    [
+      "has a codec nobody knows",
+      (sdp) => sdp.replace("opus/48000/2", "lyra/16000"),
+      "must offer opus/48000/2",
+    ],
+    ["has a broken m-line", (sdp) => sdp.replace(/m=audio 9/, "m=audio nine"), "malformed m-line"],
+  ])("refuses an offer that %s with 400 and says why", async (_, change, reason) => {
+    const response = await ask(endpoint, "POST", "/whip", { body: change(offer) });
+
+    expect(response.status).toBe(400);
+    expect(response.headers["Content-Type"]).toBe("application/problem+json");
+    expect(detail(response)).toContain(reason);
+    expect(sessions).toHaveLength(0);
+  });
+
+  it("refuses another content type with 415, a body of 64 KiB + 1 with 413, and 5 methods with 405", async () => {
+    const json = await ask(endpoint, "POST", "/whip", {
+      body: "{}",
+      headers: { "content-type": "application/json" },
+    });
+    const big = await ask(endpoint, "POST", "/whip", { body: new Uint8Array(WHIP_MAX_BODY_BYTES + 1) });
+    const { path } = await publish();
+    const methods = await Promise.all([
+      ask(endpoint, "GET", "/whip"),
+      ask(endpoint, "PUT", "/whip"),
+      ask(endpoint, "DELETE", "/whip"),
+      ask(endpoint, "GET", path),
+      ask(endpoint, "POST", path),
+    ]);
+
+    expect([json.status, json.headers["Accept-Post"]]).toEqual([415, "application/sdp"]);
+    expect(big.status).toBe(413);
+    expect(methods.map(({ status }) => status)).toEqual([405, 405, 405, 405, 405]);
+    expect(methods[0]?.headers.Allow).toBe("OPTIONS, POST");
+    expect(methods[3]?.headers.Allow).toBe("OPTIONS, PATCH, DELETE");
+  });
+
+  it("ends a session by DELETE with 200; the second DELETE finds nothing, 404", async () => {
+    const { path } = await publish();
+    let completed = 0;
+    sessions[0]?.source.packets.subscribe({ complete: () => completed++ });
+
+    const first = await ask(endpoint, "DELETE", path);
+    const second = await ask(endpoint, "DELETE", path);
+
+    expect([first.status, second.status]).toEqual([200, 404]);
+    expect(completed).toBe(1);
+    expect(endpoint.sessionCount).toBe(0);
+  });
+
+  it("refuses the 3rd of 2 sessions with 503 and Retry-After, and has room again after a DELETE", async () => {
+    open({ maxSessions: 2 });
+    const [first] = await Promise.all([publish(), publish()]);
+    const third = await ask(endpoint, "POST", "/whip", { body: offer });
+    await ask(endpoint, "DELETE", first?.path ?? "");
+    const fourth = await ask(endpoint, "POST", "/whip", { body: offer });
+
+    expect([third.status, third.headers["Retry-After"]]).toEqual([503, "5"]);
+    expect(detail(third)).toBe("all 2 sessions are taken");
+    expect(fourth.status).toBe(201);
+  });
+
+  it("counts sessions that are still being opened: of 5 at once, 2 get in", async () => {
+    open({ maxSessions: 2 });
+
+    const statuses = await Promise.all(
+      Array.from({ length: 5 }, async () => (await ask(endpoint, "POST", "/whip", { body: offer })).status),
+    );
+
+    expect(statuses.sort()).toEqual([201, 201, 503, 503, 503]);
+  });
+
+  it.each([
+    ["policy", 403],
+    ["conflict", 409],
+    ["overloaded", 503],
+    ["internal", 500],
+  ] as const)("answers a %s error of onSession with %i and keeps 0 sockets", async (code, status) => {
+    open({
+      onSession: () => {
+        throw new TonetapError(code, "role agent is refused by the eu policy");
+      },
+    });
+
+    const response = await ask(endpoint, "POST", "/whip", { body: offer });
+
+    expect(response.status).toBe(status);
+    expect(detail(response)).toBe(
+      code === "internal" ? "internal error" : "role agent is refused by the eu policy",
+    );
+    expect(endpoint.sessionCount).toBe(0);
+    await expect.poll(() => heldResources().sockets).toBe(0);
+  });
+
+  it("takes 1 of 4 tokens, on every request but OPTIONS", async () => {
+    open({ authorize: async (token) => token === "s3cret" });
+    const post = (authorization?: string) =>
+      ask(endpoint, "POST", "/whip", {
+        body: offer,
+        headers: {
+          "content-type": "application/sdp",
+          ...(authorization === undefined ? {} : { authorization }),
+        },
+      });
+
+    const answers = await Promise.all([
+      post(),
+      post("Basic s3cret"),
+      post("Bearer wrong"),
+      post("bearer s3cret"),
+    ]);
+    const path = answers[3]?.headers.Location ?? "";
+    const deleted = await ask(endpoint, "DELETE", path);
+    const options = await ask(endpoint, "OPTIONS", path);
+
+    expect(answers.map(({ status }) => status)).toEqual([401, 401, 401, 201]);
+    expect(answers.map(({ headers }) => headers["WWW-Authenticate"])).toEqual([
+      "Bearer",
+      "Bearer",
+      'Bearer error="invalid_token"',
+      undefined,
+    ]);
+    expect([deleted.status, options.status]).toEqual([401, 200]);
+  });
+
+  it("takes trickled candidates with 204 and tells 6 wrong PATCHes apart", async () => {
+    const { path, etag } = await publish();
+    const ufrag = /a=ice-ufrag:(.*)\r/.exec(offer)?.[1] ?? "";
+    const fragment = [
+      `a=ice-ufrag:${ufrag}`,
+      "m=audio 9 UDP/TLS/RTP/SAVPF 0",
+      "a=mid:0",
+      "a=candidate:1 1 udp 2122260223 127.0.0.1 61764 typ host",
+      "a=candidate:2 1 udp 2122260222 0b1c.local 61764 typ host",
+      "a=candidate:3 1 tcp 2122260221 127.0.0.1 9 typ host tcptype active",
+      "a=end-of-candidates",
+      "",
+    ].join("\r\n");
+    const patch = async (
+      body: string,
+      match?: string,
+      type = "application/trickle-ice-sdpfrag",
+      at = path,
+    ) => {
+      const headers = { "content-type": type, ...(match === undefined ? {} : { "if-match": match }) };
+      return (await ask(endpoint, "PATCH", at, { body, headers })).status;
+    };
+
+    expect(await patch(fragment, etag)).toBe(204);
+    expect(await patch(fragment, `"other", ${etag}`)).toBe(204);
+    expect(await patch(fragment)).toBe(428);
+    expect(await patch(fragment, '"other"')).toBe(412);
+    expect(await patch("a=ice-ufrag:new4\r\na=ice-pwd:0123456789012345678901\r\n", "*")).toBe(422);
+    expect(await patch("nonsense", etag)).toBe(400);
+    expect(await patch(fragment, etag, "application/sdp")).toBe(415);
+    expect(await patch(fragment, etag, undefined, "/whip/unknown")).toBe(404);
+  });
+
+  it("answers pages of 1 allowed origin with CORS headers and others without", async () => {
+    open({ allowedOrigins: ["https://app.example"] });
+    const from = (origin: string, method = "OPTIONS") =>
+      ask(endpoint, method, "/whip", { headers: { origin } });
+
+    const [allowed, other, refused] = await Promise.all([
+      from("https://app.example"),
+      from("https://evil.example"),
+      from("https://app.example", "GET"),
+    ]);
+
+    expect(allowed.status).toBe(200);
+    expect(allowed.headers).toMatchObject({
+      "Accept-Post": "application/sdp",
+      "Access-Control-Allow-Origin": "https://app.example",
+      "Access-Control-Expose-Headers": "Location, ETag, Link, Retry-After",
+      Vary: "Origin",
+    });
+    expect(Object.keys(other.headers).filter((name) => name.startsWith("Access-Control"))).toEqual([]);
+    expect(refused.headers["Access-Control-Allow-Origin"]).toBe("https://app.example");
+  });
+
+  it("closes 2 sessions with the endpoint, gives back every socket, and takes no more", async () => {
+    await Promise.all([publish(), publish()]);
+
+    await endpoint.close();
+    await endpoint.close();
+    const late = await ask(endpoint, "POST", "/whip", { body: offer });
+
+    expect(endpoint.sessionCount).toBe(0);
+    expect(late.status).toBe(503);
+    expect(clock.pending).toBe(0);
+    await expect.poll(() => heldResources().sockets).toBe(0);
+  });
+
+  it.each([
+    [{ inactivityMs: 999 }, "whip inactivityMs must be 1000–600000 ms, got 999"],
+    [{ maxSessions: 0 }, "whip maxSessions must be 1–10000, got 0"],
+  ])("refuses the option %o", (options, reason) => {
+    expect(() => createWhipEndpoint({ onSession: () => undefined, ...options })).toThrow(reason);
+  });
+});
