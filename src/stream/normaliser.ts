@@ -1,0 +1,123 @@
+/** Brings raw features to the scale a model was trained on, and follows one voice. Which frames it learns from is the caller's. */
+import { TonetapError } from "../core/errors.ts";
+import type { Normalisation } from "../core/model.ts";
+
+/** A voice's deviation never counts as less than this share of the prior's, as in training: a constant channel must not blow up. */
+const LEAST_STD_SHARE = 0.01;
+
+/**
+ * `global`: (x − mean) / std, always the same.
+ * `speaker`: mean and deviation of all frames so far, of which the prior is the first `priorFrames`. Beyond
+ * `maxFrames` every frame's weight, the prior's too, shrinks so that they count as `maxFrames` together.
+ */
+export class RunningNormaliser {
+  readonly #channels: number;
+  readonly #adaptive: boolean;
+  readonly #normalisation: Normalisation;
+  /** Weighted sums over the prior and the speech frames so far, one a channel. */
+  readonly #sums: Float64Array;
+  readonly #squares: Float64Array;
+  readonly #means: Float64Array;
+  readonly #scales: Float64Array;
+  #frames = 0;
+
+  /** @throws TonetapError invalid-argument when the normalisation does not fit `channels` channels. */
+  constructor(normalisation: Normalisation, channels: number) {
+    assertNormalisation(normalisation, channels);
+    this.#normalisation = normalisation;
+    this.#channels = channels;
+    this.#adaptive = normalisation.kind === "speaker";
+    this.#sums = new Float64Array(channels);
+    this.#squares = new Float64Array(channels);
+    this.#means = new Float64Array(channels);
+    this.#scales = new Float64Array(channels);
+    this.reset();
+  }
+
+  /** Whether observing changes anything. */
+  get adaptive(): boolean {
+    return this.#adaptive;
+  }
+
+  /** Frames that mean and deviation rest on, the prior's included. */
+  get frames(): number {
+    return this.#frames;
+  }
+
+  /**
+   * Learns from frames [0, count) of raw features[c · stride + t], those with chosen[t] = 1.
+   * Each frame is to be shown once.
+   */
+  observe(features: Float32Array, stride: number, count: number, chosen: Uint8Array): void {
+    if (!this.#adaptive) return;
+    let frames = 0;
+    for (let t = 0; t < count; t++) frames += chosen[t] ?? 0;
+    if (frames === 0) return;
+    const total = this.#frames + frames;
+    const keep = Math.min(1, this.#normalisation.maxFrames / total);
+    this.#frames = total * keep;
+    for (let c = 0; c < this.#channels; c++) {
+      let sum = this.#sums[c] ?? 0;
+      let square = this.#squares[c] ?? 0;
+      const row = c * stride;
+      for (let t = 0; t < count; t++) {
+        if (chosen[t] !== 1) continue;
+        const x = features[row + t] ?? 0;
+        sum += x;
+        square += x * x;
+      }
+      this.#sums[c] = sum * keep;
+      this.#squares[c] = square * keep;
+    }
+    this.#refresh();
+  }
+
+  /** Normalises frames [0, count) of features[c · stride + t] in place. */
+  apply(features: Float32Array, stride: number, count: number): void {
+    for (let c = 0; c < this.#channels; c++) {
+      const mean = this.#means[c] ?? 0;
+      const scale = this.#scales[c] ?? 1;
+      const end = c * stride + count;
+      for (let i = c * stride; i < end; i++) features[i] = ((features[i] ?? 0) - mean) * scale;
+    }
+  }
+
+  /** Back to the prior: what was learnt of the voice is overwritten. */
+  reset(): void {
+    const { mean, std, priorFrames, maxFrames } = this.#normalisation;
+    this.#frames = this.#adaptive ? Math.min(priorFrames, maxFrames) : 0;
+    for (let c = 0; c < this.#channels; c++) {
+      const mu = mean[c] ?? 0;
+      const sigma = std[c] ?? 1;
+      this.#sums[c] = this.#frames * mu;
+      this.#squares[c] = this.#frames * (sigma * sigma + mu * mu);
+      this.#means[c] = mu;
+      this.#scales[c] = 1 / sigma;
+    }
+  }
+
+  #refresh(): void {
+    const { std } = this.#normalisation;
+    for (let c = 0; c < this.#channels; c++) {
+      const mean = (this.#sums[c] ?? 0) / this.#frames;
+      const variance = (this.#squares[c] ?? 0) / this.#frames - mean * mean;
+      const least = LEAST_STD_SHARE * (std[c] ?? 1);
+      this.#means[c] = mean;
+      this.#scales[c] = 1 / Math.sqrt(Math.max(variance, least * least));
+    }
+  }
+}
+
+function assertNormalisation(normalisation: Normalisation, channels: number): void {
+  const { mean, std, priorFrames, maxFrames, kind } = normalisation;
+  const fail = (message: string): never => {
+    throw new TonetapError("invalid-argument", `normalisation.${message}`);
+  };
+  if (mean.length !== channels) fail(`mean must have ${channels} values, got ${mean.length}`);
+  if (std.length !== channels) fail(`std must have ${channels} values, got ${std.length}`);
+  if (!mean.every(Number.isFinite)) fail("mean must be finite");
+  if (!std.every((value) => Number.isFinite(value) && value > 0)) fail("std must be above 0");
+  if (kind === "speaker" && !(priorFrames >= 0 && maxFrames >= 1)) {
+    fail(`priorFrames must be at least 0 and maxFrames at least 1, got ${priorFrames} and ${maxFrames}`);
+  }
+}
