@@ -26,6 +26,7 @@ const MAX_COPIES = 64;
 
 interface Copy {
   readonly ticks: number;
+  readonly durationTicks: number;
   readonly audio: CodedAudio;
 }
 
@@ -104,14 +105,14 @@ export class MediaTimeline {
     for (const { payload, payloadType, offsetTicks } of copies) {
       const ticks = time - offsetTicks;
       const codec = this.#codecs.get(payloadType);
+      const durationTicks = codec && payloadTicks(codec, payload);
       const wanted =
-        codec !== undefined &&
-        codec.clockRateHz === this.#clockRateHz &&
-        payloadTicks(codec, payload) !== undefined &&
-        ticks >= this.#end &&
+        codec?.clockRateHz === this.#clockRateHz &&
         this.#copies.length < MAX_COPIES &&
         !this.#copies.some((copy) => copy.ticks === ticks);
-      if (wanted) this.#copies.push({ ticks, audio: { payload, payloadType } });
+      if (wanted && durationTicks !== undefined) {
+        this.#copies.push({ ticks, durationTicks, audio: { payload, payloadType } });
+      }
     }
     this.#copies.sort((a, b) => a.ticks - b.ticks);
   }
@@ -122,9 +123,7 @@ export class MediaTimeline {
     const mimeType = this.#codecs.get(next.payloadType)?.mimeType;
     if (mimeType === undefined || mimeType === "audio/telephone-event") return false;
     const time = extendTimestamp(next.timestamp, this.#last);
-    let count = 0;
-    for (const { ticks } of this.#copies) if (ticks >= this.#end && ticks < time) count++;
-    return count >= holes + this.#missing;
+    return this.#copiesUpTo(time).length >= holes + this.#missing;
   }
 
   get hasCopies(): boolean {
@@ -197,31 +196,31 @@ export class MediaTimeline {
   /** Fills media time up to `time`, where `next` begins: copies where there are any, else lost packets, then a gap. */
   #reach(time: number, next: CodedAudio | undefined, arrivalMs: MonotonicMs): void {
     if (this.#missing > 0) {
-      const usable = this.#copies.filter(({ ticks }) => ticks >= this.#end && ticks < time);
-      const copies = usable.slice(-this.#missing);
-      let losses = this.#missing - copies.length;
-      this.#stats.lost += this.#missing;
+      const clockRateHz = this.#clockRateHz;
+      const copies = this.#copiesUpTo(time);
+      let losses = Math.max(0, this.#missing - copies.length);
       this.#missing = 0;
-      for (const { ticks, audio } of copies) {
-        // A copy that begins within the one before it has nothing to add.
-        if (ticks < this.#end) continue;
+      this.#stats.lost += losses;
+      this.#stats.recovered += copies.length;
+      for (const { ticks, durationTicks, audio } of copies) {
         losses -= this.#fill(ticks, losses, audio, arrivalMs);
-        const codec = this.#codecs.get(audio.payloadType);
-        const length = (codec && payloadTicks(codec, audio.payload)) ?? this.#packetTicks;
-        this.#emit({
-          kind: "packet",
-          ticks: rtpTicks(ticks),
-          clockRateHz: this.#clockRateHz,
-          audio,
-          arrivalMs,
-        });
-        this.#end = ticks + length;
-        this.#stats.lost--;
-        this.#stats.recovered++;
+        this.#emit({ kind: "packet", ticks: rtpTicks(ticks), clockRateHz, audio, arrivalMs });
+        this.#end = ticks + durationTicks;
       }
       this.#fill(time, losses, next, arrivalMs);
     } else if (time > this.#end) this.#fill(time, 0, next, arrivalMs);
+    // The rest is of packets that came themselves, or of holes further on.
     if (this.#copies.length > 0) this.#copies = this.#copies.filter(({ ticks }) => ticks > time);
+  }
+
+  /** Copies for the time from the end to `time`, without those that begin within the one before them. */
+  #copiesUpTo(time: number): Copy[] {
+    let end = this.#end;
+    return this.#copies.filter(({ ticks, durationTicks }) => {
+      if (ticks < end || ticks >= time) return false;
+      end = ticks + durationTicks;
+      return true;
+    });
   }
 
   /** Returns how many lost packets it emitted, at most `losses`. Leaves the end at `until`, or where it is if that is later. */

@@ -235,6 +235,30 @@ test("a jump of 501 is another stream after 2 packets, one of 500 is loss", () =
   expect(loss.units.filter((unit) => unit.kind === "lost")).toHaveLength(499);
 });
 
+test("a packet in the middle of a hole of 300 is put in its place", () => {
+  const { clock, push, stats } = setUp();
+  for (const packet of packets(0, 301, 150)) push(packet);
+  clock.advance(40);
+  expect(stats).toMatchObject({ reordered: 1, lost: 299, resets: 0 });
+});
+
+test("of 1,100 packets at once behind a hole, none is lost but the 1 that did not come", () => {
+  const { push, units, stats } = setUp();
+  push(opusPacket(0));
+  for (let n = 2; n <= 1101; n++) push(opusPacket(n));
+  expect(units.map(wordOf).slice(0, 4)).toEqual(["start", "p0", "lost1+fec2", "p2"]);
+  expect(units).toHaveLength(1103);
+  push(opusPacket(1002));
+  expect(stats).toMatchObject({ lost: 1, duplicate: 1, late: 0 });
+});
+
+test("after a jump of 3,073 numbers nothing is remembered: a packet from just before it is late", () => {
+  const { push, stats } = setUp();
+  for (let n = 1000; n < 1024; n++) push(opusPacket(n));
+  for (const packet of packets(4096, 4097, 4095)) push(packet);
+  expect(stats).toMatchObject({ late: 1, duplicate: 0, resets: 1 });
+});
+
 test("1 packet with a wild sequence number is a stray, not a jump", () => {
   const { push, words, stats } = setUp();
   for (const packet of packets(0, 1, 30_000, 2, 40_000, 3)) push(packet);
@@ -337,6 +361,18 @@ test("G.711 with 2 packets of comfort noise is packets and gaps of 8 kHz ticks",
   expect(stats).toMatchObject({ lost: 0, ignored: { comfortNoise: 2 } });
 });
 
+test("comfort noise 1 s ago counts for how long a silence can have been", () => {
+  const { clock, push, units } = setUp();
+  const at = (n: number, seconds: number, payloadType: number): RtpPacket =>
+    opusPacket(n, { payloadType, timestamp: seconds * 8000, payload: new Uint8Array(160) });
+  push(at(0, 0, 0));
+  clock.advance(100_000);
+  push(at(1, 100, 13));
+  clock.advance(1000);
+  push(at(2, 170, 0));
+  expect(units.at(-2)).toMatchObject({ kind: "reset", reason: "jump" });
+});
+
 test("a change from Opus at 48 kHz to G.711 at 8 kHz is a jump: the clocks cannot be compared", () => {
   const { push, units, words } = setUp();
   push(opusPacket(0));
@@ -405,6 +441,48 @@ test("a RED copy of a packet on the far side of a silence leaves a gap of 4 fram
   expect(words()).toBe("start p0 gap1×4 p1 gap6×1 p2");
 });
 
+test("100 holes, one after the other, are all filled by RED", () => {
+  const { push, clock, stats, units } = setUp();
+  for (let n = 1; n < 300; n++) {
+    if (n % 3 !== 0) push(redPacket(n, 1));
+    clock.advance(20);
+  }
+  expect(stats).toMatchObject({ recovered: 99, lost: 0 });
+  expect(units.filter((unit) => unit.kind === "packet")).toHaveLength(299);
+});
+
+test("of 3 RED copies for 1 hole, the one that overlaps another and the one of a known packet are left out", () => {
+  const { push, words, stats } = setUp();
+  const copy = (id: number, frames: number) => ({
+    payloadType: 111,
+    offsetTicks: frames * FRAME,
+    payload: opusPayload(id),
+  });
+  push(opusPacket(1));
+  push(
+    opusPacket(3, {
+      payloadType: 63,
+      payload: redPayload({ payloadType: 111, payload: opusPayload(3) }, [
+        copy(1, 2),
+        copy(2, 1),
+        copy(77, 0.5),
+      ]),
+    }),
+  );
+  expect(words()).toBe("start p1 p2 p3");
+  expect(stats).toMatchObject({ recovered: 1, lost: 0 });
+});
+
+test("a hole that was given up before a probe is still filled by the RED packet 40 ms later", () => {
+  const { push, clock, words, stats } = setUp();
+  push(redPacket(1));
+  push(opusPacket(3, { payload: new Uint8Array(0), timestamp: 2 * FRAME }));
+  clock.advance(40);
+  push(redPacket(3, 1, { sequence: 4 }));
+  expect(words()).toBe("start p1 p2 p3");
+  expect(stats).toMatchObject({ recovered: 1, lost: 0 });
+});
+
 test("2 damaged RED packets are counted and cost no frame of others", () => {
   const { push, words, stats } = setUp();
   push(redPacket(0, 0));
@@ -453,6 +531,13 @@ test("alternating delays of 0 and 30 ms are 30 ms of jitter (RFC 3550 A.8), and 
   clock.advance(8000);
   buffer.push(opusPacket(402, { arrivalMs: monotonicMs(402 * 20) }));
   expect(stats.waitMs).toBeCloseTo(90, 0);
+});
+
+test("a new SSRC whose timestamps are 900 ms elsewhere is no jitter", () => {
+  const { play, stats } = setUp();
+  const other = (n: number): RtpPacket => opusPacket(n + 45, { ssrc: 2 });
+  play(opusPacket(0), opusPacket(1), other(2), other(3), other(4));
+  expect(stats.jitterMs).toBeLessThan(2); // The packet that was held came with the next one.
 });
 
 test("a hole timer that fires 300 ms late lets the socket be read once before it gives up", () => {
