@@ -10,8 +10,10 @@ const PLAN = 0;
 
 /**
  * Frames come in groups of four, 4g … 4g + 3. A group is computed when all four frames are there, or earlier when
- * more than `maxHoldFrames` wait in it; it is then computed again as it fills. A slot of the default spec and
- * capacity takes 119 kB: 85 rows of 328 frames and 1,520 samples, float32.
+ * more than `maxHoldFrames` wait in it; it is then computed again as it fills.
+ *
+ * Memory a participant: (rows · ringFrames + PCM) float32, 117,600 bytes for the default spec and capacity: 85 rows of
+ * 328 frames (320 readable, the rest in the making) and 1,520 samples.
  */
 export class KernelExtractor implements FeatureExtractor {
   readonly spec: FeatureSpec;
