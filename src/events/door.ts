@@ -47,8 +47,9 @@ export function checkDoor(request: IncomingMessage, options: DoorOptions): void 
  * @throws TonetapError invalid-argument for a target that is no URL
  */
 export function requestUrl(request: IncomingMessage): URL {
-  // Put together as text: with a base, a target of `//x/y` would name a host.
-  const text = `http://service${request.url ?? "/"}`;
+  const target = request.url ?? "/";
+  // RFC 9112 §3.2: a path, or a whole URL. Put together as text: with a base, a path of `//x/y` would name a host.
+  const text = target.startsWith("/") ? `http://service${target}` : target;
   if (!URL.canParse(text)) throw new TonetapError("invalid-argument", "the request target is no URL");
   return new URL(text);
 }

@@ -6,6 +6,8 @@ export class EventStream implements AsyncIterableIterator<TonetapEvent, undefine
   readonly #subscription: EventSubscription;
   readonly #signal: AbortSignal | undefined;
   readonly #onAbort = (): void => this.#end();
+  /** By its reader: what it has not taken it does not want. A hub that closes ends the subscription only. */
+  #ended = false;
   #waiting: ((result: IteratorResult<TonetapEvent, undefined>) => void)[] = [];
 
   constructor(subscribe: (wake: () => void) => EventSubscription, signal: AbortSignal | undefined) {
@@ -21,6 +23,7 @@ export class EventStream implements AsyncIterableIterator<TonetapEvent, undefine
   }
 
   next(): Promise<IteratorResult<TonetapEvent, undefined>> {
+    if (this.#ended) return Promise.resolve({ done: true, value: undefined });
     const published = this.#subscription.take();
     if (published !== undefined) return Promise.resolve({ done: false, value: published.event });
     if (this.#subscription.closed) return Promise.resolve({ done: true, value: undefined });
@@ -44,6 +47,7 @@ export class EventStream implements AsyncIterableIterator<TonetapEvent, undefine
   }
 
   #end(): void {
+    this.#ended = true;
     this.#signal?.removeEventListener("abort", this.#onAbort);
     this.#subscription.close();
   }
