@@ -1,0 +1,264 @@
+/** Media from a real peer (werift) over loopback: SRTP, RTCP and how sessions end. Browsers are whip-chromium.test.ts. */
+
+import { setTimeout as sleep } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import {
+  RTCPeerConnection,
+  RTCRtpCodecParameters,
+  RTCRtpHeaderExtensionParameters,
+  RtcpSenderInfo,
+  RtcpSrPacket,
+} from "werift";
+import type { AudioSource } from "../../../src/core/audio-source.ts";
+import type { RtpPacket, SenderReport } from "../../../src/core/rtp.ts";
+import { attachPeer, createWhipEndpoint, type WhipEndpoint } from "../../../src/transport/werift/index.ts";
+import { AUDIO_LEVEL_URI } from "../../../src/transport/werift/whip-offer.ts";
+import { ManualClock } from "../../support/manual-clock.ts";
+import { ask, createPublisher, heldResources, LOOPBACK, OPUS_TYPE, type Publisher } from "./whip-peer.ts";
+
+const INACTIVITY_MS = 10_000;
+const payload = (id: number): Uint8Array => Uint8Array.of(9 << 3, id);
+
+/** Everything a source says. */
+function listen(source: AudioSource) {
+  const heard = { packets: [] as RtpPacket[], reports: [] as SenderReport[], end: "open" };
+  source.packets.subscribe({
+    next: (packet) => heard.packets.push(packet),
+    error: (error: Error) => {
+      heard.end = error.message;
+    },
+    complete: () => {
+      heard.end = "complete";
+    },
+  });
+  source.senderReports?.subscribe((report) => heard.reports.push(report));
+  return heard;
+}
+
+describe("A WHIP session with a real peer", () => {
+  let clock: ManualClock;
+  let endpoint: WhipEndpoint;
+  let source: AudioSource;
+  let heard: ReturnType<typeof listen>;
+  let publisher: Publisher;
+
+  const publish = async (change: (offer: string) => string = (offer) => offer) => {
+    const response = await ask(endpoint, "POST", "/whip", { body: change(publisher.offer) });
+    expect(response.status).toBe(201);
+    return { path: response.headers.Location ?? "", answer: response.body };
+  };
+
+  beforeEach(async () => {
+    clock = new ManualClock(5_000);
+    endpoint = createWhipEndpoint({
+      ...LOOPBACK,
+      clock,
+      inactivityMs: INACTIVITY_MS,
+      onSession: (opened) => {
+        source = opened;
+        heard = listen(opened);
+      },
+    });
+    publisher = await createPublisher();
+  });
+  /** Every test ends here: whatever happened, nothing is left. */
+  afterEach(async () => {
+    await endpoint.close();
+    await publisher.close();
+    expect(clock.pending).toBe(0);
+    const nothing = { sockets: 0, timers: 0 };
+    for (let tries = 0; tries < 150 && !isDeepStrictEqual(heldResources(), nothing); tries++) await sleep(20);
+    expect(heldResources()).toEqual(nothing);
+  });
+
+  it("gives 20 packets as sent: sequence across the wrap, timestamp, payload, level and arrival", async () => {
+    const { answer } = await publish();
+    await publisher.connect(answer);
+    for (let i = 0; i < 20; i++)
+      publisher.send((65_530 + i) & 0xffff, payload(i), { voice: i % 2 === 0, level: i });
+    await expect.poll(() => heard.packets.length).toBe(20);
+
+    expect(heard.packets.map(({ sequence }) => sequence)).toEqual(
+      Array.from({ length: 20 }, (_, i) => (65_530 + i) & 0xffff),
+    );
+    expect(heard.packets[3]).toMatchObject({
+      payloadType: OPUS_TYPE,
+      timestamp: (65_533 * 960) >>> 0,
+      audioLevel: { voice: false, level: 3 },
+      arrivalMs: 5_000,
+    });
+    expect([...(heard.packets[3]?.payload ?? [])]).toEqual([...payload(3)]);
+    expect(new Set(heard.packets.map(({ ssrc }) => ssrc)).size).toBe(1);
+  });
+
+  it("reads a sender report's 32.32 fixed-point time as ms, and skips the 1 report of a sender without clock", async () => {
+    const { answer } = await publish();
+    await publisher.connect(answer);
+    const report = (ssrc: number, ntpTimestamp: bigint): RtcpSrPacket =>
+      new RtcpSrPacket({
+        ssrc,
+        senderInfo: new RtcpSenderInfo({
+          ntpTimestamp,
+          rtpTimestamp: 0xffff_fff0,
+          packetCount: 1,
+          octetCount: 1,
+        }),
+      });
+    // 2026-01-01T00:00:00.250Z: 3,976,214,400 s after 1900.
+    await publisher.peer.dtlsTransports[0]?.sendRtcp([
+      report(7, 0n),
+      report(8, (3_976_214_400n << 32n) | (1n << 30n)),
+    ]);
+    await expect.poll(() => heard.reports.length).toBe(1);
+
+    expect(heard.reports).toEqual([
+      { ssrc: 8, ntpWallMs: Date.UTC(2026, 0, 1) + 250, rtpTimestamp: 0xffff_fff0, arrivalMs: 5_000 },
+    ]);
+  });
+
+  it("asks for 3 packets again, and gets the 2 that the peer still has", async () => {
+    const { answer } = await publish();
+    await publisher.connect(answer);
+    for (let i = 100; i < 110; i++) publisher.send(i, payload(i));
+    await expect.poll(() => heard.packets.length).toBe(10);
+
+    source.requestRetransmission?.([103, 105, 300]);
+    await expect.poll(() => heard.packets.length).toBe(12);
+
+    expect(publisher.nacked).toEqual([103, 105, 300]);
+    expect(heard.packets.slice(10).map(({ sequence }) => sequence)).toEqual([103, 105]);
+  });
+
+  it("passes a padding-only packet on as an empty payload, since it takes a sequence number", async () => {
+    const { answer } = await publish();
+    await publisher.connect(answer);
+    for (const [sequence, body] of [payload(1), new Uint8Array(0), payload(3)].entries()) {
+      publisher.send(sequence, body);
+    }
+    await expect.poll(() => heard.packets.length).toBe(3);
+
+    expect(heard.packets.map((packet) => packet.payload.length)).toEqual([2, 0, 2]);
+  });
+
+  it("is the passive side for an active peer: 1 packet comes through", async () => {
+    const { answer } = await publish((offer) => offer.replace("a=setup:actpass", "a=setup:active"));
+    expect(answer).toContain("a=setup:passive\r\n");
+    await publisher.connect(answer);
+
+    publisher.send(1, payload(1));
+    await expect.poll(() => heard.packets.length).toBe(1);
+  });
+
+  it("completes on DELETE while 1 peer goes on sending, and gives back every socket and timer", async () => {
+    const { path, answer } = await publish();
+    await publisher.connect(answer);
+    publisher.send(1, payload(1));
+    await expect.poll(() => heard.packets.length).toBe(1);
+
+    const { status } = await ask(endpoint, "DELETE", path);
+    publisher.send(2, payload(2));
+
+    expect(status).toBe(200);
+    expect(heard.end).toBe("complete");
+    expect(heard.packets).toHaveLength(1);
+  });
+
+  it(`completes ${INACTIVITY_MS} ms after the last packet, no sooner`, async () => {
+    const { answer } = await publish();
+    await publisher.connect(answer);
+    clock.advance(INACTIVITY_MS - 1);
+    publisher.send(1, payload(1));
+    await expect.poll(() => heard.packets.length).toBe(1);
+    await publisher.close();
+
+    clock.advance(INACTIVITY_MS - 1);
+    await new Promise(setImmediate);
+    expect(heard.end).toBe("open");
+    clock.advance(1);
+    await expect.poll(() => heard.end).toBe("complete");
+    expect(endpoint.sessionCount).toBe(0);
+  });
+
+  it(`ends a session whose peer never connects after ${INACTIVITY_MS} ms`, async () => {
+    await publish();
+    clock.advance(INACTIVITY_MS);
+
+    await expect.poll(() => heard.end).toBe("complete");
+    expect(endpoint.sessionCount).toBe(0);
+  });
+
+  it("errors when the certificate is not the 1 announced by fingerprint", async () => {
+    const { answer } = await publish((offer) =>
+      offer.replace(
+        /(a=fingerprint:sha-256 )(..)/,
+        (_, head: string, byte: string) => head + (byte === "00" ? "01" : "00"),
+      ),
+    );
+    await publisher.connect(answer);
+
+    await expect.poll(() => heard.end).toBe("ICE or DTLS with the WHIP publisher failed");
+    expect(endpoint.sessionCount).toBe(0);
+  });
+
+  it("survives 500 datagrams of noise on its port: the next packet comes through", async () => {
+    const { answer } = await publish();
+    await publisher.connect(answer);
+    publisher.send(1, payload(1));
+    await expect.poll(() => heard.packets.length).toBe(1);
+
+    const { connection } = publisher.peer.iceTransports[0] ?? {};
+    for (let i = 0; i < 500; i++) {
+      const noise = Buffer.alloc(1 + (i % 97), i * 37);
+      // First byte by turns: RTP, RTCP, DTLS, STUN, anything (RFC 7983 §7).
+      noise[0] = [0x80, 0xbf, 0x16, 0x00, i & 0xff][i % 5] ?? 0;
+      if (i % 10 === 1 && noise.length > 1) noise[1] = 200;
+      await connection?.send(noise);
+      // More would overflow the socket's buffer, and packet 2 with it.
+      if (i % 50 === 0) await sleep(1);
+    }
+    await sleep(10);
+    publisher.send(2, payload(2));
+    await expect.poll(() => heard.packets.map(({ sequence }) => sequence)).toEqual([1, 2]);
+  });
+});
+
+describe("attachPeer", () => {
+  it("gives the packets of 1 audio track of the program's own connection, and leaves the connection open", async () => {
+    const clock = new ManualClock();
+    const publisher = await createPublisher();
+    const peer = new RTCPeerConnection({
+      iceServers: [],
+      ...LOOPBACK,
+      codecs: {
+        audio: [new RTCRtpCodecParameters({ mimeType: "audio/opus", clockRate: 48_000, channels: 2 })],
+        video: [],
+      },
+      headerExtensions: { audio: [new RTCRtpHeaderExtensionParameters({ uri: AUDIO_LEVEL_URI })] },
+    });
+    expect(() => attachPeer(peer)).toThrow("the peer connection receives no audio track");
+    await peer.setRemoteDescription({ type: "offer", sdp: publisher.offer });
+    await peer.setLocalDescription(await peer.createAnswer());
+    const first = attachPeer(peer, { clock });
+    const second = attachPeer(peer, { clock });
+    const [heard, heardToo] = [listen(first), listen(second)];
+    await publisher.connect(peer.localDescription?.sdp ?? "");
+
+    publisher.send(7, payload(7), { voice: true, level: 33 });
+    await expect.poll(() => heard.packets.length).toBe(1);
+    await first.close();
+    publisher.send(8, payload(8));
+    await expect.poll(() => heardToo.packets.length).toBe(2);
+
+    expect([...first.codecs]).toEqual([
+      [OPUS_TYPE, { mimeType: "audio/opus", clockRateHz: 48_000, channels: 2 }],
+    ]);
+    expect(heard.packets[0]?.audioLevel).toEqual({ voice: true, level: 33 });
+    expect([heard.packets.length, heard.end, heardToo.end]).toEqual([1, "complete", "open"]);
+    expect(peer.connectionState).toBe("connected");
+    await peer.close();
+    await expect.poll(() => heardToo.end).toBe("complete");
+    expect(clock.pending).toBe(0);
+    await publisher.close();
+  });
+});
