@@ -56,8 +56,8 @@ export const configSchema = z.strictObject({
       .describe("Feature kernel: WASM-SIMD, or the float64 reference it is checked against."),
   }),
   jitter: section({
-    minDelayMs: number(0, 200, 40, "ms a hole is waited for at least. Packets in sequence never wait."),
-    maxDelayMs: number(0, 1_000, 200, "ms a hole is waited for at most."),
+    minWaitMs: number(0, 200, 40, "ms a hole is waited for at least. Packets in sequence never wait."),
+    maxWaitMs: number(0, 1_000, 200, "ms a hole is waited for at most."),
     stallMs: number(50, 10_000, 200, "ms without a packet after which an open talk-spurt is closed."),
   }),
   smoothing: section({
@@ -76,6 +76,7 @@ export const configSchema = z.strictObject({
   }),
   events: section({
     qualityMs: whole(500, 60_000, 5_000, "ms between quality events of a participant."),
+    statsMs: whole(200, 60_000, 1_000, "ms between service.stats events."),
     instance: text("local", "Names this service in the CloudEvents source, /tonetap/<instance>."),
   }),
   rtp: section({

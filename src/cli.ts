@@ -1,0 +1,204 @@
+#!/usr/bin/env node
+/** The process: arguments, signals, exit codes, the terminal. What commands do stands in the modules they call. */
+import { readFileSync } from "node:fs";
+import { type ParseArgsConfig, parseArgs } from "node:util";
+import { describeOptions, rangeOf, resolveConfig } from "./config.ts";
+import { TonetapError } from "./core/errors.ts";
+
+type Flags = Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>;
+
+interface Command {
+  readonly usage: string;
+  readonly meaning: string;
+  /** Flags of its own, besides the configuration's when `configured`. */
+  readonly flags?: NonNullable<ParseArgsConfig["options"]>;
+  readonly flagHelp?: Readonly<Record<string, string>>;
+  readonly configured: boolean;
+  /** @returns the exit code */
+  readonly run: (input: CommandInput) => Promise<number>;
+}
+
+interface CommandInput {
+  readonly flags: Flags;
+  readonly words: readonly string[];
+  readonly signal: AbortSignal;
+}
+
+const COMMANDS: Readonly<Record<string, Command>> = {
+  demo: {
+    usage: "tonetap demo [--once]",
+    meaning: "Runs the service and plays a bundled two-party call into it over RTP.",
+    flags: { once: { type: "boolean" } },
+    flagHelp: { "--once": "End after one pass and print a summary." },
+    configured: true,
+    run: async ({ flags, signal }) => {
+      const { runDemo } = await import("./demo.ts");
+      return runDemo({ config: configOf(flags), once: flags.once === true, out: process.stdout, signal });
+    },
+  },
+  serve: {
+    usage: "tonetap serve",
+    meaning: "Runs the service: page, events over WebSocket, WHIP.",
+    configured: true,
+    run: async ({ flags, signal }) => {
+      const { runService } = await import("./serve.ts");
+      return runService({ config: configOf(flags), out: process.stdout, signal });
+    },
+  },
+  analyze: {
+    usage: "tonetap analyze FILE… [--json] [--summary] [--direct] [--channel mix|N]",
+    meaning: "Analyses recordings as fast as the machine can.",
+    flags: {
+      json: { type: "boolean" },
+      summary: { type: "boolean" },
+      direct: { type: "boolean" },
+      channel: { type: "string" },
+    },
+    flagHelp: {
+      "--json": "One event a line, as JSON.",
+      "--summary": "One line a file: the label and mean probabilities.",
+      "--direct": "Skip Opus and RTP: PCM goes straight to the features.",
+      "--channel": "Which channel of the file; mix (default) takes their mean.",
+    },
+    configured: true,
+    run: async ({ flags, words, signal }) => {
+      const { runAnalyze } = await import("./analyze-command.ts");
+      return runAnalyze({
+        config: configOf(flags),
+        flags,
+        files: words,
+        out: process.stdout,
+        err: process.stderr,
+        signal,
+      });
+    },
+  },
+  listen: {
+    usage: "tonetap listen [URL] [--json]",
+    meaning: "Subscribes to a running service and draws what it says. Default http://127.0.0.1:8080.",
+    flags: { json: { type: "boolean" } },
+    flagHelp: { "--json": "One event a line, as JSON." },
+    configured: false,
+    run: async ({ flags, words, signal }) => {
+      const { runListen } = await import("./events/index.ts");
+      return runListen({
+        url: words[0] ?? "http://127.0.0.1:8080",
+        out: process.stdout,
+        json: flags.json === true,
+        signal,
+      });
+    },
+  },
+  config: {
+    usage: "tonetap config",
+    meaning: "Prints the configuration in force and where each value comes from.",
+    configured: true,
+    run: ({ flags }) => {
+      const { config, origins } = resolveConfig(process.env, textFlags(flags));
+      for (const option of describeOptions()) {
+        const value = option.path
+          .split(".")
+          .reduce<unknown>((node, name) => (node as Record<string, unknown>)[name], config);
+        const origin = origins.get(option.path) ?? "default";
+        process.stdout.write(`${option.path.padEnd(26)} ${JSON.stringify(value).padEnd(18)} ${origin}\n`);
+      }
+      return Promise.resolve(0);
+    },
+  },
+};
+
+/** Exit codes, as sysexits.h has them where it has one. */
+const USAGE = 64;
+const FAILED = 1;
+
+function textFlags(flags: Flags): Record<string, string | undefined> {
+  return Object.fromEntries(
+    Object.entries(flags).flatMap(([name, value]) => (typeof value === "string" ? [[name, value]] : [])),
+  );
+}
+
+const configOf = (flags: Flags) => resolveConfig(process.env, textFlags(flags)).config;
+
+function version(): string {
+  const file = new URL("../package.json", import.meta.url);
+  return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version;
+}
+
+function help(): string {
+  const rows = Object.values(COMMANDS).map(({ usage, meaning }) => `  ${usage}\n      ${meaning}`);
+  return `Tonetap ${version()}: hear emotion in live calls.\n\n${rows.join("\n")}\n\nOptions of a command: tonetap COMMAND --help\n`;
+}
+
+function commandHelp(command: Command): string {
+  const own = Object.entries(command.flagHelp ?? {}).map(
+    ([flag, meaning]) => `  ${flag.padEnd(30)} ${meaning}`,
+  );
+  const shared = command.configured
+    ? describeOptions().map(
+        (option) =>
+          `  ${option.flag.padEnd(30)} ${option.meaning} ${rangeOf(option)}; default ${JSON.stringify(option.standard)}.`,
+      )
+    : [];
+  return `${command.usage}\n${command.meaning}\n\n${[...own, ...shared].join("\n")}\n${
+    command.configured
+      ? "\nEach of these may also stand in the environment: --window-hop-ms is TONETAP_WINDOW_HOP_MS.\n"
+      : ""
+  }`;
+}
+
+/** The first signal asks for an orderly end, the second ends at once. */
+function abortOnSignals(): AbortSignal {
+  const controller = new AbortController();
+  for (const name of ["SIGINT", "SIGTERM"] as const) {
+    process.on(name, () => {
+      if (controller.signal.aborted) process.exit(130);
+      controller.abort(new TonetapError("closed", `stopped by ${name}`));
+    });
+  }
+  return controller.signal;
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  const [name, ...rest] = argv;
+  if (name === undefined || name === "--help" || name === "-h" || name === "help") {
+    process.stdout.write(help());
+    return name === undefined ? USAGE : 0;
+  }
+  if (name === "--version" || name === "-v") {
+    process.stdout.write(`${version()}\n`);
+    return 0;
+  }
+  const command = COMMANDS[name];
+  if (command === undefined) {
+    process.stderr.write(`tonetap: there is no command ${name}\n\n${help()}`);
+    return USAGE;
+  }
+  const options: NonNullable<ParseArgsConfig["options"]> = {
+    help: { type: "boolean", short: "h" },
+    ...(command.configured
+      ? Object.fromEntries(
+          describeOptions().map((option) => [option.flag.slice(2), { type: "string" as const }]),
+        )
+      : {}),
+    ...command.flags,
+  };
+  const { values, positionals } = parseArgs({ args: rest, options, allowPositionals: true, strict: true });
+  if (values.help === true) {
+    process.stdout.write(commandHelp(command));
+    return 0;
+  }
+  return command.run({ flags: values, words: positionals, signal: abortOnSignals() });
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  const isUsage =
+    (error instanceof TonetapError && error.code === "invalid-argument") ||
+    (error instanceof TypeError && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS"));
+  process.stderr.write(`tonetap: ${error instanceof Error ? error.message : String(error)}\n`);
+  if (!isUsage && !(error instanceof TonetapError) && error instanceof Error) {
+    process.stderr.write(`${error.stack ?? ""}\n`);
+  }
+  process.exitCode = isUsage ? USAGE : FAILED;
+}

@@ -1,0 +1,162 @@
+/** One participant's timeline: probabilities stacked over the last minute. Owns the chart and its data, nothing else. */
+
+import { colourOf } from "./expressions.js";
+import uPlot from "./vendor/uPlot.esm.js";
+
+/** Seconds shown. */
+export const SPAN_S = 60;
+/** s. Two windows further apart than this have silence between them. */
+const GAP_S = 1.3;
+/** Windows kept: a minute at the shortest hop the service allows, and a little. */
+const LIMIT = 1300;
+
+export class Timeline {
+  /** @param {HTMLElement} host @param {string[]} labels in stacking order, first on top */
+  constructor(host, labels) {
+    this.host = host;
+    this.labels = labels;
+    /** @type {{at: number, scores: Record<string, number>, abstained: boolean}[]} */
+    this.points = [];
+    this.chart = this.#build();
+    this.observer = new ResizeObserver(() => this.chart.setSize(this.#size()));
+    this.observer.observe(host);
+  }
+
+  /** @param {number} at seconds since the epoch @param {Record<string, number>} scores @param {boolean} abstained */
+  add(at, scores, abstained) {
+    const last = this.points.at(-1);
+    if (last !== undefined && at <= last.at) return;
+    this.points.push({ at, scores, abstained });
+    while (this.points.length > LIMIT || (this.points[0]?.at ?? at) < at - SPAN_S - 5) this.points.shift();
+    this.chart.setData(this.#stacked(), false);
+  }
+
+  /** Moves the right edge to `now`, seconds since the epoch. */
+  scroll(/** @type {number} */ now) {
+    this.chart.setScale("x", { min: now - SPAN_S, max: now });
+  }
+
+  /** Colours changed. */
+  rebuild() {
+    this.chart.destroy();
+    this.chart = this.#build();
+  }
+
+  close() {
+    this.observer.disconnect();
+    this.chart.destroy();
+  }
+
+  #size() {
+    return { width: Math.max(120, this.host.clientWidth), height: Math.max(80, this.host.clientHeight) };
+  }
+
+  /** Column 0: times. Column 1 + i: the sum of the last labels up to label i, so that label 0 is the top edge. */
+  #stacked() {
+    const count = this.labels.length;
+    /** @type {(number | null)[][]} */
+    const columns = Array.from({ length: count + 1 }, () => []);
+    let before = Number.NaN;
+    for (const point of this.points) {
+      if (point.at - before > GAP_S) {
+        columns[0].push(before + 0.01);
+        for (let i = 1; i <= count; i++) columns[i].push(null);
+      }
+      columns[0].push(point.at);
+      let sum = 0;
+      for (let i = count - 1; i >= 0; i--) {
+        sum += point.scores[this.labels[i]] ?? 0;
+        columns[i + 1].push(sum);
+      }
+      before = point.at;
+    }
+    return columns;
+  }
+
+  #build() {
+    const css = getComputedStyle(document.documentElement);
+    const dim = css.getPropertyValue("--dim").trim();
+    const line = css.getPropertyValue("--line").trim();
+    const hatch = css.getPropertyValue("--hatch").trim();
+    const axisFont = "11px system-ui, sans-serif";
+    return new uPlot(
+      {
+        ...this.#size(),
+        padding: [6, 0, 0, 0],
+        cursor: { show: false },
+        legend: { show: false },
+        scales: { x: { time: true, auto: false }, y: { range: [0, 1] } },
+        axes: [
+          {
+            stroke: dim,
+            font: axisFont,
+            size: 22,
+            space: 70,
+            grid: { stroke: line, width: 1 },
+            ticks: { show: false },
+            values: (_plot, splits) =>
+              splits.map((s) =>
+                new Date(s * 1000).toLocaleTimeString([], { minute: "2-digit", second: "2-digit" }),
+              ),
+          },
+          {
+            stroke: dim,
+            font: axisFont,
+            size: 34,
+            space: 40,
+            grid: { stroke: line, width: 1 },
+            ticks: { show: false },
+            splits: () => [0, 0.5, 1],
+            values: (_plot, splits) => splits.map((share) => `${share * 100}%`),
+          },
+        ],
+        series: [
+          {},
+          ...this.labels.map((label, i) => ({
+            label,
+            stroke: colourOf(label, i),
+            fill: i === this.labels.length - 1 ? colourOf(label, i) : undefined,
+            width: 0,
+            points: { show: false },
+            spanGaps: false,
+          })),
+        ],
+        // Each label fills the band between its own edge and the next one's.
+        bands: this.labels
+          .slice(0, -1)
+          .map((label, i) => ({ series: [i + 1, i + 2], fill: colourOf(label, i) })),
+        hooks: { draw: [(plot) => this.#hatchUnsure(plot, hatch)] },
+      },
+      this.#stacked(),
+      this.host,
+    );
+  }
+
+  /** Hatches the stretches where the model abstained. */
+  #hatchUnsure(/** @type {uPlot} */ plot, /** @type {string} */ colour) {
+    const { ctx, bbox } = plot;
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+    ctx.clip();
+    ctx.beginPath();
+    let before = Number.NaN;
+    for (const point of this.points) {
+      const start = point.at - before > GAP_S || Number.isNaN(before) ? point.at - 0.5 : before;
+      before = point.at;
+      if (!point.abstained) continue;
+      const left = plot.valToPos(start, "x", true);
+      const right = plot.valToPos(point.at, "x", true);
+      if (right < bbox.left) continue;
+      const step = 6 * devicePixelRatio;
+      for (let x = Math.ceil(left / step) * step; x < right; x += step) {
+        ctx.moveTo(x, bbox.top);
+        ctx.lineTo(x, bbox.top + bbox.height);
+      }
+    }
+    ctx.strokeStyle = colour;
+    ctx.lineWidth = 2 * devicePixelRatio;
+    ctx.stroke();
+    ctx.restore();
+  }
+}

@@ -1,0 +1,43 @@
+/** The public door of `tonetap`. Platforms have doors of their own: tonetap/werift, tonetap/mediasoup, tonetap/sip; subscribers use tonetap/client. */
+export { type Config, type ConfigInput, configSchema, describeOptions, parseConfig } from "./config.ts";
+export type { AudioSource, ConsentState, ParticipantInfo, ParticipantRole } from "./core/audio-source.ts";
+export { type Clock, systemClock } from "./core/clock.ts";
+export { type ErrorCode, TonetapError } from "./core/errors.ts";
+export {
+  DEFAULT_FEATURE_SPEC,
+  type FeatureSpec,
+  featureChannels,
+  featureNames,
+} from "./core/feature-spec.ts";
+export type { FrameUnit, MediaUnit, PcmUnit } from "./core/media.ts";
+export { MediaClock } from "./core/media-clock.ts";
+export type { ModelManifest } from "./core/model.ts";
+export * from "./core/rtp.ts";
+export type {
+  EmotionEstimate,
+  EmotionResult,
+  EmotionUnit,
+  EstimateUnit,
+  FeatureWindow,
+  GatedWindow,
+  SpeechEdge,
+  WindowBatcher,
+  WindowInfo,
+  WindowUnit,
+} from "./core/window.ts";
+export { createEngine, type Engine, type EngineOptions } from "./engine.ts";
+export type { EventData, EventFilter, EventKind, EventOf, TonetapEvent } from "./events/index.ts";
+export {
+  type BackendDescription,
+  type BatcherStats,
+  DynamicBatcher,
+  findModel,
+  inferEmotion,
+  loadModelPackage,
+  OnnxBackend,
+  smoothEmotion,
+} from "./inference/index.ts";
+export { type ChainParts, type ChainRun, emotionChain, type Participant } from "./participant.ts";
+export { Service } from "./service.ts";
+export { createOpusDecoder, decodeAudio, featureFrames, slidingWindows } from "./stream/index.ts";
+export { jitterBuffer } from "./transport/index.ts";

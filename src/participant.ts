@@ -1,0 +1,351 @@
+/**
+ * One participant of a call: its chain from packets to emotion, and whether that chain may run. Owns the composition
+ * and the pausing; publishing events and keeping the list of calls is engine.ts.
+ */
+import { type OperatorFunction, Subject, type Subscription } from "rxjs";
+import type { Config } from "./config.ts";
+import type { AudioSource, ConsentState, ParticipantRole } from "./core/audio-source.ts";
+import type { Clock } from "./core/clock.ts";
+import { TonetapError } from "./core/errors.ts";
+import type { Closable } from "./core/lifecycle.ts";
+import { MediaClock } from "./core/media-clock.ts";
+import type { ModelManifest } from "./core/model.ts";
+import type { AudioMimeType, RtpPacket, SenderReport } from "./core/rtp.ts";
+import { type MonotonicMs, SAMPLES_PER_MS, type SampleIndex, sampleIndex } from "./core/units.ts";
+import type { EmotionUnit, WindowBatcher } from "./core/window.ts";
+import { inferEmotion, smoothEmotion } from "./inference/index.ts";
+import { type Quality, QualityMeter } from "./quality.ts";
+import {
+  createDecodeStats,
+  createOpusDecoder,
+  type DecodeStats,
+  decodeAudio,
+  featureFrames,
+  type OpusDecoder,
+  slidingWindows,
+} from "./stream/index.ts";
+import { createJitterStats, type JitterStats, jitterBuffer } from "./transport/index.ts";
+
+/** What a chain needs from the engine. */
+export interface ChainParts {
+  readonly clock: Clock;
+  readonly config: Config;
+  readonly manifest: ModelManifest;
+  readonly batcher: WindowBatcher;
+}
+
+/** What one run of a chain has for itself. */
+export interface ChainRun {
+  /** Names the participant to the batcher. */
+  readonly key: string;
+  readonly opus: OpusDecoder;
+  readonly mediaClock: MediaClock;
+  readonly jitterStats: JitterStats;
+  readonly decodeStats: DecodeStats;
+  /** Where media time and window numbers go on, after a pause. */
+  readonly startSample: SampleIndex;
+  readonly firstIndex: number;
+}
+
+/** The way of one participant's audio, from packets to smoothed emotion. */
+export function emotionChain(
+  source: Pick<AudioSource, "codecs" | "requestRetransmission">,
+  { clock, config, manifest, batcher }: ChainParts,
+  run: ChainRun,
+): OperatorFunction<RtpPacket, EmotionUnit> {
+  const { features, window } = manifest;
+  return (packets) =>
+    packets.pipe(
+      jitterBuffer({
+        clock,
+        codecs: source.codecs,
+        ...config.jitter,
+        requestRetransmission: source.requestRetransmission,
+        stats: run.jitterStats,
+      }),
+      decodeAudio({
+        opus: run.opus,
+        codecs: source.codecs,
+        mediaClock: run.mediaClock,
+        startSample: run.startSample,
+        stats: run.decodeStats,
+      }),
+      featureFrames({ features, windowFrames: window.frames, implementation: config.window.features }),
+      slidingWindows({
+        model: manifest,
+        mediaClock: run.mediaClock,
+        firstIndex: run.firstIndex,
+        hopMs: config.window.hopMs,
+        minWindowMs: config.window.minWindowMs,
+        minSpeechShare: config.window.minSpeechShare,
+        maxLossShare: config.window.maxLossShare,
+      }),
+      inferEmotion(batcher, { key: run.key }),
+      smoothEmotion({ ...manifest, ...config.smoothing }),
+    );
+}
+
+/** What became of a participant's windows. Each is counted once. */
+export interface WindowCounts {
+  emitted: number;
+  abstained: number;
+  gated: number;
+  dropped: number;
+}
+
+export type PauseReason = "consent-pending" | "consent-withdrawn" | "policy" | "operator";
+export type ResumeReason = "consent-granted" | "policy" | "operator";
+
+/** What the engine is told. Every callback is synchronous. */
+export interface ParticipantHooks {
+  readonly onUnit: (unit: EmotionUnit) => void;
+  readonly onPaused: (reason: PauseReason) => void;
+  readonly onResumed: (reason: ResumeReason) => void;
+  /** Once, last: the source has ended and everything it gave is answered. */
+  readonly onEnded: (error: TonetapError | undefined) => void;
+}
+
+export interface ParticipantIdentity {
+  readonly callId: string;
+  readonly participantId: string;
+  readonly role: ParticipantRole;
+  readonly displayName?: string;
+}
+
+export class Participant implements Closable, AsyncDisposable {
+  readonly identity: ParticipantIdentity;
+  readonly source: AudioSource;
+  readonly joinedMs: MonotonicMs;
+  readonly windows: WindowCounts = { emitted: 0, abstained: 0, gated: 0, dropped: 0 };
+  readonly jitterStats = createJitterStats();
+  readonly decodeStats = createDecodeStats();
+  /** Resolves when the participant has left, however it came to that. */
+  readonly ended: Promise<void>;
+  readonly #parts: ChainParts;
+  readonly #hooks: ParticipantHooks;
+  readonly #quality: QualityMeter;
+  readonly #packets = new Subject<RtpPacket>();
+  readonly #intake: Subscription;
+  readonly #reports: Subscription | undefined;
+  #chain: Subscription | undefined;
+  #mediaClock: MediaClock;
+  #lastReport: SenderReport | undefined;
+  #lastPayloadType = -1;
+  #firstArrivalMs: number | undefined;
+  #nextIndex = 0;
+  #nextSample = 0;
+  #consent: ConsentState;
+  #heldByOperator = false;
+  /** Rises with every start and stop of the analysis, so that a start overtaken by a stop is recognised. */
+  #generation = 0;
+  #sourceOver = false;
+  #over = false;
+  #error: TonetapError | undefined;
+  #resolveEnded: () => void = () => undefined;
+  #closing: Promise<void> | undefined;
+
+  /** @param opus for the first run: attaching is asynchronous so that no packet waits for a decoder. */
+  constructor(
+    identity: ParticipantIdentity,
+    consent: ConsentState,
+    source: AudioSource,
+    parts: ChainParts,
+    hooks: ParticipantHooks,
+    opus: OpusDecoder,
+  ) {
+    this.identity = identity;
+    this.source = source;
+    this.#consent = consent;
+    this.#parts = parts;
+    this.#hooks = hooks;
+    this.joinedMs = parts.clock.now();
+    this.#quality = new QualityMeter(parts.clock, this.jitterStats, this.decodeStats);
+    this.#mediaClock = new MediaClock(parts.clock);
+    this.ended = new Promise((resolve) => {
+      this.#resolveEnded = resolve;
+    });
+    if (this.paused) opus.close();
+    else this.#run(opus);
+    this.#reports = source.senderReports?.subscribe({
+      next: (report) => {
+        this.#lastReport = report;
+        this.#mediaClock.report(report);
+      },
+      // Packets say that the source failed; its reports ending with it is no news.
+      error: () => undefined,
+    });
+    this.#intake = source.packets.subscribe({
+      next: (packet) => {
+        this.#firstArrivalMs ??= packet.arrivalMs;
+        this.#lastPayloadType = packet.payloadType;
+        this.#packets.next(packet);
+      },
+      error: (error: unknown) => {
+        this.#error = TonetapError.from(error, "internal", `${source.kind} source failed`);
+        this.#endSource();
+      },
+      complete: () => this.#endSource(),
+    });
+  }
+
+  get consent(): ConsentState {
+    return this.#consent;
+  }
+
+  /** Analysis is not running: no consent, or an operator's pause. */
+  get paused(): boolean {
+    return this.#consent !== "granted" || this.#heldByOperator;
+  }
+
+  /** Codec of the latest packet. */
+  get codec(): AudioMimeType | undefined {
+    return this.source.codecs.get(this.#lastPayloadType)?.mimeType;
+  }
+
+  /** How its audio has arrived since it was last asked. */
+  takeQuality(): Quality & { readonly windows: WindowCounts; readonly codec?: AudioMimeType } {
+    const { codec } = this;
+    return { ...this.#quality.take(), windows: this.windows, ...(codec === undefined ? {} : { codec }) };
+  }
+
+  /** Withdrawing, or taking back to pending, stops the analysis at once and wipes the audio in memory. */
+  async setConsent(consent: ConsentState): Promise<void> {
+    if (consent === this.#consent) return;
+    const wasPaused = this.paused;
+    this.#consent = consent;
+    await this.#follow(
+      wasPaused,
+      consent === "withdrawn" ? "consent-withdrawn" : "consent-pending",
+      "consent-granted",
+    );
+  }
+
+  /** Stops the analysis and wipes the audio in memory; the stream itself goes on. */
+  async pause(): Promise<void> {
+    const wasPaused = this.paused;
+    this.#heldByOperator = true;
+    await this.#follow(wasPaused, "operator", "operator");
+  }
+
+  /** Ends an operator's pause. Without consent the analysis stays paused. */
+  async resume(): Promise<void> {
+    const wasPaused = this.paused;
+    this.#heldByOperator = false;
+    await this.#follow(wasPaused, "operator", "operator");
+  }
+
+  /** Detaches it: closes the source, answers what is under way, then it has left. */
+  close(): Promise<void> {
+    this.#closing ??= (async () => {
+      await this.source.close();
+      this.#endSource();
+      await this.ended;
+    })();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #follow(wasPaused: boolean, pause: PauseReason, resume: ResumeReason): Promise<void> {
+    if (this.#over || this.#sourceOver || this.paused === wasPaused) return;
+    const generation = ++this.#generation;
+    if (this.paused) {
+      // Unsubscribing closes every stage; featureFrames() wipes its rings.
+      this.#chain?.unsubscribe();
+      this.#chain = undefined;
+      this.#hooks.onPaused(pause);
+      return;
+    }
+    const opus = await createOpusDecoder();
+    if (generation !== this.#generation || this.#sourceOver) {
+      opus.close();
+      return;
+    }
+    this.#run(opus);
+    this.#hooks.onResumed(resume);
+  }
+
+  #run(opus: OpusDecoder): void {
+    const { clock } = this.#parts;
+    this.#mediaClock = new MediaClock(clock);
+    if (this.#lastReport !== undefined) this.#mediaClock.report(this.#lastReport);
+    // Media time went on while nobody looked.
+    const elapsed = this.#firstArrivalMs === undefined ? 0 : clock.now() - this.#firstArrivalMs;
+    const { callId, participantId } = this.identity;
+    this.#chain = this.#packets
+      .pipe(
+        emotionChain(this.source, this.#parts, {
+          key: `${callId}/${participantId}`,
+          opus,
+          mediaClock: this.#mediaClock,
+          jitterStats: this.jitterStats,
+          decodeStats: this.decodeStats,
+          startSample: sampleIndex(Math.max(this.#nextSample, Math.round(elapsed * SAMPLES_PER_MS))),
+          firstIndex: this.#nextIndex,
+        }),
+      )
+      .subscribe({
+        next: (unit) => this.#count(unit),
+        error: (error: unknown) => {
+          this.#error = TonetapError.from(error);
+          this.#end();
+        },
+        complete: () => this.#end(),
+      });
+  }
+
+  #count(unit: EmotionUnit): void {
+    switch (unit.kind) {
+      case "emotion":
+        if (unit.abstained) this.windows.abstained++;
+        else this.windows.emitted++;
+        break;
+      case "gated":
+        this.windows.gated++;
+        break;
+      case "dropped":
+        this.windows.dropped++;
+        break;
+      case "speech":
+        this.#hooks.onUnit(unit);
+        return;
+      default:
+        unit satisfies never;
+    }
+    this.#nextIndex = unit.index + 1;
+    this.#nextSample = unit.end;
+    this.#hooks.onUnit(unit);
+  }
+
+  /** The source gives no more: let the chain answer what is under way, then it is over. */
+  #endSource(): void {
+    if (this.#sourceOver) return;
+    this.#sourceOver = true;
+    if (this.#chain === undefined) this.#end();
+    else this.#packets.complete();
+  }
+
+  #end(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#sourceOver = true;
+    this.#chain?.unsubscribe();
+    // Both may still be in their constructors when a source ends at once.
+    queueMicrotask(() => {
+      this.#intake.unsubscribe();
+      this.#reports?.unsubscribe();
+    });
+    const error = this.#error;
+    this.source
+      .close()
+      .catch((reason: unknown) => {
+        this.#error ??= TonetapError.from(reason);
+      })
+      .finally(() => {
+        this.#hooks.onEnded(error ?? this.#error);
+        this.#resolveEnded();
+      });
+  }
+}

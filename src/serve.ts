@@ -1,0 +1,48 @@
+/** `tonetap serve`: the service until it is told to stop. */
+import type { Writable } from "node:stream";
+import type { Config } from "./config.ts";
+import type { TonetapError } from "./core/errors.ts";
+import type { Engine } from "./engine.ts";
+import { Service } from "./service.ts";
+
+export interface ServeOptions {
+  readonly config: Config;
+  readonly out: Writable;
+  readonly signal: AbortSignal;
+}
+
+/** @returns the exit code */
+export async function runService({ config, out, signal }: ServeOptions): Promise<number> {
+  await using service = await openService({ config, out, signal });
+  out.write(`Events  ${new URL("v1/events", service.url).href.replace(/^http/, "ws")}\n`);
+  out.write(`WHIP    ${new URL("whip", service.url).href}\n`);
+  await aborted(signal);
+  out.write("Closing: everyone is detached, last windows are answered …\n");
+  return 0;
+}
+
+/** Opens the service and says where it is and what runs the model. */
+export async function openService({ config, out, signal }: ServeOptions): Promise<Service> {
+  const service = await Service.open(config, {
+    signal,
+    onError: (error: TonetapError) => out.write(`defect: ${error.stack ?? error.message}\n`),
+  });
+  out.write(`Tonetap ${service.url.href}\n`);
+  out.write(`Model   ${describeModel(service.engine)}\n`);
+  return service;
+}
+
+function describeModel(engine: Engine): string {
+  const backends = engine.describeBackends();
+  const [first] = backends;
+  if (first === undefined) return "none";
+  const tried = first.tried.map(({ provider, reason }) => `; not ${provider}: ${reason}`).join("");
+  return `${first.model} on ${first.engine}, ${first.provider}, ${backends.length} worker(s)${tried}`;
+}
+
+/** Resolves when the signal aborts. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  // A pending promise keeps no process alive; the listening server does.
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}

@@ -1,0 +1,133 @@
+/** The engine behind HTTP: page, events over WebSocket, WHIP. Opens in order, closes in reverse; knows no command line. */
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { createRequire, stripTypeScriptTypes } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { ConfigInput } from "./config.ts";
+import { TonetapError } from "./core/errors.ts";
+import { type Closable, CloseStack } from "./core/lifecycle.ts";
+import { createEngine, type Engine, type EngineOptions } from "./engine.ts";
+import { addServiceRoutes, EventSocketServer, type HttpRequest, HttpServer } from "./events/index.ts";
+import { createWhipEndpoint, WHIP_MAX_BODY_BYTES, type WhipEndpoint } from "./transport/werift/index.ts";
+
+const HERE = dirname(fileURLToPath(import.meta.url));
+
+/** A running service. */
+export class Service implements Closable, AsyncDisposable {
+  readonly engine: Engine;
+  readonly url: URL;
+  readonly http: HttpServer;
+  readonly #resources: CloseStack;
+
+  private constructor(engine: Engine, http: HttpServer, url: URL, resources: CloseStack) {
+    this.engine = engine;
+    this.http = http;
+    this.url = url;
+    this.#resources = resources;
+  }
+
+  /**
+   * @param onError told of defects that a request met
+   * @throws TonetapError as createEngine(), and conflict when the port is taken
+   */
+  static async open(
+    config: ConfigInput = {},
+    options: EngineOptions & { readonly onError?: (error: TonetapError) => void } = {},
+  ): Promise<Service> {
+    const resources = new CloseStack();
+    try {
+      const engine = resources.use("engine", await createEngine(config, options));
+      const { clock, hub } = engine;
+      const { service, whip, events } = engine.config;
+      const door = { allowedHosts: service.allowedHosts, allowedOrigins: service.allowedOrigins };
+      const http = resources.use(
+        "HTTP",
+        new HttpServer({
+          ...door,
+          clock,
+          ...(options.onError === undefined ? {} : { onError: options.onError }),
+        }),
+      );
+      resources.use(
+        "event sockets",
+        new EventSocketServer(http.server, hub, {
+          ...door,
+          source: `/tonetap/${events.instance}`,
+          maxSubscribers: service.maxSubscribers,
+          clock,
+        }),
+      );
+      const endpoint = resources.use(
+        "WHIP",
+        createWhipEndpoint({
+          clock,
+          iceServers: whip.iceServers.map((urls) => ({ urls })),
+          // A browser on this machine must reach a service that listens to this machine only.
+          iceAdditionalHostAddresses: isLoopback(service.host)
+            ? ["127.0.0.1", ...whip.hostAddresses]
+            : whip.hostAddresses,
+          inactivityMs: whip.inactivityMs,
+          maxSessions: whip.maxSessions,
+          allowedOrigins: service.allowedOrigins,
+          onSession: async (source, { participant }) => {
+            await engine.attach(source, participant);
+          },
+        }),
+      );
+      // Closed before the sockets: subscribers are told that everyone has left.
+      resources.defer("calls", () => engine.drain());
+      addServiceRoutes(http, { hub, notReady: () => engine.notReady });
+      addWhipRoutes(http, endpoint);
+      addPage(http);
+      const url = await http.listen(service.host, service.port);
+      return new Service(engine, http, url, resources);
+    } catch (error) {
+      await resources.close();
+      throw error;
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#resources.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+function addWhipRoutes(http: HttpServer, endpoint: WhipEndpoint): void {
+  const handle = ({ method, path, headers, query, body }: HttpRequest) =>
+    endpoint.handle({ method, path, headers, query, body });
+  for (const pattern of ["/whip", "/whip/:session"]) {
+    for (const method of ["OPTIONS", "POST", "PATCH", "DELETE", "GET", "PUT"] as const) {
+      http.route(method, pattern, handle, { maxBodyBytes: WHIP_MAX_BODY_BYTES });
+    }
+  }
+}
+
+/** The page, the chart library it uses, and our own client, which runs in browsers as it is. */
+function addPage(http: HttpServer): void {
+  const require = createRequire(import.meta.url);
+  http.files("/vendor/", dirname(require.resolve("uplot/dist/uPlot.esm.js")));
+  const client = join(HERE, "client");
+  if (existsSync(join(client, "index.js"))) http.files("/client/", client);
+  else http.route("GET", "/client/:file", ({ params }) => clientFromSource(client, params.file ?? ""));
+  http.files("/", join(HERE, "dashboard"));
+}
+
+/** Run from source, the client is TypeScript with erasable types: browsers get it without them. */
+async function clientFromSource(folder: string, file: string) {
+  const name = file.replace(/\.js$/, ".ts");
+  if (!/^[\w-]+\.ts$/.test(name) || !existsSync(join(folder, name))) {
+    throw new TonetapError("not-found", "there is no such file");
+  }
+  return {
+    headers: { "content-type": "text/javascript; charset=utf-8", "cache-control": "no-cache" },
+    body: stripTypeScriptTypes(await readFile(join(folder, name), "utf8")),
+  };
+}
+
+const isLoopback = (host: string): boolean =>
+  host === "localhost" || host === "::1" || host.startsWith("127.");
