@@ -14,8 +14,13 @@ from safetensors.numpy import load_file
 LABELS = ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"]
 # Calm is neutral, as in the paper. Boredom (EMO-DB only) has no place among the seven and is left out.
 LABEL_OF = {name: i for i, name in enumerate(LABELS)} | {"calm": LABELS.index("neutral")}
+# Folders of the corpora → names in model.json.
+CORPUS_NAMES = {"emodb_first2s": "emodb"}
 FRAMES = 300
 FOLDS = 6
+# Frames before and after speech that a window includes: slidingWindows' prerollMs.
+MARGIN = 10
+LEAST_SPEECH = 20
 # Test actors of EmoBox's six RAVDESS folds.
 RAVDESS_FOLDS = [(1, 11, 20, 21), (4, 10, 12, 14), (8, 9, 19, 23), (3, 5, 7, 24), (2, 15, 16, 18), (6, 13, 17, 22)]
 
@@ -45,9 +50,9 @@ class Clip:
     label: int
     file: str
     first: int
-    """Frame at which speech begins, in its set's features."""
+    """Frame, in its set's features, at which its talk begins."""
     frames: int
-    """From the first to the last speech frame."""
+    """From the first to the last speech frame, and a margin as the product leaves it (prerollMs)."""
     fold: int
     count: int = 0
     total: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -74,16 +79,18 @@ class FeatureSet:
                 continue
             begin, end = entry["offset"], entry["offset"] + entry["frames"]
             spoken = np.flatnonzero(self.speech[begin:end])
-            if len(spoken) < 20:
-                continue
             rows = self.features[begin:end][spoken].astype(np.float32)
+            # A clip in which the gate hears next to nothing is judged as a whole.
+            heard = len(spoken) >= LEAST_SPEECH
+            first = max(0, int(spoken[0]) - MARGIN) if heard else 0
+            last = min(entry["frames"], int(spoken[-1]) + 1 + MARGIN) if heard else entry["frames"]
             clip = Clip(
                 entry["corpus"],
                 entry["speaker"],
                 LABEL_OF[entry["emotion"]],
                 entry["file"],
-                begin + int(spoken[0]),
-                int(spoken[-1] - spoken[0] + 1),
+                begin + first,
+                last - first,
                 folds[(entry["corpus"], entry["speaker"])],
                 len(spoken),
                 rows.sum(0, dtype=np.float64),
@@ -213,11 +220,9 @@ class Trainer:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean and deviation as a call would have them, and the offset that its microphone and gain add."""
         random = self.random
-        count, total, square = 0.0, 0.0, 0.0
-        if random.random() < 0.85:
-            # What was heard of this window itself; on a call it is counted before it is judged.
-            part = min(1.0, length / clip.frames)
-            count, total, square = clip.count * part, clip.total * part, clip.square * part
+        # What was heard of this window itself: on a call it is counted before it is judged.
+        part = min(1.0, length / clip.frames)
+        count, total, square = clip.count * part, clip.total * part, clip.square * part
         if random.random() > self.args["cold"]:
             wanted = np.exp(random.uniform(np.log(100), np.log(6000)))
             pool = self.pools[(feature_set.name, clip.corpus, clip.speaker)]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from data import LABELS, Clip, FeatureSet, Normalisation, evaluation_windows
+from data import CORPUS_NAMES, FOLDS, LABELS, Clip, FeatureSet, Normalisation, evaluation_windows
 
 # What is judged, each on a speaker's clips: adapted to the voice or not, and how much audio.
 MODES = {
@@ -21,6 +21,7 @@ MODES = {
     "warm_first_1s": {"warm": True, "length": 100, "first_only": True},
     "cold_first_1s": {"warm": False, "length": 100, "first_only": True},
 }
+CALIBRATION_MODES = ("warm_window", "cold_window")
 
 
 def predict(model: torch.nn.Module, features: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -164,61 +165,108 @@ def load_folds(folder: Path, feature_set: str) -> dict:
     return joined
 
 
-def summary(folder: Path, feature_set: str, temperature: float | None = None) -> dict:
-    """Every figure of the model card from the out-of-fold logits of one line."""
-    folds = load_folds(folder, feature_set)
+def abstain_threshold(probabilities: np.ndarray) -> float:
+    """The top probability below which the least sure fifth of windows lies."""
+    return float(np.quantile(probabilities.max(1), 0.2))
+
+
+def bootstrap(truth: np.ndarray, probabilities: np.ndarray, rounds: int = 1000) -> list[float]:
+    """95 % interval of the UAR, clips drawn with replacement within each label."""
+    random = np.random.default_rng(1)
+    present = np.unique(truth)
+    right = present[probabilities[:, present].argmax(1)] == truth
+    means = [
+        np.mean([random.choice(right[truth == k], np.sum(truth == k)).mean() for k in present]) for _ in range(rounds)
+    ]
+    return [round(float(x), 4) for x in np.quantile(means, [0.025, 0.975])]
+
+
+def corpus_figures(folds: dict, name: str, temperature: float) -> dict:
+    """Every figure of one corpus from its out-of-fold logits."""
     truth, corpus = folds["truth"], folds["corpus"]
-    logits, owners = folds["modes"]["warm_window"]
-    # Each corpus weighs the same, however many windows it has.
-    sizes = {name: np.sum(corpus[owners] == name) for name in set(corpus)}
-    weight = np.array([1.0 / sizes[name] for name in corpus[owners]])
-    if temperature is None:
-        temperature = fit_temperature(logits, truth[owners], weight)
-    figures: dict = {"folds": folds["folds"], "temperature": round(temperature, 4), "corpora": {}}
-    for name in sorted(set(corpus)):
-        entry: dict = {"clips": int(np.sum(corpus == name)), "uar": {}, "accuracy": {}}
-        for mode in MODES:
-            logits, owners = folds["modes"][mode]
-            mine = corpus[owners] == name
-            if mode.endswith("clip"):
-                judged = np.unique(owners[mine])
-                p, t = clip_probabilities(logits, owners, temperature)[judged], truth[judged]
-            else:
-                p, t = softmax(logits[mine] / temperature), truth[owners[mine]]
-            entry["uar"][mode] = round(uar(t, p), 4)
-            entry["accuracy"][mode] = round(accuracy(t, p), 4)
-            if mode == "warm_clip":
-                entry["confusion"] = confusion(t, p)
-            if mode == "warm_window":
-                entry["ece"] = round(calibration_error(t, p), 4)
-        figures["corpora"][name] = entry
-    seven = [name for name in ("ravdess", "savee", "emovo", "emodb_first2s", "tess") if name in sizes]
-    logits, owners = folds["modes"]["warm_window"]
-    mine = np.isin(corpus[owners], [name for name in seven if name != "tess"])
-    p, t = softmax(logits[mine] / temperature), truth[owners[mine]]
-    figures["ece"] = round(calibration_error(t, p), 4)
-    figures["riskCoverage"] = risk_coverage(t, p)
+    mine = corpus == name
+    figures: dict = {
+        "clips": int(mine.sum()),
+        "speakers": len(set(folds["speaker"][mine])),
+        "labels": len(set(truth[mine])),
+        "uar": {},
+        "accuracy": {},
+    }
+    for mode, (logits, owners) in folds["modes"].items():
+        here = corpus[owners] == name
+        if mode.endswith("clip"):
+            p, t = clip_probabilities(logits, owners, temperature)[mine], truth[mine]
+        else:
+            p, t = softmax(logits[here] / temperature), truth[owners[here]]
+        figures["uar"][mode] = round(uar(t, p), 4)
+        figures["accuracy"][mode] = round(accuracy(t, p), 4)
+        if mode == "warm_clip":
+            figures["interval"] = bootstrap(t, p)
+            figures["confusion"] = confusion(t, p)
+        if mode == "warm_window":
+            figures["ece"] = round(calibration_error(t, p), 4)
     return figures
 
 
-def print_summary(figures: dict, line: str) -> None:
-    print(f"{line}: {figures['folds']} folds, out-of-fold UAR; temperature {figures['temperature']}, ECE {figures['ece']}")
-    print(f"{'corpus':15}" + "".join(f"{mode:>15}" for mode in MODES))
-    for name, entry in figures["corpora"].items():
-        print(f"{name:15}" + "".join(f"{entry['uar'][mode]:15.3f}" for mode in MODES))
+def summary(folder: Path, lines: list[str]) -> dict:
+    """What export.py packs: temperature, threshold and the figures of the model card, all out-of-fold."""
+    folds = load_folds(folder, lines[0])
+    truth, corpus = folds["truth"], folds["corpus"]
+    names = sorted(set(corpus))
+    # Warm and cold windows together, as a call has them; each corpus weighs the same, however many windows it has.
+    logits = np.concatenate([folds["modes"][mode][0] for mode in CALIBRATION_MODES])
+    owners = np.concatenate([folds["modes"][mode][1] for mode in CALIBRATION_MODES])
+    sizes = {name: np.sum(corpus[owners] == name) for name in names}
+    weight = np.array([1.0 / sizes[name] for name in corpus[owners]])
+    temperature = fit_temperature(logits, truth[owners], weight)
+    p, t = softmax(logits / temperature), truth[owners]
+    # Corpora with all seven labels say how sure the model may be; of TESS's two voices there are too many clips.
+    seven = np.isin(corpus[owners], ["ravdess", "savee", "emovo"])
+    metrics: dict = {
+        "protocol": f"Speaker-disjoint: {folds['folds']} of {FOLDS} folds, each speaker judged by a network that never "
+        "heard that voice; the packed network then learned from all of them.",
+        "command": f"python training/evaluate.py --runs DIR --lines {','.join(lines)}",
+        "folds": folds["folds"],
+        "ece": round(calibration_error(t[seven], p[seven]), 4),
+        "corpora": {CORPUS_NAMES.get(name, name): corpus_figures(folds, name, temperature) for name in names},
+        "lines": {},
+        "riskCoverage": risk_coverage(t[seven], p[seven]),
+    }
+    for line in lines[1:]:
+        other = load_folds(folder, line)
+        metrics["lines"][line] = {
+            CORPUS_NAMES.get(name, name): {
+                "warm_clip": (figures := corpus_figures(other, name, temperature))["uar"]["warm_clip"],
+                "cold_clip": figures["uar"]["cold_clip"],
+                "clips": figures["clips"],
+            }
+            for name in names
+            if name in other["corpus"]
+        }
+    return {
+        "temperature": round(temperature, 4),
+        "abstainBelow": round(abstain_threshold(p[seven]), 3),
+        "metrics": metrics,
+    }
+
+
+def print_summary(judged: dict) -> None:
+    metrics = judged["metrics"]
+    print(f"{metrics['folds']} folds; temperature {judged['temperature']}, ECE {metrics['ece']}")
+    print(f"{'UAR':12}" + "".join(f"{mode:>15}" for mode in MODES))
+    for name, entry in metrics["corpora"].items():
+        print(f"{name:12}" + "".join(f"{entry['uar'][mode]:15.3f}" for mode in MODES) + f"  {entry['interval']}")
+    for line, entries in metrics["lines"].items():
+        print(f"{line:12}" + "".join(f"  {name} {entry['warm_clip']:.3f}" for name, entry in entries.items()))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=Path, required=True)
-    parser.add_argument("--lines", default="clean")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--runs", type=Path, required=True, help="folder with fold0, fold1, … as train.py left them")
+    parser.add_argument("--lines", default="clean", help="feature sets; the first one is calibrated on")
+    parser.add_argument("--json", type=Path, help="for export.py --metrics")
     options = parser.parse_args()
-    everything = {}
-    fitted = None
-    for line_name in options.lines.split(","):
-        everything[line_name] = summary(options.runs, line_name, fitted)
-        fitted = everything[line_name]["temperature"]
-        print_summary(everything[line_name], line_name)
+    result = summary(options.runs, options.lines.split(","))
+    print_summary(result)
     if options.json:
-        options.json.write_text(json.dumps(everything, indent=1) + "\n")
+        options.json.write_text(json.dumps(result, indent=1) + "\n")

@@ -14,7 +14,7 @@ import onnx
 import onnxruntime
 import torch
 
-from data import FRAMES, LABELS
+from data import CORPUS_NAMES, FRAMES, LABELS
 from model import EmotionNet, count_macs, count_parameters
 
 # Where the words lie on the circumplex of pleasure and arousal, to one decimal: after Russell & Mehrabian (1977),
@@ -29,7 +29,6 @@ AFFECT = {
     "sad": (-0.6, -0.3),
     "surprise": (0.4, 0.7),
 }
-CORPUS_NAMES = {"emodb_first2s": "emodb"}
 
 
 def features_of(spec: dict, channels: list[str]) -> dict:

@@ -3,10 +3,10 @@ import { parentPort } from "node:worker_threads";
 import { TonetapError } from "../src/core/errors.ts";
 import type { FeatureSpec } from "../src/core/feature-spec.ts";
 import { PIPELINE_RATE_HZ } from "../src/core/units.ts";
-import { readAudioFile, trimTrailingZeros } from "./audio-file.ts";
+import { readAudioFile, resampleTo16k } from "../src/transport/file/audio-file.ts";
+import { resample } from "../src/transport/file/resampler.ts";
 import { clipFeatures } from "./clip-features.ts";
 import { parseLine, throughLine } from "./line.ts";
-import { resample } from "./resample.ts";
 import { toHalf } from "./safetensors.ts";
 
 export interface FeatureJob {
@@ -36,9 +36,19 @@ export function splitSpeed(name: string): { line: string; speed: number } {
   return { line, speed };
 }
 
+/**
+ * The recording without the digital silence at its end, which emodb_first2s fills short clips up with. The threshold
+ * is 2⁻¹², because the Opus in which it is stored turns zeros into a little noise.
+ */
+export function trimTrailingZeros(samples: Float32Array): Float32Array {
+  let end = samples.length;
+  while (end > 0 && Math.abs(samples[end - 1] ?? 0) < 2 ** -12) end--;
+  return samples.subarray(0, end);
+}
+
 async function run(job: FeatureJob): Promise<FeatureJobResult> {
   try {
-    const read = await readAudioFile(job.path);
+    const read = resampleTo16k(await readAudioFile(job.path));
     const samples = job.trimZeros ? trimTrailingZeros(read) : read;
     const outputs = [];
     for (const name of job.lines) {

@@ -6,7 +6,12 @@ import { parseArgs } from "node:util";
 import { Worker } from "node:worker_threads";
 import { systemClock } from "../src/core/clock.ts";
 import { TonetapError } from "../src/core/errors.ts";
-import { DEFAULT_FEATURE_SPEC, type FeatureSpec, featureChannels, featureNames } from "../src/core/feature-spec.ts";
+import {
+  DEFAULT_FEATURE_SPEC,
+  type FeatureSpec,
+  featureChannels,
+  featureNames,
+} from "../src/core/feature-spec.ts";
 import { type FeatureJob, type FeatureJobResult, splitSpeed } from "./features-worker.ts";
 import { parseLine } from "./line.ts";
 import { findCorpora, type ManifestRow, type Problem, readManifest } from "./manifest.ts";
@@ -110,7 +115,10 @@ async function extract(
     lines.map((line) => FeatureFileWriter.create(join(out, `${line}.safetensors`), featureChannels(SPEC))),
   );
   const clips: Record<string, unknown>[][] = lines.map(() => []);
-  const threads = Array.from({ length: Math.min(jobs, Math.max(1, entries.length)) }, () => new FeatureThread());
+  const threads = Array.from(
+    { length: Math.min(jobs, Math.max(1, entries.length)) },
+    () => new FeatureThread(),
+  );
   const inFlight: Promise<FeatureJobResult>[] = [];
   let sent = 0;
   let done = 0;

@@ -1,21 +1,25 @@
-/** Sends a recording through a telephone line: a real codec, with or without packet loss. For training and measuring. */
-import { createDecoder, createEncoder } from "libopus-wasm";
+/** Sends a recording through a telephone line: the product's own codecs, with or without packet loss. */
 import { TonetapError } from "../src/core/errors.ts";
 import { PIPELINE_RATE_HZ } from "../src/core/units.ts";
-import { resample } from "./resample.ts";
+import { G711Decoder } from "../src/stream/g711.ts";
+import { HALF_BAND_DELAY } from "../src/stream/half-band.ts";
+import { createOpusDecoder } from "../src/stream/opus-decoder.ts";
+import { hasOpusFec } from "../src/stream/opus-packet.ts";
+import { OpusFrameEncoder } from "../src/transport/file/opus-rtp-encoder.ts";
+import { resample } from "../src/transport/file/resampler.ts";
 
-/** Samples of a 20 ms packet. */
-const PACKET_SAMPLES = PIPELINE_RATE_HZ / 50;
 const NARROW_BAND_HZ = 8_000;
+/** Samples of 20 ms at 8 kHz. */
+const G711_PACKET = NARROW_BAND_HZ / 50;
 
-/** A line: what the audio passes on its way. */
+/** What the audio passes on its way. */
 export type Line =
   | { readonly kind: "clean" }
   | { readonly kind: "g711" }
   | { readonly kind: "opus"; readonly kbps: number; readonly lossPercent: number };
 
 /**
- * `clean`, `g711`, `opus24`, `opus16-loss5` (16 kbit/s, 5 % of packets lost, in-band FEC on).
+ * `clean`, `g711` (µ-law), `opus24`, `opus16-loss5` (16 kbit/s, 5 % of packets lost, in-band FEC on).
  * @throws TonetapError invalid-argument for another name.
  */
 export function parseLine(name: string): Line {
@@ -31,7 +35,11 @@ export function parseLine(name: string): Line {
   return { kind: "opus", kbps, lossPercent: Number(match[2] ?? 0) };
 }
 
-/** What the far end hears: 16 kHz mono in, as many samples out, aligned. Deterministic. */
+/**
+ * What the far end hears. The same audio is lost every time.
+ * @param samples mono, 16 kHz.
+ * @returns as many samples, aligned; `samples` itself for a clean line.
+ */
 export async function throughLine(samples: Float32Array, line: Line): Promise<Float32Array> {
   switch (line.kind) {
     case "clean":
@@ -47,65 +55,68 @@ export async function throughLine(samples: Float32Array, line: Line): Promise<Fl
 
 function throughG711(samples: Float32Array): Float32Array {
   const narrow = resample(samples, PIPELINE_RATE_HZ, NARROW_BAND_HZ);
-  for (let i = 0; i < narrow.length; i++) narrow[i] = muLawRoundTrip(narrow[i] ?? 0);
-  return resample(narrow, NARROW_BAND_HZ, PIPELINE_RATE_HZ).subarray(0, samples.length);
+  // What the upsampler holds back, something must push out.
+  const count = Math.ceil((narrow.length + HALF_BAND_DELAY) / G711_PACKET);
+  const codes = new Uint8Array(count * G711_PACKET).fill(muLawCode(0));
+  narrow.forEach((sample, i) => {
+    codes[i] = muLawCode(sample);
+  });
+  const decoder = new G711Decoder();
+  const heard = new Float32Array(2 * codes.length);
+  for (let at = 0; at < codes.length; at += G711_PACKET) {
+    const decoded = decoder.decode(codes.subarray(at, at + G711_PACKET), "mu");
+    if (decoded !== undefined) heard.set(decoded, 2 * at);
+  }
+  return heard.subarray(2 * HALF_BAND_DELAY, 2 * HALF_BAND_DELAY + samples.length);
 }
 
-/** ITU-T G.711 µ-law: to eight bits and back. 14-bit magnitude, bias 33, eight segments of sixteen steps. */
-export function muLawRoundTrip(sample: number): number {
-  const magnitude = Math.min(Math.abs(sample) * 8192, 8158) + 33;
-  const segment = Math.max(0, Math.floor(Math.log2(magnitude)) - 5);
-  const step = 2 ** (segment + 1);
-  const level = (Math.floor(magnitude / step) + 0.5) * step - 33;
-  return (Math.sign(sample) * level) / 8192;
+/** ITU-T G.711 table 2, µ-law: the eight bits of a sample in [−1, 1], inverted as on the wire. */
+export function muLawCode(sample: number): number {
+  const magnitude = Math.min(Math.round(Math.abs(sample) * 8192), 8158) + 33;
+  const segment = Math.floor(Math.log2(magnitude)) - 5;
+  const step = (magnitude >> (segment + 1)) & 0x0f;
+  return ~((sample < 0 ? 0x80 : 0) | (segment << 4) | step) & 0xff;
 }
 
 async function throughOpus(samples: Float32Array, kbps: number, lossPercent: number): Promise<Float32Array> {
-  const lossy = lossPercent > 0;
-  using encoder = await createEncoder({
-    sampleRate: PIPELINE_RATE_HZ,
-    channels: 1,
-    frameSize: PACKET_SAMPLES,
-    application: 2048, // VOIP
+  using encoder = await OpusFrameEncoder.create({
     bitrate: kbps * 1000,
-    complexity: 5,
-    fec: lossy,
-    packetLossPercent: lossPercent,
+    fec: lossPercent > 0,
+    expectedLossPercent: lossPercent,
   });
-  using decoder = await createDecoder({ sampleRate: PIPELINE_RATE_HZ, channels: 1 });
-  const delay = encoder.getLookahead();
-  const count = Math.ceil((samples.length + delay) / PACKET_SAMPLES);
-  const padded = new Float32Array(count * PACKET_SAMPLES);
-  padded.set(samples);
-  const packets: (Uint8Array | undefined)[] = [];
-  const lost = seededRandom(samples.length);
-  for (let i = 0; i < count; i++) {
-    const packet = encoder.encodeFloat(padded.subarray(i * PACKET_SAMPLES, (i + 1) * PACKET_SAMPLES));
-    packets.push(lossy && lost() * 100 < lossPercent ? undefined : packet);
-  }
-  const heard = new Float32Array(padded.length);
-  for (let i = 0; i < count; i++) {
-    const packet = packets[i];
+  const size = encoder.frameSamples;
+  const delay = (encoder.lookaheadTicks * PIPELINE_RATE_HZ) / 48_000;
+  const count = Math.ceil((samples.length + delay) / size);
+  const sent = new Float32Array(count * size);
+  sent.set(samples);
+  const isLost = seededLoss(lossPercent, samples.length);
+  const packets = Array.from({ length: count }, (_, i) => {
+    const packet = encoder.encode(sent.subarray(i * size, (i + 1) * size));
+    return isLost() ? undefined : packet;
+  });
+  const decoder = await createOpusDecoder();
+  const heard = new Float32Array(sent.length);
+  packets.forEach((packet, i) => {
     const next = packets[i + 1];
     const decoded =
       packet !== undefined
-        ? decoder.decodeFloat(packet)
-        : next !== undefined
-          ? decoder.decodeFloat(next, { decodeFec: true, frameSize: PACKET_SAMPLES })
-          : decoder.decodePacketLossFloat(PACKET_SAMPLES);
-    heard.set(decoded.subarray(0, PACKET_SAMPLES), i * PACKET_SAMPLES);
-  }
-  for (let i = 0; i < heard.length; i++) heard[i] = Math.max(-1, Math.min(1, heard[i] ?? 0));
+        ? decoder.decode(packet)
+        : next !== undefined && hasOpusFec(next)
+          ? decoder.decodeFec(next, size)
+          : decoder.conceal(size);
+    if (decoded !== undefined) heard.set(decoded.subarray(0, size), i * size);
+  });
+  decoder.close();
   return heard.subarray(delay, delay + samples.length);
 }
 
-/** Uniform numbers in [0, 1) by xorshift32: the same for the same seed. */
-function seededRandom(seed: number): () => number {
+/** Says for one packet after the other whether it is lost; by xorshift32, the same for the same seed. */
+function seededLoss(percent: number, seed: number): () => boolean {
   let state = (seed ^ 0x9e3779b9) | 1;
   return () => {
     state ^= state << 13;
     state ^= state >>> 17;
     state ^= state << 5;
-    return (state >>> 0) / 2 ** 32;
+    return (state >>> 0) / 2 ** 32 < percent / 100;
   };
 }

@@ -55,7 +55,10 @@ export function parseCsv(text: string): string[][] {
     const at = field.lastIndex;
     const match = field.exec(source);
     if (match === null) {
-      throw new TonetapError("media", `the CSV has a stray quote in record ${records.length + 1} (byte ${at})`);
+      throw new TonetapError(
+        "media",
+        `the CSV has a stray quote in record ${records.length + 1} (byte ${at})`,
+      );
     }
     const raw = match[1] ?? "";
     record.push(raw.startsWith('"') ? raw.slice(1, -1).replaceAll('""', '"') : raw);

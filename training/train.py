@@ -46,6 +46,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--model", default="{}", help="JSON of EmotionNet's options")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--bf16", action="store_true", help="a fifth faster where the processor has AVX512-BF16")
+    parser.add_argument("--leave-out", default="", help="speakers never trained on: corpus:speaker,corpus:speaker")
     parser.add_argument("--judge", default="clean", help="sets whose out-of-fold logits are kept")
     return parser.parse_args()
 
@@ -82,6 +84,9 @@ def main() -> None:
     sets = {
         name: FeatureSet(args.features, name, channels, corpora) for name in [*shares, *args.judge.split(",")]
     }
+    left_out = {tuple(item.split(":")) for item in args.leave_out.split(",") if item}
+    for feature_set in sets.values():
+        feature_set.clips = [clip for clip in feature_set.clips if (clip.corpus, clip.speaker) not in left_out]
     held = None if args.fold == "none" else int(args.fold)
     folds = set(range(FOLDS)) - {held}
     clean = next(iter(sets.values()))
@@ -119,7 +124,9 @@ def main() -> None:
             target = target * (1 - args.smoothing) + args.smoothing / len(LABELS)
             if random.random() < args.mixup:
                 x, valid, target = mixed(x, valid, target, args.mixup_alpha, random)
-            loss = F.cross_entropy(model(x, valid), target)
+            with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
+                logits = model(x, valid)
+            loss = F.cross_entropy(logits.float(), target)
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)

@@ -1,0 +1,59 @@
+import { fileURLToPath } from "node:url";
+import { beforeAll, describe, expect, it } from "vitest";
+import { readAudioFile, resampleTo16k } from "../../src/transport/file/audio-file.ts";
+import { muLawCode, parseLine, throughLine } from "../../training/line.ts";
+
+const ANNA = fileURLToPath(new URL("../../assets/demo/anna.opus", import.meta.url));
+
+function correlation(a: Float32Array, b: Float32Array): number {
+  let ab = 0;
+  let aa = 0;
+  let bb = 0;
+  for (let i = 0; i < a.length; i++) {
+    ab += (a[i] ?? 0) * (b[i] ?? 0);
+    aa += (a[i] ?? 0) ** 2;
+    bb += (b[i] ?? 0) ** 2;
+  }
+  return ab / Math.sqrt(aa * bb);
+}
+
+describe("throughLine", () => {
+  let voice: Float32Array;
+  beforeAll(async () => {
+    // Four seconds of real speech: codecs are made for nothing else.
+    voice = resampleTo16k(await readAudioFile(ANNA)).subarray(0, 64_000);
+  });
+
+  it.each(["clean", "opus24", "opus16", "opus16-loss5", "g711"])(
+    "%s keeps length and time: the sample-by-sample correlation is above 0.9",
+    async (name) => {
+      const heard = await throughLine(voice, parseLine(name));
+      expect(heard.length).toBe(voice.length);
+      expect(correlation(voice, heard)).toBeGreaterThan(0.9);
+    },
+  );
+
+  it("loses the same packets twice, and other audio than a line without the 30 % loss", async () => {
+    const once = await throughLine(voice, parseLine("opus24-loss30"));
+    const again = await throughLine(voice, parseLine("opus24-loss30"));
+    expect(again).toEqual(once);
+    expect(correlation(once, await throughLine(voice, parseLine("opus24")))).toBeLessThan(0.999);
+  });
+
+  it.each(["opus", "opus5", "opus129", "g722", "opus16-loss"])("refuses %s and names all 4 kinds", (name) => {
+    expect(() => parseLine(name)).toThrowError(/clean, g711, opus6–opus128 or opusN-lossP/);
+  });
+});
+
+describe("muLawCode", () => {
+  // ITU-T G.711 table 2a: the ends of the scale and zero, as sent.
+  it.each([
+    [0, 0xff],
+    [1, 0x80],
+    [-1, 0x00],
+    [31 / 8192, 0xef],
+    [-31 / 8192, 0x6f],
+  ])("sends %f as the byte %i", (sample, byte) => {
+    expect(muLawCode(sample)).toBe(byte);
+  });
+});
