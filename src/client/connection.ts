@@ -26,8 +26,11 @@ export interface ConnectOptions {
 export type ConnectionStatus =
   /** `attempt` counts from 1 since the connection was last open. */
   | { readonly state: "connecting"; readonly attempt: number }
-  /** Events come; `source` is the service's. */
-  | { readonly state: "open"; readonly source: string }
+  /**
+   * Events come; `source` is the service's. The next `snapshot` events tell what is live now: forget what you knew.
+   * After a reconnect you may have had some of them before, with the same id.
+   */
+  | { readonly state: "open"; readonly source: string; readonly snapshot: number }
   /** The connection broke, or never was; the next attempt is in `delayMs`. What happens meanwhile is not told later. */
   | { readonly state: "waiting"; readonly delayMs: number; readonly code: number; readonly reason: string }
   /** For good: by close(), by the signal, or because the service will not have us (1008). */
@@ -81,11 +84,6 @@ export class EventConnection implements AsyncIterable<TonetapEvent> {
   #cancelRetry: () => void = () => undefined;
   /** The filter in the URL of the socket now in use. */
   #asked: EventFilter = {};
-  #latest: TonetapEvent | undefined;
-  /** What we had when the connection broke: the next snapshot repeats some of it. */
-  #known: TonetapEvent | undefined;
-  /** Frames of the snapshot still to come. */
-  #snapshotLeft = 0;
 
   constructor(url: string | URL, options: ConnectOptions = {}) {
     this.#url = eventsUrl(url);
@@ -125,7 +123,6 @@ export class EventConnection implements AsyncIterable<TonetapEvent> {
   /** Changes the filter; the service answers with a snapshot of what passes it. */
   subscribe(filter: EventFilter): void {
     this.#filter = filter;
-    this.#known = undefined;
     if (this.#status.state === "open") this.#socket?.send(JSON.stringify({ type: "subscribe", filter }));
   }
 
@@ -181,12 +178,6 @@ export class EventConnection implements AsyncIterable<TonetapEvent> {
   }
 
   #receiveEvent(event: TonetapEvent): void {
-    if (this.#snapshotLeft > 0) {
-      this.#snapshotLeft--;
-      // Ids of one source sort as strings, in the order of the events.
-      if (this.#known?.source === event.source && event.id <= this.#known.id) return;
-    }
-    this.#latest = event;
     for (const inbox of this.#inboxes) inbox.push(event);
     this.#tell("event", event);
     this.#tell(event.type.slice("tonetap.".length) as EventKind, event as never);
@@ -196,13 +187,11 @@ export class EventConnection implements AsyncIterable<TonetapEvent> {
     switch (message.type) {
       case "hello":
         this.#failures = 0;
-        this.#snapshotLeft = message.snapshot;
-        this.#setStatus({ state: "open", source: message.source });
+        this.#setStatus({ state: "open", source: message.source, snapshot: message.snapshot });
         // It may have changed while the connection was opening.
         if (this.#filter !== this.#asked) this.subscribe(this.#filter);
         return;
       case "subscribed":
-        this.#snapshotLeft = message.snapshot;
         return;
       case "gap":
         this.#tell("gap", message.dropped);
@@ -218,8 +207,6 @@ export class EventConnection implements AsyncIterable<TonetapEvent> {
 
   #lost(code: number, reason: string): void {
     this.#socket = undefined;
-    this.#known = this.#latest;
-    this.#snapshotLeft = 0;
     if (code === POLICY_VIOLATION) {
       this.#finish(code, reason);
       return;

@@ -8,7 +8,7 @@ import type { EventKind, EventOf } from "./schema.ts";
 
 const START = Date.UTC(2026, 0, 15, 9, 30);
 
-const LABELS = ["neutral", "happy", "sad", "angry", "fearful", "disgusted", "surprised"] as const;
+const LABELS = ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"] as const;
 
 const SPEAKER: Speaker = { callId: "support-4711", participantId: "ada", role: "customer" };
 
@@ -25,8 +25,8 @@ const RESULT: EmotionResult = {
   speechShare: 0.8733,
   lossShare: 0.0133,
   arrivalMs: monotonicMs(6040),
-  scores: Float32Array.of(0.1204, 0.0311, 0.0187, 0.7106, 0.0542, 0.0391, 0.0259),
-  top: 3,
+  scores: Float32Array.of(0.7106, 0.0391, 0.0542, 0.0311, 0.1204, 0.0187, 0.0259),
+  top: 0,
   confidence: 0.7106,
   abstained: false,
   valence: -0.4312,

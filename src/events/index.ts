@@ -11,6 +11,7 @@ export {
   filterFromQuery,
   parseFilter,
 } from "./event-filter.ts";
+export { eventLine } from "./event-line.ts";
 export { EventStream } from "./event-stream.ts";
 export { EventSubscription } from "./event-subscription.ts";
 export {
@@ -25,6 +26,7 @@ export {
 } from "./http-route.ts";
 export { HttpServer, type HttpServerOptions } from "./http-server.ts";
 export { EventHub, type HubStats, type StreamOptions, type SubscribeOptions } from "./hub.ts";
+export { type ListenOptions, runListen } from "./listen.ts";
 export type { CallView, ParticipantView } from "./live-state.ts";
 export {
   CLOSE_CODES,
@@ -49,4 +51,5 @@ export {
 } from "./schema.ts";
 export { addServiceRoutes, type ServiceRoutesOptions } from "./service-routes.ts";
 export { staticFiles } from "./static-files.ts";
+export { TerminalView } from "./terminal-view.ts";
 export { type EventSocketOptions, EventSocketServer, type EventSocketStats } from "./websocket-server.ts";

@@ -306,16 +306,6 @@ describe("static files", () => {
       expect({ path, status: (await ask(server.url, path)).status }).toEqual({ path, status: 404 });
     expect((await ask(server.url, "/%zz")).status).toBe(400);
   });
-
-  test("in TypeScript are served as the JavaScript they are: 1 file, 2 names", async () => {
-    await using server = await serve((http) => http.files("/lib/", join(root, "site")));
-    for (const name of ["/lib/code.js", "/lib/code.ts"]) {
-      const answer = await ask(server.url, name);
-      expect(answer.headers["content-type"]).toBe("text/javascript; charset=utf-8");
-      expect(answer.body).toMatch(/export const x\s+= 1;/);
-      expect(answer.body).not.toContain("import");
-    }
-  });
 });
 
 describe("the service's routes", () => {

@@ -1,0 +1,242 @@
+/**
+ * What is going on, as a table for a terminal: one row a participant. Owns its picture of the calls and how it is
+ * drawn; when and where it is drawn is listen.ts.
+ */
+import type { EventData, TonetapEvent } from "./schema.ts";
+import { bar, column, type Paint, paint, safe } from "./terminal-text.ts";
+
+/** Windows that a row remembers for its timeline: as many as the widest terminal shows. */
+const HISTORY = 160;
+
+const MIN_WIDTH = 40;
+
+interface Row {
+  readonly name: string;
+  readonly role: string;
+  paused: boolean;
+  speaking: boolean;
+  emotion: EventData<"emotion"> | undefined;
+  lossShare: number | undefined;
+  /** Latest windows, oldest first. */
+  readonly history: EventData<"emotion">[];
+}
+
+/** Column widths in cells; 0 leaves a column out. */
+interface Columns {
+  readonly name: number;
+  readonly role: number;
+  readonly timeline: number;
+}
+
+/** Marker, bars, expression, confidence, loss, latency, and the gaps between them, for n labels. */
+const fixedCells = (labels: number): number => 2 + (labels + 2) + 10 + 5 + 6 + 8;
+
+export class TerminalView {
+  readonly #paint: Paint;
+  readonly #calls = new Map<string, Map<string, Row>>();
+  /** In the order in which the model names them. */
+  #labels: readonly string[] = [];
+  #model = "";
+  #status = "";
+  #missed = 0;
+
+  constructor(options: { readonly colour: boolean }) {
+    this.#paint = paint(options.colour);
+  }
+
+  /** What the first line says of the connection. */
+  setStatus(text: string): void {
+    this.#status = safe(text);
+  }
+
+  /** Events were left out. */
+  missed(count: number): void {
+    this.#missed += count;
+  }
+
+  /** Forgets everyone: a new connection tells what is live anew. */
+  clear(): void {
+    this.#calls.clear();
+  }
+
+  apply(event: TonetapEvent): void {
+    switch (event.type) {
+      case "tonetap.call.started":
+        this.#call(event.data.callId);
+        return;
+      case "tonetap.call.ended":
+        this.#calls.delete(event.data.callId);
+        return;
+      case "tonetap.participant.joined": {
+        const { displayName, paused } = event.data;
+        this.#row(event.data, displayName).paused = paused;
+        return;
+      }
+      case "tonetap.participant.left":
+        this.#calls.get(event.data.callId)?.delete(event.data.participantId);
+        return;
+      case "tonetap.participant.paused":
+      case "tonetap.participant.resumed": {
+        const row = this.#row(event.data);
+        row.paused = event.type === "tonetap.participant.paused";
+        row.speaking = false;
+        row.emotion = undefined;
+        row.history.length = 0;
+        return;
+      }
+      case "tonetap.speech.started":
+      case "tonetap.speech.ended":
+        this.#row(event.data).speaking = event.type === "tonetap.speech.started";
+        return;
+      case "tonetap.emotion":
+        this.#emotion(event.data);
+        return;
+      case "tonetap.quality":
+        this.#row(event.data).lossShare = event.data.lossShare;
+        return;
+      case "tonetap.call.failed":
+      case "tonetap.service.stats":
+        return;
+      default:
+        event satisfies never;
+    }
+  }
+
+  /**
+   * The table as lines without a last newline.
+   * @param width cells a line has at most, 40 or more
+   * @param height lines there are room for; what does not fit is counted in the last one
+   */
+  render(width: number, height = Number.POSITIVE_INFINITY): string {
+    width = Math.max(MIN_WIDTH, width);
+    const columns = this.#columns(width);
+    const lines = [this.#title(width), this.#legend(width)];
+    for (const [callId, rows] of this.#calls) {
+      lines.push("", this.#callLine(callId, rows.size, width));
+      for (const row of rows.values()) lines.push(this.#rowLine(row, columns));
+    }
+    if (this.#calls.size === 0) lines.push("", this.#paint.dim(column("No call yet.", width).trimEnd()));
+    if (lines.length > height) {
+      const hidden = lines.length - height + 1;
+      lines.length = Math.max(0, height - 1);
+      lines.push(this.#paint.dim(column(`… ${hidden} more lines`, width).trimEnd()));
+    }
+    return lines.join("\n");
+  }
+
+  #emotion(data: EventData<"emotion">): void {
+    const row = this.#row(data);
+    row.emotion = data;
+    row.history.push(data);
+    if (row.history.length > HISTORY) row.history.shift();
+    if (data.model !== this.#model) {
+      this.#model = data.model;
+      this.#labels = Object.keys(data.scores);
+    }
+  }
+
+  #call(callId: string): Map<string, Row> {
+    const call = this.#calls.get(callId) ?? new Map<string, Row>();
+    this.#calls.set(callId, call);
+    return call;
+  }
+
+  /** The participant's row; made if a filter hides its joined event. */
+  #row(
+    data: { readonly callId: string; readonly participantId: string; readonly role: string },
+    name?: string,
+  ): Row {
+    const call = this.#call(data.callId);
+    const known = call.get(data.participantId);
+    if (known !== undefined && name === undefined) return known;
+    const row: Row = {
+      name: safe(name ?? data.participantId),
+      role: safe(data.role),
+      paused: false,
+      speaking: false,
+      emotion: undefined,
+      lossShare: undefined,
+      history: [],
+    };
+    call.set(data.participantId, row);
+    return row;
+  }
+
+  #columns(width: number): Columns {
+    const room = width - fixedCells(this.#labels.length);
+    const role = room >= 32 ? 10 : 0;
+    const name = Math.max(6, Math.min(22, room - role - (room >= 44 ? 18 : 1)));
+    const timeline = room - role - name - 2;
+    return { name, role, timeline: timeline >= 8 ? Math.min(HISTORY, timeline) : 0 };
+  }
+
+  #title(width: number): string {
+    const missed = this.#missed === 0 ? "" : ` · ${this.#missed} events missed`;
+    const model = this.#model === "" ? "" : ` · ${safe(this.#model)}`;
+    const rest = column(`${this.#status}${model}${missed}`, width - 9).trimEnd();
+    return `${this.#paint.bold("Tonetap")}  ${this.#missed === 0 ? rest : this.#paint.warn(rest)}`;
+  }
+
+  /** The bars' order, each name in its colour. */
+  #legend(width: number): string {
+    let line = "";
+    let used = 0;
+    for (const [i, label] of this.#labels.entries()) {
+      const text = `${i === 0 ? "bars: " : " "}${safe(label)}`;
+      if (used + text.length > width) break;
+      used += text.length;
+      line += this.#paint.label(label, i, text);
+    }
+    return line;
+  }
+
+  #callLine(callId: string, participants: number, width: number): string {
+    const count = participants === 1 ? "1 participant" : `${participants} participants`;
+    return this.#paint.bold(column(`call ${safe(callId)} · ${count}`, width).trimEnd());
+  }
+
+  #rowLine(row: Row, columns: Columns): string {
+    const { dim, warn } = this.#paint;
+    const { emotion, lossShare } = row;
+    const loss = lossShare === undefined ? "" : `${(lossShare * 100).toFixed(lossShare < 0.0995 ? 1 : 0)} %`;
+    const latency = emotion === undefined ? "" : `${emotion.latency.totalMs.toFixed(0)} ms`;
+    const lossText = column(loss, 6, "right");
+    return [
+      row.speaking ? "● " : dim("○ "),
+      column(row.name, columns.name),
+      " ",
+      columns.role === 0 ? "" : dim(column(row.role, columns.role)),
+      this.#bars(row),
+      "  ",
+      this.#expression(row),
+      lossShare !== undefined && lossShare >= 0.05 ? warn(lossText) : lossText,
+      dim(column(latency, 8, "right")),
+      columns.timeline === 0 ? "" : ` ${this.#timeline(row, columns.timeline)}`,
+    ].join("");
+  }
+
+  #bars({ emotion }: Row): string {
+    return this.#labels
+      .map((label, i) =>
+        emotion === undefined ? " " : this.#paint.label(label, i, bar(emotion.scores[label] ?? 0)),
+      )
+      .join("");
+  }
+
+  /** 10 + 5 cells. */
+  #expression({ emotion, paused }: Row): string {
+    if (paused) return this.#paint.dim(column("paused", 15));
+    if (emotion === undefined) return column("", 15);
+    if (emotion.abstained) return this.#paint.dim(column("unsure", 15));
+    const text = `${column(safe(emotion.top), 10)}${column(`${Math.round(emotion.confidence * 100)} %`, 5, "right")}`;
+    return this.#paint.label(emotion.top, this.#labels.indexOf(emotion.top), text);
+  }
+
+  /** One cell a window, newest right: the colour says what, the height how sure. */
+  #timeline({ history }: Row, width: number): string {
+    const shown = history.slice(-width);
+    const cellOf = ({ abstained, top, confidence }: EventData<"emotion">): string =>
+      abstained ? this.#paint.dim("·") : this.#paint.label(top, this.#labels.indexOf(top), bar(confidence));
+    return " ".repeat(width - shown.length) + shown.map(cellOf).join("");
+  }
+}
