@@ -51,7 +51,8 @@ const USUAL_PACKET_SAMPLES = 320;
  * - A `gap`: silence (`dtx`) up to `maxFillMs`; over longer ones media time jumps, with a `reset` "gap".
  * - Time that no unit covers (packets of unknown type): silence, `lost`. After comfort noise (RFC 3389) or telephone
  *   events (RFC 4733): `dtx`. Audio whose time has passed already is cut off.
- * Silence is comfort noise at −70 dBFS. Samples are contiguous between resets; the decoder lives on through resets.
+ * Silence is comfort noise at −70 dBFS. Samples are contiguous between resets. The decoder lives on through resets:
+ * a new stream's first packet sounds a little different for it, the second one on it is exact.
  * @throws TonetapError invalid-argument when an option is out of range.
  */
 export function decodeAudio(options: DecodeAudioOptions): OperatorFunction<MediaUnit, PcmUnit> {

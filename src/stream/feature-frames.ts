@@ -1,7 +1,7 @@
 /** featureFrames(): PCM → feature frames with speech and loss flags, each computed once. Features are features/. */
 import type { OperatorFunction } from "rxjs";
 import { assertRange } from "../core/errors.ts";
-import { deltaLookahead, type FeatureSpec } from "../core/feature-spec.ts";
+import { assertFeatureSpec, deltaLookahead, type FeatureSpec } from "../core/feature-spec.ts";
 import type { FrameUnit, PcmUnit } from "../core/media.ts";
 import type { AudioLevel } from "../core/rtp.ts";
 import { SAMPLES_PER_MS, type SampleIndex, sampleIndex } from "../core/units.ts";
@@ -35,6 +35,7 @@ const SILENT_LEVEL = 127;
  * @throws TonetapError invalid-argument when an option is out of range.
  */
 export function featureFrames(options: FeatureFramesOptions): OperatorFunction<PcmUnit, FrameUnit> {
+  assertFeatureSpec(options.features);
   assertRange("windowFrames", options.windowFrames, 1, 3_000);
   return stageOperator((emit) => new FrameMaking(options, emit));
 }

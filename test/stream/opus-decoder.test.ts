@@ -131,6 +131,15 @@ describe("opus decoder", () => {
     },
   );
 
+  test("a new sender's stream on a used decoder is that of a fresh one from its 2nd packet on", async () => {
+    const other = await encodeOpus(speechLike({ seconds: 1, spurts: [[0, 1]], seed: 7 }));
+    const [used, fresh] = [await open(), await open()];
+    for (const packet of await encodeOpus(speech)) used.decode(packet);
+    const pairs = other.map((packet) => [used.decode(packet), fresh.decode(packet)]);
+    expect(pairs[0]?.[0]).not.toEqual(pairs[0]?.[1]);
+    for (const [after, anew] of pairs.slice(1)) expect(after).toEqual(anew);
+  });
+
   test("closing twice is closing once, and decoding after it is `closed`", async () => {
     const decoder = await createOpusDecoder();
     decoder.close();
