@@ -85,7 +85,7 @@ async function print(connection: Connection, options: ListenOptions, signal: Abo
 
 async function draw(connection: Connection, options: ListenOptions): Promise<void> {
   const { out, env = process.env, clock = systemClock } = options;
-  const view = new TerminalView({ colour: (env["NO_COLOR"] ?? "") === "" });
+  const view = new TerminalView({ colour: (env.NO_COLOR ?? "") === "" });
   let cancelFrame: (() => void) | undefined;
   const frame = (): void => {
     cancelFrame = undefined;

@@ -21,15 +21,17 @@ interface Row {
   readonly history: EventData<"emotion">[];
 }
 
-/** Column widths in cells; 0 leaves a column out. */
+/** Column widths in cells, gaps included; 0 leaves a column out. */
 interface Columns {
   readonly name: number;
   readonly role: number;
+  readonly loss: number;
+  readonly latency: number;
   readonly timeline: number;
 }
 
-/** Marker, bars, expression, confidence, loss, latency, and the gaps between them, for n labels. */
-const fixedCells = (labels: number): number => 2 + (labels + 2) + 10 + 5 + 6 + 8;
+/** Marker, one bar a label, expression and confidence: always there. */
+const fixedCells = (labels: number): number => 2 + (labels + 2) + 15;
 
 export class TerminalView {
   readonly #paint: Paint;
@@ -164,10 +166,14 @@ export class TerminalView {
 
   #columns(width: number): Columns {
     const room = width - fixedCells(this.#labels.length);
-    const role = room >= 32 ? 10 : 0;
-    const name = Math.max(6, Math.min(22, room - role - (room >= 44 ? 18 : 1)));
-    const timeline = room - role - name - 2;
-    return { name, role, timeline: timeline >= 8 ? Math.min(HISTORY, timeline) : 0 };
+    // The narrower the terminal, the more is left out: first the timeline, then roles, latency and loss.
+    const loss = room >= 16 ? 6 : 0;
+    const latency = room >= 26 ? 8 : 0;
+    const role = room >= 46 ? 10 : 0;
+    const rest = room - loss - latency - role;
+    const name = Math.max(7, Math.min(23, rest >= 32 ? rest - 18 : rest));
+    const timeline = rest - name >= 9 ? Math.min(HISTORY, rest - name) : 0;
+    return { name, role, loss, latency, timeline };
   }
 
   #title(width: number): string {
@@ -200,18 +206,18 @@ export class TerminalView {
     const { emotion, lossShare } = row;
     const loss = lossShare === undefined ? "" : `${(lossShare * 100).toFixed(lossShare < 0.0995 ? 1 : 0)} %`;
     const latency = emotion === undefined ? "" : `${emotion.latency.totalMs.toFixed(0)} ms`;
-    const lossText = column(loss, 6, "right");
+    const lossText = column(loss, columns.loss, "right");
     return [
       row.speaking ? "● " : dim("○ "),
-      column(row.name, columns.name),
+      column(row.name, columns.name - 1),
       " ",
-      columns.role === 0 ? "" : dim(column(row.role, columns.role)),
+      dim(column(row.role, columns.role)),
       this.#bars(row),
       "  ",
       this.#expression(row),
       lossShare !== undefined && lossShare >= 0.05 ? warn(lossText) : lossText,
-      dim(column(latency, 8, "right")),
-      columns.timeline === 0 ? "" : ` ${this.#timeline(row, columns.timeline)}`,
+      dim(column(latency, columns.latency, "right")),
+      columns.timeline === 0 ? "" : ` ${this.#timeline(row, columns.timeline - 1)}`,
     ].join("");
   }
 
