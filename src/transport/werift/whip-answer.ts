@@ -1,5 +1,11 @@
 /** Writes the SDP answer of a WHIP session. Negotiation is whip-offer.ts; the facts come from werift's transport. */
-import { AUDIO_LEVEL_URI, encodingName, type OfferedCodec, type WhipOffer } from "./whip-offer.ts";
+import {
+  AUDIO_LEVEL_URI,
+  encodingName,
+  type OfferedCodec,
+  type OfferedSection,
+  type WhipOffer,
+} from "./whip-offer.ts";
 
 /** Our side of the transport. */
 export interface LocalTransport {
@@ -19,48 +25,70 @@ export interface LocalTransport {
 const OPUS_WISHES = "maxplaybackrate=16000;stereo=0;sprop-stereo=0;useinbandfec=1;usedtx=1";
 
 export function writeWhipAnswer(offer: WhipOffer, local: LocalTransport, sessionId: number): string {
+  const transport = transportLines(local);
+  const group = new Set([offer.bundleTag, offer.mid]);
   const lines = [
     "v=0",
     `o=- ${sessionId} 1 IN IP4 0.0.0.0`,
     "s=-",
     "t=0 0",
-    ...(offer.bundled ? [`a=group:BUNDLE ${offer.mid}`] : []),
+    ...(offer.bundleTag === undefined ? [] : [`a=group:BUNDLE ${[...group].join(" ")}`]),
   ];
   for (const [index, section] of offer.sections.entries()) {
-    if (index === offer.audio) {
-      lines.push(...audioSection(offer, local));
-      continue;
-    }
-    // RFC 8829 §5.3.1: port 0, same protocol, at least one format.
-    lines.push(
-      `m=${section.kind} 0 ${section.protocol} ${section.format}`,
-      "c=IN IP4 0.0.0.0",
-      ...(section.mid === undefined ? [] : [`a=mid:${section.mid}`]),
-      "a=inactive",
-    );
+    if (index === offer.audio) lines.push(...audioSection(offer, transport));
+    else if (section.mid !== undefined && section.mid === offer.bundleTag) {
+      lines.push(...idleSection(section, transport));
+    } else lines.push(...rejectedSection(section));
   }
   return `${lines.join("\r\n")}\r\n`;
 }
 
-function audioSection(offer: WhipOffer, local: LocalTransport): string[] {
+function transportLines(local: LocalTransport): string[] {
   return [
-    `m=audio 9 UDP/TLS/RTP/SAVPF ${offer.codecs.map((codec) => codec.payloadType).join(" ")}`,
-    "c=IN IP4 0.0.0.0",
-    "a=rtcp:9 IN IP4 0.0.0.0",
     `a=ice-ufrag:${local.iceUfrag}`,
     `a=ice-pwd:${local.icePwd}`,
     // RFC 8838 §4.1.3: candidates may come later, by PATCH.
     "a=ice-options:trickle",
     ...local.fingerprints.map((value) => `a=fingerprint:${value}`),
     `a=setup:${local.setup}`,
+    "a=rtcp-mux",
+    ...local.candidates.map((candidate) => `a=${candidate}`),
+    "a=end-of-candidates",
+  ];
+}
+
+function audioSection(offer: WhipOffer, transport: readonly string[]): string[] {
+  return [
+    `m=audio 9 UDP/TLS/RTP/SAVPF ${offer.codecs.map((codec) => codec.payloadType).join(" ")}`,
+    "c=IN IP4 0.0.0.0",
     `a=mid:${offer.mid}`,
     "a=recvonly",
-    "a=rtcp-mux",
+    ...transport,
     ...(offer.reducedSizeRtcp ? ["a=rtcp-rsize"] : []),
     ...(offer.audioLevelId === undefined ? [] : [`a=extmap:${offer.audioLevelId} ${AUDIO_LEVEL_URI}`]),
     ...offer.codecs.flatMap(codecLines),
-    ...local.candidates.map((candidate) => `a=${candidate}`),
-    "a=end-of-candidates",
+  ];
+}
+
+/** RFC 8829 §5.3.1: port 0, same protocol, at least one format. */
+function rejectedSection(section: OfferedSection): string[] {
+  return [
+    `m=${section.kind} 0 ${section.protocol} ${section.format}`,
+    "c=IN IP4 0.0.0.0",
+    ...(section.mid === undefined ? [] : [`a=mid:${section.mid}`]),
+    "a=inactive",
+  ];
+}
+
+/** Nothing is taken of it, but the audio uses its transport: rejecting it would take that away (RFC 9143 §7.3.3). */
+function idleSection(section: OfferedSection, transport: readonly string[]): string[] {
+  return [
+    `m=${section.kind} 9 ${section.protocol} ${section.format}`,
+    "c=IN IP4 0.0.0.0",
+    `a=mid:${section.mid}`,
+    "a=inactive",
+    ...transport,
+    ...section.formatLines,
   ];
 }
 

@@ -29,6 +29,8 @@ export interface OfferedSection {
   /** First format, for the answer's m-line if it is rejected. */
   readonly format: string;
   readonly mid: string | undefined;
+  /** The `a=rtpmap` and `a=fmtp` lines of that format. */
+  readonly formatLines: readonly string[];
 }
 
 export interface WhipOffer {
@@ -36,8 +38,8 @@ export interface WhipOffer {
   /** Index in `sections` of the audio that is taken. */
   readonly audio: number;
   readonly mid: string;
-  /** Whether the audio was in a BUNDLE group. */
-  readonly bundled: boolean;
+  /** Mid of the first m-line in the audio's BUNDLE group, which holds the transport; undefined without a group. */
+  readonly bundleTag: string | undefined;
   /** Best first: RED before the Opus it wraps, so that the publisher uses it. */
   readonly codecs: readonly OfferedCodec[];
   /** Id of the RFC 6464 header extension, if offered. */
@@ -81,8 +83,8 @@ export function parseWhipOffer(sdp: string): WhipOffer {
   const mid = section.mid ?? refuse("the audio m-line must have a=mid");
 
   // RFC 9143 §7.1.3: a bundle-only m-line has no transport of its own, that of the group's first m-line counts.
-  const bundled = bundle?.includes(mid) ?? false;
-  const tagged = bundled ? sections.find((candidate) => candidate.mid === bundle?.[0]) : undefined;
+  const bundleTag = bundle?.includes(mid) ? bundle[0] : undefined;
+  const tagged = sections.find((candidate) => candidate.mid !== undefined && candidate.mid === bundleTag);
   const holders = [section.lines, tagged?.lines ?? [], sessionLines];
   const transport = (name: string): string[] =>
     holders.map((lines) => attributes(lines, name)).find((found) => found.length > 0) ?? [];
@@ -137,7 +139,7 @@ export function parseWhipOffer(sdp: string): WhipOffer {
     sections,
     audio,
     mid,
-    bundled,
+    bundleTag: tagged?.mid,
     codecs,
     audioLevelId,
     reducedSizeRtcp: section.lines.includes("a=rtcp-rsize"),
@@ -205,7 +207,11 @@ function parseSection(lines: readonly string[]): ParsedSection {
   const all = formats.split(" ").filter((format) => format !== "");
   const mid = attributes(lines, "mid")[0];
   if (mid !== undefined && !/^[\w!#$%&'*+.^`{|}~-]{1,64}$/.test(mid)) refuse("a=mid must be a token");
-  return { kind, port: Number(port), protocol, formats: all, format: all[0] ?? "0", mid, lines };
+  const format = all[0] ?? "0";
+  const formatLines = lines.filter(
+    (line) => /^a=(rtpmap|fmtp):/.test(line) && line.split(/[: ]/)[1] === format,
+  );
+  return { kind, port: Number(port), protocol, formats: all, format, mid, formatLines, lines };
 }
 
 /** RFC 3264 §8.2: port 0 means not offered, unless the m-line only borrows another's transport. */

@@ -97,7 +97,7 @@ describe("parseWhipOffer", () => {
     expect(mLines(offer.reducedSdp.split("\r\n"))).toHaveLength(1);
   });
 
-  it("gives bundle-only audio behind a video m-line the transport of that 1st m-line", () => {
+  it("gives bundle-only audio the transport of the 1st m-line, video, which then idles instead of being rejected", () => {
     const transport = CHROMIUM.match(/^a=(ice-ufrag|ice-pwd|fingerprint|setup).*\n/gm) ?? [];
     const bare = transport.reduce((sdp, line) => sdp.replace(line, ""), CHROMIUM);
     const [session, audio] = [bare.slice(0, bare.indexOf("m=")), bare.slice(bare.indexOf("m="))];
@@ -110,7 +110,12 @@ describe("parseWhipOffer", () => {
 
     expect(offer.iceUfrag).toBe("lONb");
     expect(offer.audio).toBe(1);
-    expect(mLines(answerTo(offer))[0]).toBe("m=video 0 UDP/TLS/RTP/SAVPF 96");
+    const answer = answerTo(offer);
+    expect(mLines(answer)).toEqual(["m=video 9 UDP/TLS/RTP/SAVPF 96", "m=audio 9 UDP/TLS/RTP/SAVPF 63 111"]);
+    expect(answer).toContain("a=group:BUNDLE v 0");
+    expect(answer.slice(0, answer.indexOf("m=audio 9 UDP/TLS/RTP/SAVPF 63 111"))).toEqual(
+      expect.arrayContaining(["a=inactive", "a=rtpmap:96 VP8/90000", "a=ice-ufrag:abcd", "a=rtcp-mux"]),
+    );
   });
 
   it.each([

@@ -1,0 +1,242 @@
+/** A real browser publishes real speech over WHIP; what came through is compared with what went in. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { AudioSource } from "../../../src/core/audio-source.ts";
+import type { RtpPacket, SenderReport } from "../../../src/core/rtp.ts";
+import { PIPELINE_RATE_HZ } from "../../../src/core/units.ts";
+import { createOpusDecoder } from "../../../src/stream/opus-decoder.ts";
+import { readAudioFile } from "../../../src/transport/file/audio-file.ts";
+import { resample } from "../../../src/transport/file/resampler.ts";
+import { splitRed } from "../../../src/transport/red.ts";
+import { createWhipEndpoint, type WhipEndpoint } from "../../../src/transport/werift/index.ts";
+import { launchChromium } from "../../support/chromium.ts";
+import { bestMatch, opusHighPass } from "../../support/correlation.ts";
+import { hasPeer } from "../../support/system-peers.ts";
+import { PAGE_RATE_HZ, type PublisherSite, publisherSite } from "./publisher-page.ts";
+
+const SPEECH = fileURLToPath(new URL("../../../assets/demo/anna.opus", import.meta.url));
+/** Two sentences, and half a second before them. */
+const SPEECH_S = 7;
+const INACTIVITY_MS = 3_000;
+const TICKS_PER_SAMPLE = 48_000 / PIPELINE_RATE_HZ;
+
+interface Heard {
+  readonly source: AudioSource;
+  readonly packets: RtpPacket[];
+  readonly reports: (SenderReport & { readonly lateMs: number })[];
+  ended: boolean;
+}
+
+describe.skipIf(!hasPeer("chromium"))("Chromium publishing over WHIP", () => {
+  let browser: Browser;
+  let endpoint: WhipEndpoint;
+  let site: PublisherSite;
+  let speech: Float32Array;
+  const sessions: Heard[] = [];
+
+  beforeAll(async () => {
+    const file = await readAudioFile(SPEECH);
+    const whole = resample(file.samples, file.sampleRateHz, PAGE_RATE_HZ);
+    speech = whole.subarray(0, SPEECH_S * PAGE_RATE_HZ);
+    endpoint = createWhipEndpoint({
+      iceAdditionalHostAddresses: ["127.0.0.1"],
+      inactivityMs: INACTIVITY_MS,
+      onSession: (source) => {
+        const heard: Heard = { source, packets: [], reports: [], ended: false };
+        sessions.push(heard);
+        source.packets.subscribe({
+          next: (packet) => heard.packets.push(packet),
+          complete: () => {
+            heard.ended = true;
+          },
+        });
+        source.senderReports?.subscribe((report) =>
+          heard.reports.push({ ...report, lateMs: Date.now() - report.ntpWallMs }),
+        );
+      },
+    });
+    site = await publisherSite(endpoint, speech);
+    browser = await launchChromium();
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await site?.close();
+    await endpoint?.close();
+  });
+
+  /** Publishes from a fresh page; resolves when the speech is about to begin. */
+  const publish = async (page: Page): Promise<{ heard: Heard; answer: string }> => {
+    const before = sessions.length;
+    const { answer } = await page.evaluate<{ answer: string }>("publish('/whip')");
+    const heard = sessions[before];
+    if (heard === undefined) throw new Error("no session came");
+    return { heard, answer };
+  };
+
+  it("comes through with correlation ≥ 0.95, as wideband SILK of 1 channel, with levels and sender reports", async () => {
+    const page = await site.open(browser);
+    const { heard, answer } = await publish(page);
+    await sleep((SPEECH_S + 1) * 1000);
+    await page.evaluate("published.close()");
+    await expect.poll(() => heard.ended).toBe(true);
+    await page.close();
+
+    const { audio, configurations } = await decode(heard);
+    const source = resample(speech, PAGE_RATE_HZ, PIPELINE_RATE_HZ);
+    const raw = bestMatch(audio, source).correlation.toFixed(4);
+    const { correlation } = bestMatch(audio, opusHighPass(source, PIPELINE_RATE_HZ));
+    console.log(
+      `Chromium ${browser.version()}: correlation ${correlation.toFixed(4)} (raw ${raw})`,
+      configurations,
+    );
+    expect(correlation).toBeGreaterThanOrEqual(0.95);
+
+    // RFC 6716 table 2: configurations 8–11 are SILK-only wideband. The browser honours maxplaybackrate=16000.
+    expect(answer).toContain("maxplaybackrate=16000");
+    expect([...configurations.keys()].every((toc) => /^config (8|9|10|11) mono$/.test(toc))).toBe(true);
+
+    expect(heard.packets.every(({ audioLevel }) => audioLevel !== undefined)).toBe(true);
+    const levels = heard.packets.map(({ audioLevel }) => audioLevel?.level ?? 127);
+    expect(Math.min(...levels)).toBeLessThan(30);
+    expect(Math.max(...levels)).toBeGreaterThan(50);
+
+    // Same machine, same clock: a report is as old as its way here.
+    expect(heard.reports.length).toBeGreaterThanOrEqual(1);
+    for (const { lateMs } of heard.reports) expect(Math.abs(lateMs)).toBeLessThan(100);
+    expect(site.log.filter((line) => !line.startsWith("GET"))).toEqual([
+      "POST whip 201",
+      "PATCH whip 204",
+      "DELETE whip 200",
+    ]);
+  }, 40_000);
+
+  it("sends 10 of 10 packets again that are asked for, without NACK in the answer", async () => {
+    const page = await site.open(browser);
+    const { heard, answer } = await publish(page);
+    await expect.poll(() => heard.packets.length, { timeout: 5_000 }).toBeGreaterThan(60);
+
+    const wanted = heard.packets.slice(-15, -5).map(({ sequence }) => sequence);
+    const before = heard.packets.length;
+    heard.source.requestRetransmission?.(wanted);
+    const again = (): number[] =>
+      heard.packets.slice(before).flatMap(({ sequence }) => (wanted.includes(sequence) ? [sequence] : []));
+    await expect.poll(() => again().length, { timeout: 3_000 }).toBe(10);
+
+    expect(answer).not.toContain("nack");
+    expect(again().sort()).toEqual([...wanted].sort());
+    await page.evaluate("published.close()");
+    await page.close();
+  }, 30_000);
+
+  it(`ends ${INACTIVITY_MS} ms after its page has crashed, and at once when the page is left`, async () => {
+    const left = await site.open(browser);
+    const { heard: leaving } = await publish(left);
+    await expect.poll(() => leaving.packets.length, { timeout: 5_000 }).toBeGreaterThan(10);
+    const leftAtMs = Date.now();
+    await left.goto("about:blank");
+    await expect.poll(() => leaving.ended).toBe(true);
+    expect(Date.now() - leftAtMs).toBeLessThan(1_500);
+    await left.close();
+
+    const crashed = await site.open(browser);
+    const { heard } = await publish(crashed);
+    await expect.poll(() => heard.packets.length, { timeout: 5_000 }).toBeGreaterThan(10);
+    const crash = new Promise((resolve) => crashed.once("crash", resolve));
+    const crashedAtMs = Date.now();
+    crashed.goto("chrome://crash").catch(() => "the page that would answer is gone");
+    await crash;
+    await expect.poll(() => heard.ended, { timeout: INACTIVITY_MS + 2_000 }).toBe(true);
+    expect(Date.now() - crashedAtMs).toBeGreaterThan(INACTIVITY_MS - 500);
+    expect(endpoint.sessionCount).toBe(0);
+    await crashed.close();
+  }, 40_000);
+
+  it("connects when video is the 1st of 3 m-lines: it holds the transport and idles, the 3rd is rejected", async () => {
+    const page = await site.open(browser);
+    const before = sessions.length;
+    const { state, answer } = await page.evaluate<{ state: string; answer: string }>(`(async () => {
+      const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+      pc.addTransceiver("video", { direction: "sendonly" });
+      const context = new AudioContext();
+      const tone = context.createOscillator();
+      const microphone = context.createMediaStreamDestination();
+      tone.connect(microphone);
+      tone.start();
+      pc.addTransceiver(microphone.stream.getAudioTracks()[0], { direction: "sendonly" });
+      pc.createDataChannel("chat");
+      await pc.setLocalDescription();
+      const headers = { "Content-Type": "application/sdp" };
+      const response = await fetch("/whip", { method: "POST", headers, body: pc.localDescription.sdp });
+      const answer = await response.text();
+      await pc.setRemoteDescription({ type: "answer", sdp: answer });
+      while (pc.connectionState === "new" || pc.connectionState === "connecting") {
+        await new Promise((resolve) => pc.addEventListener("connectionstatechange", resolve, { once: true }));
+      }
+      return { state: pc.connectionState, answer };
+    })()`);
+
+    expect(state).toBe("connected");
+    expect(answer.match(/^m=\w+ \d+/gm)).toEqual(["m=video 9", "m=audio 9", "m=application 0"]);
+    await expect.poll(() => sessions[before]?.packets.length, { timeout: 3_000 }).toBeGreaterThan(20);
+    await sessions[before]?.source.close();
+    await page.close();
+  }, 30_000);
+
+  it("publishes the microphone when it is given none, and stops its 1 track on close", async () => {
+    const page = await site.open(browser);
+    const before = sessions.length;
+    await page.evaluate(`import("/whip-client.js").then(async ({ publishMicrophone }) => {
+      window.published = await publishMicrophone({ endpoint: "whip?call=mic" });
+    })`);
+    await expect.poll(() => sessions[before]?.packets.length ?? 0, { timeout: 5_000 }).toBeGreaterThan(20);
+    const states = await page.evaluate(`(async () => {
+      const track = published.pc.getSenders()[0].track;
+      const { echoCancellation, noiseSuppression, autoGainControl } = track.getSettings();
+      await published.close();
+      return [echoCancellation, noiseSuppression, autoGainControl, track.readyState, published.pc.connectionState];
+    })()`);
+
+    expect(states).toEqual([false, false, false, "ended", "closed"]);
+    await expect.poll(() => sessions[before]?.ended).toBe(true);
+    await page.close();
+  }, 30_000);
+
+  it("tells the page in words why it was refused: 1 wrong role", async () => {
+    const page = await site.open(browser);
+    const reason = await page.evaluate(`publish("/whip?role=boss").catch((error) => error.message)`);
+
+    expect(reason).toContain("role must be one of customer, guest");
+    await page.close();
+  });
+});
+
+/** Puts the audio where its timestamps say, silence where DTX sent nothing, and counts the kinds of Opus frames. */
+async function decode(heard: Heard): Promise<{ audio: Float32Array; configurations: Map<string, number> }> {
+  const decoder = await createOpusDecoder();
+  const configurations = new Map<string, number>();
+  const first = heard.packets[0]?.timestamp ?? 0;
+  const pieces: { at: number; samples: Float32Array }[] = [];
+  for (const packet of heard.packets) {
+    let { payload } = packet;
+    if (heard.source.codecs.get(packet.payloadType)?.mimeType === "audio/red") {
+      const red = splitRed(payload);
+      if (red === "malformed") throw new Error("malformed RED");
+      payload = red.primary.payload;
+    }
+    const toc = payload[0] ?? 0;
+    const kind = `config ${toc >> 3} ${(toc & 4) === 0 ? "mono" : "stereo"}`;
+    configurations.set(kind, (configurations.get(kind) ?? 0) + 1);
+    const samples = decoder.decode(payload);
+    if (samples !== undefined) {
+      pieces.push({ at: ((packet.timestamp - first) >>> 0) / TICKS_PER_SAMPLE, samples });
+    }
+  }
+  decoder.close();
+  // Silence before and behind, so that the reference fits wherever it lies.
+  const end = Math.max(...pieces.map(({ at, samples }) => at + samples.length));
+  const audio = new Float32Array(end + 2 * PIPELINE_RATE_HZ);
+  for (const { at, samples } of pieces) audio.set(samples, PIPELINE_RATE_HZ + at);
+  return { audio, configurations };
+}
