@@ -1,0 +1,176 @@
+/** Many participants on one UDP port, told apart by SSRC. One peer's behaviour never touches another's flow. */
+import type { RemoteInfo } from "node:dgram";
+import { type Observable, Subject } from "rxjs";
+import { assertRange, TonetapError } from "../core/errors.ts";
+import type { Closable } from "../core/lifecycle.ts";
+import type { CodecMap, RtpPacket } from "../core/rtp.ts";
+import type { RtcpReport } from "./rtcp.ts";
+import { closeOnAbort, DEFAULT_INACTIVITY_MS, RtpFlow, type RtpFlowEnd } from "./rtp-flow.ts";
+import { type UdpAddress, UdpRtpPort, type UdpRtpPortOptions, type UdpRtpStats } from "./udp-rtp-port.ts";
+import { DEFAULT_UDP_CODECS } from "./udp-rtp-source.ts";
+
+export interface UdpRtpServerOptions extends UdpRtpPortOptions {
+  /** Payload type → codec, of all participants. Default {@link DEFAULT_UDP_CODECS}. */
+  readonly codecs?: CodecMap;
+  /** Ends a participant after this long without a packet, counted from its first, ms. 100–3,600,000, default 30,000. */
+  readonly inactivityMs?: number;
+  /** Participants at a time, 1–65,536, default 1,024; those beyond are counted in `refused`. */
+  readonly maxSources?: number;
+  /** Closes the server when aborted. */
+  readonly signal?: AbortSignal;
+}
+
+/** A newcomer on a shared port. */
+export interface UdpRtpArrival {
+  readonly ssrc: number;
+  /** Subscribe to its packets before returning, and the first one is not missed. */
+  readonly source: RtpFlow;
+}
+
+export class UdpRtpServer implements Closable, AsyncDisposable {
+  /** Where it listens. */
+  readonly address: UdpAddress;
+  readonly stats: Readonly<UdpRtpStats>;
+  /** SSRCs that nobody asked for with source(). While this is not subscribed, they are dropped as foreign. */
+  readonly arrivals: Observable<UdpRtpArrival>;
+
+  readonly #port: UdpRtpPort;
+  readonly #options: UdpRtpServerOptions;
+  readonly #codecs: CodecMap;
+  readonly #maxSources: number;
+  readonly #arrivals = new Subject<UdpRtpArrival>();
+  readonly #flows = new Map<number, RtpFlow>();
+  /** SSRCs that we closed: their senders go on, but they are no newcomers. The oldest is forgotten first. */
+  readonly #dismissed = new Set<number>();
+  readonly #forgetSignal: () => void;
+  #refused = 0;
+  #closing: Promise<void> | undefined;
+
+  /** Takes over `port`. Use {@link createUdpRtpServer}. */
+  constructor(port: UdpRtpPort, options: UdpRtpServerOptions) {
+    this.#port = port;
+    this.#options = options;
+    this.#codecs = options.codecs ?? DEFAULT_UDP_CODECS;
+    this.#maxSources = options.maxSources ?? DEFAULT_MAX_SOURCES;
+    this.address = port.address;
+    this.stats = port.stats;
+    this.arrivals = this.#arrivals.asObservable();
+    port.listen({
+      onRtp: (packet, from) => this.#take(packet, from),
+      onRtcp: (report, from) => this.#takeRtcp(report, from),
+      onFailure: (error) => void this.#end(error),
+    });
+    this.#forgetSignal = closeOnAbort(this, options.signal);
+  }
+
+  /** Participants at present. */
+  get size(): number {
+    return this.#flows.size;
+  }
+
+  /** Packets of newcomers beyond `maxSources`. */
+  get refused(): number {
+    return this.#refused;
+  }
+
+  /**
+   * The participant with this SSRC, expected or already there.
+   * @throws TonetapError overloaded beyond `maxSources`, closed after close().
+   */
+  source(ssrc: number): RtpFlow {
+    assertRange("ssrc", ssrc, 0, 2 ** 32 - 1);
+    if (this.#closing !== undefined) throw new TonetapError("closed", "the RTP server is closed");
+    const known = this.#flows.get(ssrc);
+    if (known !== undefined) return known;
+    if (this.#flows.size >= this.#maxSources) {
+      throw new TonetapError("overloaded", `the RTP server has ${this.#maxSources} sources already`);
+    }
+    this.#dismissed.delete(ssrc);
+    return this.#add(ssrc);
+  }
+
+  close(): Promise<void> {
+    return this.#end(undefined);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #take(packet: RtpPacket, from: RemoteInfo): void {
+    const flow = this.#flows.get(packet.ssrc) ?? this.#arrive(packet);
+    flow?.take(packet, from);
+  }
+
+  #arrive(packet: RtpPacket): RtpFlow | undefined {
+    const { ssrc, payloadType } = packet;
+    const wanted = this.#arrivals.observed && this.#codecs.has(payloadType) && !this.#dismissed.has(ssrc);
+    if (!wanted || this.#closing !== undefined) {
+      this.#port.stats.foreign++;
+      return undefined;
+    }
+    if (this.#flows.size >= this.#maxSources) {
+      this.#refused++;
+      return undefined;
+    }
+    const source = this.#add(ssrc);
+    this.#arrivals.next({ ssrc, source });
+    return source;
+  }
+
+  #takeRtcp(report: RtcpReport, from: RemoteInfo): void {
+    const ssrcs = new Set([...report.senderReports.map(({ ssrc }) => ssrc), ...report.byes]);
+    for (const ssrc of ssrcs) this.#flows.get(ssrc)?.takeRtcp(report, from);
+  }
+
+  #add(ssrc: number): RtpFlow {
+    const flow = new RtpFlow({
+      clock: this.#options.clock,
+      codecs: this.#codecs,
+      inactivityMs: this.#options.inactivityMs ?? DEFAULT_INACTIVITY_MS,
+      stats: this.#port.stats,
+      sendRtcp: (bytes, rtp, rtcp) => this.#port.sendRtcp(bytes, rtp, rtcp),
+      onEnd: async (reason) => this.#remove(ssrc, reason),
+    });
+    this.#flows.set(ssrc, flow);
+    return flow;
+  }
+
+  #remove(ssrc: number, reason: RtpFlowEnd): void {
+    this.#flows.delete(ssrc);
+    if (reason !== "closed" || this.#closing !== undefined) return;
+    this.#dismissed.add(ssrc);
+    if (this.#dismissed.size <= this.#maxSources) return;
+    for (const oldest of this.#dismissed) {
+      this.#dismissed.delete(oldest);
+      break;
+    }
+  }
+
+  #end(error: TonetapError | undefined): Promise<void> {
+    this.#closing ??= this.#finish(error);
+    return this.#closing;
+  }
+
+  async #finish(error: TonetapError | undefined): Promise<void> {
+    this.#forgetSignal();
+    await this.#port.close();
+    const flows = [...this.#flows.values()];
+    await Promise.all(flows.map((flow) => (error === undefined ? flow.close() : flow.fail(error))));
+    this.#arrivals.complete();
+  }
+}
+
+const DEFAULT_MAX_SOURCES = 1024;
+
+/**
+ * Binds a port for many participants.
+ * @throws TonetapError invalid-argument for options out of range, unavailable when the port cannot be had.
+ */
+export async function createUdpRtpServer(options: UdpRtpServerOptions): Promise<UdpRtpServer> {
+  assertRange("inactivityMs", options.inactivityMs ?? DEFAULT_INACTIVITY_MS, 100, 3_600_000, "ms");
+  assertRange("maxSources", options.maxSources ?? DEFAULT_MAX_SOURCES, 1, 65_536);
+  const server = new UdpRtpServer(await UdpRtpPort.open(options), options);
+  if (options.signal?.aborted === true) await server.close();
+  return server;
+}
