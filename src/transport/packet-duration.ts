@@ -1,6 +1,6 @@
 /** How much media time a payload holds. Every codec we take says so itself, so nothing has to be learnt from timestamps. */
 import type { AudioCodec } from "../core/rtp.ts";
-import { opusDurationTicks } from "./file/opus-duration.ts";
+import { opusDurationTicks } from "./opus-duration.ts";
 
 /**
  * Media time of one payload, in ticks of the codec's RTP clock.

