@@ -15,6 +15,7 @@ const WARM_FRAMES = 3_000;
 /** A recording with less speech than this is judged as a whole. */
 const LEAST_SPEECH_FRAMES = 20;
 const MAX_BATCH = 16;
+const GOLDEN_RATIO = (Math.sqrt(5) - 1) / 2;
 
 /** `cold`: the recording is the first that is heard of this voice. `warm`: up to 30 s of its other recordings were heard. */
 export type Adaptation = "cold" | "warm";
@@ -102,11 +103,18 @@ export function windowsOf(clip: ClipFeatures, windowFrames: number): Span[] {
   return spans;
 }
 
+/**
+ * Hears other recordings of the voice. Manifests list one emotion after the other, calls do not: the golden ratio's
+ * steps through the list meet all of them evenly, and the same ones every time.
+ */
 function warmUp(normaliser: RunningNormaliser, clips: readonly ClipFeatures[], index: number): void {
   let heard = 0;
-  for (let step = 1; step < clips.length && heard < WARM_FRAMES; step++) {
-    const other = clips[(index + step) % clips.length];
-    if (other === undefined) continue;
+  const met = new Set([index]);
+  for (let step = 1; met.size < clips.length && heard < WARM_FRAMES; step++) {
+    const place = (index + Math.floor(step * GOLDEN_RATIO * clips.length)) % clips.length;
+    const other = clips[place];
+    if (other === undefined || met.has(place)) continue;
+    met.add(place);
     observe(normaliser, other, 0, other.frames);
     heard += other.speech.reduce((sum, flag) => sum + flag, 0);
   }

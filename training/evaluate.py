@@ -85,17 +85,12 @@ def confusion(truth: np.ndarray, probabilities: np.ndarray) -> list[list[int]]:
     return matrix.tolist()
 
 
-def calibration_error(truth: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> float:
+def calibration_error(truth: np.ndarray, probabilities: np.ndarray, weight: np.ndarray, bins: int = 15) -> float:
     """Expected calibration error of the top probability."""
     top, right = probabilities.max(1), probabilities.argmax(1) == truth
     place = np.minimum((top * bins).astype(int), bins - 1)
-    return float(
-        sum(
-            abs(top[place == b].mean() - right[place == b].mean()) * np.mean(place == b)
-            for b in range(bins)
-            if np.any(place == b)
-        )
-    )
+    gap = np.bincount(place, weight * (top - right), bins)
+    return float(np.abs(gap).sum() / weight.sum())
 
 
 def fit_temperature(logits: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> float:
@@ -112,7 +107,7 @@ def fit_temperature(logits: np.ndarray, truth: np.ndarray, weight: np.ndarray) -
     return float(np.exp((low + high) / 2))
 
 
-def risk_coverage(truth: np.ndarray, probabilities: np.ndarray) -> list[dict[str, float]]:
+def risk_coverage(truth: np.ndarray, probabilities: np.ndarray, weight: np.ndarray) -> list[dict[str, float]]:
     """For thresholds on the top probability: the share that is judged and how often that is right."""
     top, right = probabilities.max(1), probabilities.argmax(1) == truth
     curve = []
@@ -122,11 +117,19 @@ def risk_coverage(truth: np.ndarray, probabilities: np.ndarray) -> list[dict[str
             curve.append(
                 {
                     "threshold": round(float(threshold), 2),
-                    "coverage": round(float(kept.mean()), 4),
-                    "accuracy": round(float(right[kept].mean()), 4),
+                    "coverage": round(float(weight[kept].sum() / weight.sum()), 4),
+                    "accuracy": round(float(np.average(right[kept], weights=weight[kept])), 4),
                 }
             )
     return curve
+
+
+def abstain_threshold(probabilities: np.ndarray, weight: np.ndarray, share: float = 0.2) -> float:
+    """The top probability below which the least sure `share` of windows lies."""
+    top = probabilities.max(1)
+    order = np.argsort(top)
+    reached = np.cumsum(weight[order]) / weight.sum()
+    return float(top[order][np.searchsorted(reached, share)])
 
 
 def quick_report(
@@ -165,11 +168,6 @@ def load_folds(folder: Path, feature_set: str) -> dict:
     return joined
 
 
-def abstain_threshold(probabilities: np.ndarray) -> float:
-    """The top probability below which the least sure fifth of windows lies."""
-    return float(np.quantile(probabilities.max(1), 0.2))
-
-
 def bootstrap(truth: np.ndarray, probabilities: np.ndarray, rounds: int = 1000) -> list[float]:
     """95 % interval of the UAR, clips drawn with replacement within each label."""
     random = np.random.default_rng(1)
@@ -204,7 +202,7 @@ def corpus_figures(folds: dict, name: str, temperature: float) -> dict:
             figures["interval"] = bootstrap(t, p)
             figures["confusion"] = confusion(t, p)
         if mode == "warm_window":
-            figures["ece"] = round(calibration_error(t, p), 4)
+            figures["ece"] = round(calibration_error(t, p, np.ones(len(t))), 4)
     return figures
 
 
@@ -220,17 +218,15 @@ def summary(folder: Path, lines: list[str]) -> dict:
     weight = np.array([1.0 / sizes[name] for name in corpus[owners]])
     temperature = fit_temperature(logits, truth[owners], weight)
     p, t = softmax(logits / temperature), truth[owners]
-    # Corpora with all seven labels say how sure the model may be; of TESS's two voices there are too many clips.
-    seven = np.isin(corpus[owners], ["ravdess", "savee", "emovo"])
     metrics: dict = {
         "protocol": f"Speaker-disjoint: {folds['folds']} of {FOLDS} folds, each speaker judged by a network that never "
         "heard that voice; the packed network then learned from all of them.",
         "command": f"python training/evaluate.py --runs DIR --lines {','.join(lines)}",
         "folds": folds["folds"],
-        "ece": round(calibration_error(t[seven], p[seven]), 4),
+        "ece": round(calibration_error(t, p, weight), 4),
         "corpora": {CORPUS_NAMES.get(name, name): corpus_figures(folds, name, temperature) for name in names},
         "lines": {},
-        "riskCoverage": risk_coverage(t[seven], p[seven]),
+        "riskCoverage": risk_coverage(t, p, weight),
     }
     for line in lines[1:]:
         other = load_folds(folder, line)
@@ -245,7 +241,7 @@ def summary(folder: Path, lines: list[str]) -> dict:
         }
     return {
         "temperature": round(temperature, 4),
-        "abstainBelow": round(abstain_threshold(p[seven]), 3),
+        "abstainBelow": round(abstain_threshold(p, weight), 3),
         "metrics": metrics,
     }
 
