@@ -41,6 +41,8 @@ export interface DecodeAudioOptions {
  * Silence and concealment always end on RTP time, so what is left over goes there, where nobody hears it.
  */
 const TOLERANCE_SAMPLES = 40;
+/** 40 ms: what either decoder conceals in one call. */
+const CONCEAL_PIECE = 16 * OPUS_UNIT_SAMPLES;
 /** Until a packet has been decoded, one is taken to last 20 ms. */
 const USUAL_PACKET_SAMPLES = 320;
 
@@ -73,7 +75,8 @@ type ResetReason = Extract<PcmUnit, { kind: "reset" }>["reason"];
 
 class AudioDecoding implements Stage<MediaUnit> {
   readonly #opus: OpusDecoder;
-  readonly #g711 = new G711Decoder();
+  /** Made when the first G.711 packet comes: most participants never send one. */
+  #g711: G711Decoder | undefined;
   readonly #codecs: CodecMap;
   readonly #mediaClock: MediaClock;
   readonly #maxConceal: number;
@@ -131,7 +134,7 @@ class AudioDecoding implements Stage<MediaUnit> {
 
   close(): void {
     this.#opus.close();
-    this.#g711.reset();
+    this.#g711?.reset();
   }
 
   #packet(unit: PacketUnit): void {
@@ -152,10 +155,10 @@ class AudioDecoding implements Stage<MediaUnit> {
     }
     const passed = this.#align(unit);
     if (decoder !== this.#current) {
-      if (decoder !== "opus") this.#g711.reset();
+      this.#g711?.reset();
       this.#current = decoder;
     }
-    const samples = decoder === "opus" ? this.#opus.decode(payload) : this.#g711.decode(payload, decoder);
+    const samples = this.#decode(payload, decoder);
     this.#hole = "lost";
     if (samples === undefined) {
       this.#stats.invalidPackets++;
@@ -202,6 +205,12 @@ class AudioDecoding implements Stage<MediaUnit> {
     else this.#silence(missing, "dtx", unit.arrivalMs);
   }
 
+  #decode(payload: Uint8Array, decoder: "opus" | G711Law): Float32Array | undefined {
+    if (decoder === "opus") return this.#opus.decode(payload);
+    this.#g711 ??= new G711Decoder();
+    return this.#g711.decode(payload, decoder);
+  }
+
   /** Samples that the next packet's FEC can restore; 0 when it has none. */
   #fecSamples(next: CodedAudio): number {
     if (decoderFor(this.#codecs.get(next.payloadType)) !== "opus" || !hasOpusFec(next.payload)) return 0;
@@ -213,7 +222,7 @@ class AudioDecoding implements Stage<MediaUnit> {
     this.#anchored = reason === "gap";
     this.#concealedInRow = 0;
     this.#hole = "lost";
-    this.#g711.reset();
+    this.#g711?.reset();
     this.#emit({ kind: "reset", reason, start: sampleIndex(this.#position), arrivalMs });
   }
 
@@ -270,19 +279,15 @@ class AudioDecoding implements Stage<MediaUnit> {
   }
 
   #conceal(samples: number, arrivalMs: MonotonicMs): void {
-    const decoder = this.#current;
-    const allowed = Math.min(samples, this.#maxConceal - this.#concealedInRow);
-    let left = decoder === undefined ? 0 : allowed;
-    const silence = samples - Math.max(0, left);
-    while (left > 0) {
-      // 40 ms pieces: within what either decoder conceals in one call.
-      const piece = Math.min(left, 16 * OPUS_UNIT_SAMPLES);
-      const made = decoder === "opus" ? this.#opus.conceal(piece) : this.#g711.conceal(piece);
-      this.#give(made.subarray(0, piece), "concealed", arrivalMs);
-      this.#concealedInRow += piece;
-      left -= piece;
+    const concealer = this.#current === "opus" ? this.#opus : this.#current && this.#g711;
+    const allowed = concealer === undefined ? 0 : this.#maxConceal - this.#concealedInRow;
+    const invented = Math.min(samples, allowed);
+    for (let done = 0; concealer !== undefined && done < invented; done += CONCEAL_PIECE) {
+      const piece = Math.min(CONCEAL_PIECE, invented - done);
+      this.#give(concealer.conceal(piece).subarray(0, piece), "concealed", arrivalMs);
     }
-    this.#silence(silence, "lost", arrivalMs);
+    this.#concealedInRow += invented;
+    this.#silence(samples - invented, "lost", arrivalMs);
   }
 
   #silence(samples: number, origin: "lost" | "dtx", arrivalMs: MonotonicMs): void {
