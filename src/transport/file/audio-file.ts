@@ -186,7 +186,7 @@ async function* fileChunks(path: string): AsyncGenerator<Uint8Array> {
   try {
     file = await open(path);
   } catch (error) {
-    throw TonetapError.from(error, "not-found", path);
+    throw unreadable(path, error);
   }
   try {
     for (;;) {
@@ -195,10 +195,22 @@ async function* fileChunks(path: string): AsyncGenerator<Uint8Array> {
       yield buffer.subarray(0, bytesRead);
     }
   } catch (error) {
-    throw TonetapError.from(error, "media", path);
+    throw unreadable(path, error);
   } finally {
     await file.close();
   }
+}
+
+const SYSTEM_REASONS: Readonly<Record<string, string>> = {
+  ENOENT: "does not exist",
+  EISDIR: "is a folder",
+  EACCES: "may not be read",
+};
+
+function unreadable(path: string, error: unknown): TonetapError {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  const reason = SYSTEM_REASONS[code] ?? `cannot be read: ${code === "" ? String(error) : code}`;
+  return new TonetapError(code === "ENOENT" ? "not-found" : "media", `${path}: ${reason}`, { cause: error });
 }
 
 async function* byteChunks(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

@@ -30,11 +30,8 @@ export function rtpPayloads(file: OggOpus): RtpPayload[] {
 
 /** @throws TonetapError not-found, or media when the file is not sound Ogg Opus. */
 export async function readRtpPayloads(path: string): Promise<RtpPayload[]> {
-  let bytes: Uint8Array;
-  try {
-    bytes = await readFile(path);
-  } catch (error) {
+  const bytes = await readFile(path).catch((error: unknown) => {
     throw TonetapError.from(error, "not-found", path);
-  }
+  });
   return rtpPayloads(readOggOpus(bytes, path));
 }

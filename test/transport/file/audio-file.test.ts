@@ -135,7 +135,7 @@ describe("readAudioFile", () => {
     expect(error.message).toBe("audio data: is damaged or cut off: 0.50 s of 1.00 s could be decoded");
   });
 
-  it("names file and reason for 7 kinds of bad input", async () => {
+  it("names file and reason for 8 kinds of bad input", async () => {
     const path = join(dir, "notes.txt");
     writeFileSync(path, "not audio at all");
     expect((await failure(path)).message).toBe(
@@ -150,7 +150,8 @@ describe("readAudioFile", () => {
     expect((await failure(wav([left], 3, 16))).message).toMatch(/has a sample rate of 3 Hz/);
     const missing = await failure(join(dir, "no-such-file.wav"));
     expect(missing.code).toBe("not-found");
-    expect(missing.message).toMatch(/no-such-file\.wav/);
+    expect(missing.message).toMatch(/no-such-file\.wav: does not exist/);
+    expect((await failure(dir)).message).toBe(`${dir}: is a folder`);
   });
 
   it("ends in audio or a TonetapError for 100 files of damaged bytes", async () => {
