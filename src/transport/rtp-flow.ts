@@ -52,6 +52,8 @@ export class RtpFlow implements AudioSource, AsyncDisposable {
   #ssrc: number | undefined;
   #remote: UdpAddress | undefined;
   #rtcpRemote: UdpAddress | undefined;
+  /** The latest report of an SSRC that has sent no packet yet. */
+  #early: { readonly report: SenderReport; readonly host: string } | undefined;
   #lastPacketMs = 0;
   #cancelTimer: (() => void) | undefined;
   #byeAtMs: MonotonicMs | undefined;
@@ -97,28 +99,39 @@ export class RtpFlow implements AudioSource, AsyncDisposable {
       stats.foreign++;
       return;
     }
+    const news = packet.ssrc !== this.#ssrc;
     this.#ssrc = packet.ssrc;
     this.#lastPacketMs = packet.arrivalMs;
     stats.packets++;
     this.#packets.next(packet);
+    if (news) this.#giveEarlyReport(from.address);
   }
 
   /** Takes what RTCP says of this peer. Its port may differ from that of RTP, its host may not. */
   takeRtcp(report: RtcpReport, from: RemoteInfo): void {
-    if (this.#remote === undefined || this.#ending !== undefined) return;
-    if (from.address !== this.#remote.host) {
+    if (this.#ending !== undefined) return;
+    if (this.#remote !== undefined && from.address !== this.#remote.host) {
       this.#options.stats.foreign++;
       return;
     }
-    this.#rtcpRemote = { host: from.address, port: from.port };
+    if (this.#remote !== undefined) this.#rtcpRemote = { host: from.address, port: from.port };
     for (const senderReport of report.senderReports) {
       if (senderReport.ssrc === this.#ssrc) this.#reports.next(senderReport);
+      else this.#early = { report: senderReport, host: from.address };
     }
     if (this.#ssrc !== undefined && report.byes.includes(this.#ssrc)) {
       this.#byeAtMs = this.#options.clock.now();
       this.#cancelTimer?.();
       this.#armTimer(BYE_GRACE_MS);
     }
+  }
+
+  /** ffmpeg, for one, reports right before its first packet, and then not for 5 s. */
+  #giveEarlyReport(host: string): void {
+    const early = this.#early;
+    if (early?.report.ssrc !== this.#ssrc || early?.host !== host) return;
+    this.#early = undefined;
+    this.#reports.next(early.report);
   }
 
   /** `packets` completes once everything is released; a failure to release makes it error instead. */

@@ -20,6 +20,10 @@ export interface UdpRtpServerOptions extends UdpRtpPortOptions {
   readonly signal?: AbortSignal;
 }
 
+const DEFAULT_MAX_SOURCES = 1024;
+/** Reports kept for senders that have sent nothing yet; the oldest is forgotten first. */
+const MAX_EARLY_REPORTS = 256;
+
 /** A newcomer on a shared port. */
 export interface UdpRtpArrival {
   readonly ssrc: number;
@@ -42,6 +46,8 @@ export class UdpRtpServer implements Closable, AsyncDisposable {
   readonly #flows = new Map<number, RtpFlow>();
   /** SSRCs that we closed: their senders go on, but they are no newcomers. The oldest is forgotten first. */
   readonly #dismissed = new Set<number>();
+  /** RTCP that came before its sender's first packet. */
+  readonly #early = new Map<number, { readonly report: RtcpReport; readonly from: RemoteInfo }>();
   readonly #forgetSignal: () => void;
   #refused = 0;
   #closing: Promise<void> | undefined;
@@ -120,7 +126,14 @@ export class UdpRtpServer implements Closable, AsyncDisposable {
 
   #takeRtcp(report: RtcpReport, from: RemoteInfo): void {
     const ssrcs = new Set([...report.senderReports.map(({ ssrc }) => ssrc), ...report.byes]);
-    for (const ssrc of ssrcs) this.#flows.get(ssrc)?.takeRtcp(report, from);
+    for (const ssrc of ssrcs) {
+      const flow = this.#flows.get(ssrc);
+      if (flow !== undefined) flow.takeRtcp(report, from);
+      else if (this.#arrivals.observed) {
+        this.#early.set(ssrc, { report, from });
+        if (this.#early.size > MAX_EARLY_REPORTS) dropOldest(this.#early);
+      }
+    }
   }
 
   #add(ssrc: number): RtpFlow {
@@ -133,6 +146,9 @@ export class UdpRtpServer implements Closable, AsyncDisposable {
       onEnd: async (reason) => this.#remove(ssrc, reason),
     });
     this.#flows.set(ssrc, flow);
+    const early = this.#early.get(ssrc);
+    if (early !== undefined) flow.takeRtcp(early.report, early.from);
+    this.#early.delete(ssrc);
     return flow;
   }
 
@@ -140,11 +156,7 @@ export class UdpRtpServer implements Closable, AsyncDisposable {
     this.#flows.delete(ssrc);
     if (reason !== "closed" || this.#closing !== undefined) return;
     this.#dismissed.add(ssrc);
-    if (this.#dismissed.size <= this.#maxSources) return;
-    for (const oldest of this.#dismissed) {
-      this.#dismissed.delete(oldest);
-      break;
-    }
+    if (this.#dismissed.size > this.#maxSources) dropOldest(this.#dismissed);
   }
 
   #end(error: TonetapError | undefined): Promise<void> {
@@ -161,8 +173,6 @@ export class UdpRtpServer implements Closable, AsyncDisposable {
   }
 }
 
-const DEFAULT_MAX_SOURCES = 1024;
-
 /**
  * Binds a port for many participants.
  * @throws TonetapError invalid-argument for options out of range, unavailable when the port cannot be had.
@@ -173,4 +183,10 @@ export async function createUdpRtpServer(options: UdpRtpServerOptions): Promise<
   const server = new UdpRtpServer(await UdpRtpPort.open(options), options);
   if (options.signal?.aborted === true) await server.close();
   return server;
+}
+
+/** Sets and maps keep the order of insertion. */
+function dropOldest(collection: Pick<Map<number, unknown>, "keys" | "delete">): void {
+  const oldest = collection.keys().next();
+  if (oldest.done !== true) collection.delete(oldest.value);
 }

@@ -105,6 +105,21 @@ test("BYE and reports of 1 participant reach it alone; later its SSRC may come a
   expect(heard.get(1)).toEqual([9]);
 });
 
+test("a report that came before the first packet of 1 newcomer reaches it", async () => {
+  const server = await serve();
+  const walls: number[] = [];
+  server.arrivals.subscribe(({ source }) => {
+    source.senderReports.subscribe((report) => walls.push(report.ntpWallMs));
+    source.packets.subscribe();
+  });
+  await using peer = await Peer.open();
+  const report = { ssrc: 2, ntpWallMs: wallMs(1e12), rtpTimestamp: 0, packets: 0, octets: 0 };
+  await peer.send(serializeSenderReport(report), server.address);
+  for (const ssrc of [1, 2]) await peer.send(rtp(0, ssrc), server.address);
+  await eventually(() => server.stats.packets === 2);
+  expect(walls).toEqual([1e12]);
+});
+
 test("a participant that we closed stays out while its sender goes on, until source() asks for it", async () => {
   const server = await serve();
   const heard = collect(server);

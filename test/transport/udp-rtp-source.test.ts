@@ -117,6 +117,22 @@ test("a sender report on the same port arrives with its NTP time, one of another
   expect(reports[0]).toMatchObject({ ssrc: 1, ntpWallMs: 1_770_000_000_500, rtpTimestamp: 5 });
 });
 
+test("a report right before the first packet is kept for it, 1 from another host or SSRC is not used", async () => {
+  const { to, packets, reports, source } = await listen();
+  await using peer = await Peer.open();
+  await peer.send(senderReport(1, 1e12), to);
+  await peer.send(rtp(1), to);
+  await eventually(() => packets.length === 1);
+  expect(reports).toMatchObject([{ ssrc: 1, ntpWallMs: 1e12 }]);
+  const elsewhere = { address: "192.0.2.1", port: 9, family: "IPv4", size: 28 } as const;
+  source.takeRtcp(parseRtcp(senderReport(1, 2e12), systemClock.now()), elsewhere);
+  expect(source.stats.foreign).toBe(1);
+  await peer.send(senderReport(2, 3e12), to);
+  await peer.send(rtp(1, 2), to);
+  await eventually(() => packets.length === 2);
+  expect(reports).toMatchObject([{ ssrc: 1 }, { ssrc: 2, ntpWallMs: 3e12 }]);
+});
+
 test("with `next-port`, RTP is on an even port, RTCP comes in on the next, and a NACK goes out from there", async () => {
   const { to, packets, reports, source } = await listen({ rtcp: "next-port" });
   expect(to.port % 2).toBe(0);
