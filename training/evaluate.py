@@ -220,7 +220,7 @@ def summary(folder: Path, lines: list[str]) -> dict:
     p, t = softmax(logits / temperature), truth[owners]
     metrics: dict = {
         "protocol": f"Speaker-disjoint: {folds['folds']} of {FOLDS} folds, each speaker judged by a network that never "
-        "heard that voice; the packed network then learned from all of them.",
+        "heard that voice.",
         "command": f"python training/evaluate.py --runs DIR --lines {','.join(lines)}",
         "folds": folds["folds"],
         "ece": round(calibration_error(t, p, weight), 4),
