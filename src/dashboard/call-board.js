@@ -42,7 +42,7 @@ export class CallBoard {
         break;
       case "speech.started":
       case "speech.ended":
-        card.speech(kind === "speech.started");
+        card.speech(kind === "speech.started", data);
         break;
       case "quality":
         card.quality(data);

@@ -4,6 +4,9 @@ import { Timeline } from "./timeline.js";
 
 const percent = (/** @type {number} */ share, digits = 0) => `${(share * 100).toFixed(digits)} %`;
 
+/** RFC 3339 → seconds since the epoch. */
+const seconds = (/** @type {string} */ time) => Date.parse(time) / 1000;
+
 export class ParticipantCard {
   /** @param {HTMLElement} host @param {any} joined data of participant.joined */
   constructor(host, joined) {
@@ -18,6 +21,8 @@ export class ParticipantCard {
     this.timeline = undefined;
     /** @type {Map<string, HTMLElement>} */
     this.bars = new Map();
+    /** Start of the open talk-spurt, seconds since the epoch. @type {number | undefined} */
+    this.speakingSince = undefined;
     this.visible = true;
     host.append(this.root);
     this.observer = new IntersectionObserver((entries) => {
@@ -29,9 +34,12 @@ export class ParticipantCard {
   /** @param {any} data of an emotion event */
   emotion(data) {
     const labels = ordered(Object.keys(data.scores));
-    this.timeline ??= new Timeline(this.#find(".chart"), labels);
+    if (this.timeline === undefined) {
+      this.timeline = new Timeline(this.#find(".chart"), labels);
+      if (this.speakingSince !== undefined) this.timeline.speech(true, this.speakingSince);
+    }
     if (this.bars.size === 0) this.#buildBars(labels);
-    this.timeline.add(Date.parse(data.wall.end) / 1000, data.scores, data.abstained);
+    this.timeline.add(seconds(data.wall.start), seconds(data.wall.end), data.scores, data.abstained);
     for (const [label, bar] of this.bars) {
       const share = data.scores[label] ?? 0;
       bar.setAttribute("aria-current", String(label === data.top && !data.abstained));
@@ -55,8 +63,10 @@ export class ParticipantCard {
     this.#fact("batch", String(data.batchSize));
   }
 
-  /** @param {boolean} speaking */
-  speech(speaking) {
+  /** @param {boolean} speaking @param {any} data of speech.started or speech.ended */
+  speech(speaking, data) {
+    this.speakingSince = speaking ? seconds(data.wall.at) : undefined;
+    this.timeline?.speech(speaking, seconds(data.wall.at));
     if (this.root.dataset.state === "paused" || this.root.dataset.state === "left") return;
     this.root.dataset.state = speaking ? "speaking" : "quiet";
     this.#text(".state", speaking ? "speaking" : "silent");

@@ -5,8 +5,8 @@ import uPlot from "./vendor/uPlot.esm.js";
 
 /** Seconds shown. */
 export const SPAN_S = 60;
-/** s. Two windows further apart than this have silence between them. */
-const GAP_S = 1.3;
+/** s. A window that begins this much after the last one ended has silence before it. */
+const GAP_S = 0.15;
 /** Windows kept: a minute at the shortest hop the service allows, and a little. */
 const LIMIT = 1300;
 
@@ -15,20 +15,33 @@ export class Timeline {
   constructor(host, labels) {
     this.host = host;
     this.labels = labels;
-    /** @type {{at: number, scores: Record<string, number>, abstained: boolean}[]} */
+    /** @type {{from: number, at: number, scores: Record<string, number>, abstained: boolean}[]} */
     this.points = [];
+    /** Stretches of speech; the last one may still be open. @type {{from: number, to: number}[]} */
+    this.spurts = [];
     this.chart = this.#build();
     this.observer = new ResizeObserver(() => this.chart.setSize(this.#size()));
     this.observer.observe(host);
   }
 
-  /** @param {number} at seconds since the epoch @param {Record<string, number>} scores @param {boolean} abstained */
-  add(at, scores, abstained) {
+  /**
+   * A window from `from` to `at`, seconds since the epoch. It is drawn from where the one before it ended.
+   * @param {number} from @param {number} at @param {Record<string, number>} scores @param {boolean} abstained
+   */
+  add(from, at, scores, abstained) {
     const last = this.points.at(-1);
     if (last !== undefined && at <= last.at) return;
-    this.points.push({ at, scores, abstained });
+    this.points.push({ from: Math.max(from, last?.at ?? from), at, scores, abstained });
     while (this.points.length > LIMIT || (this.points[0]?.at ?? at) < at - SPAN_S - 5) this.points.shift();
     this.chart.setData(this.#stacked(), false);
+  }
+
+  /** Speech begins or ends. @param {boolean} speaking @param {number} at seconds since the epoch */
+  speech(speaking, at) {
+    const last = this.spurts.at(-1);
+    if (speaking) this.spurts.push({ from: at, to: Number.POSITIVE_INFINITY });
+    else if (last !== undefined) last.to = at;
+    while ((this.spurts[0]?.to ?? at) < at - SPAN_S) this.spurts.shift();
   }
 
   /** Moves the right edge to `now`, seconds since the epoch. */
@@ -58,15 +71,18 @@ export class Timeline {
     const columns = Array.from({ length: count + 1 }, () => []);
     let before = Number.NaN;
     for (const point of this.points) {
-      if (point.at - before > GAP_S) {
-        columns[0].push(before + 0.01);
+      const begins = !(point.from - before <= GAP_S);
+      if (begins) {
+        columns[0].push(point.from - 0.01);
         for (let i = 1; i <= count; i++) columns[i].push(null);
       }
-      columns[0].push(point.at);
-      let sum = 0;
-      for (let i = count - 1; i >= 0; i--) {
-        sum += point.scores[this.labels[i]] ?? 0;
-        columns[i + 1].push(sum);
+      for (const at of begins ? [point.from, point.at] : [point.at]) {
+        columns[0].push(at);
+        let sum = 0;
+        for (let i = count - 1; i >= 0; i--) {
+          sum += point.scores[this.labels[i]] ?? 0;
+          columns[i + 1].push(sum);
+        }
       }
       before = point.at;
     }
@@ -125,7 +141,9 @@ export class Timeline {
         bands: this.labels
           .slice(0, -1)
           .map((label, i) => ({ series: [i + 1, i + 2], fill: colourOf(label, i) })),
-        hooks: { draw: [(plot) => this.#hatchUnsure(plot, hatch)] },
+        hooks: {
+          draw: [(plot) => this.#hatchUnsure(plot, hatch), (plot) => this.#underlineSpeech(plot, dim)],
+        },
       },
       this.#stacked(),
       this.host,
@@ -140,12 +158,9 @@ export class Timeline {
     ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
     ctx.clip();
     ctx.beginPath();
-    let before = Number.NaN;
     for (const point of this.points) {
-      const start = point.at - before > GAP_S || Number.isNaN(before) ? point.at - 0.5 : before;
-      before = point.at;
       if (!point.abstained) continue;
-      const left = plot.valToPos(start, "x", true);
+      const left = plot.valToPos(point.from, "x", true);
       const right = plot.valToPos(point.at, "x", true);
       if (right < bbox.left) continue;
       const step = 6 * devicePixelRatio;
@@ -157,6 +172,20 @@ export class Timeline {
     ctx.strokeStyle = colour;
     ctx.lineWidth = 2 * devicePixelRatio;
     ctx.stroke();
+    ctx.restore();
+  }
+
+  /** A line under the stretches in which the voice spoke, judged or not. */
+  #underlineSpeech(/** @type {uPlot} */ plot, /** @type {string} */ colour) {
+    const { ctx, bbox } = plot;
+    const edge = bbox.left + bbox.width;
+    ctx.save();
+    ctx.fillStyle = colour;
+    for (const { from, to } of this.spurts) {
+      const left = Math.max(bbox.left, plot.valToPos(from, "x", true));
+      const right = Number.isFinite(to) ? Math.min(edge, plot.valToPos(to, "x", true)) : edge;
+      if (right > left) ctx.fillRect(left, bbox.top + bbox.height, right - left, 3 * devicePixelRatio);
+    }
     ctx.restore();
   }
 }
