@@ -255,7 +255,7 @@ test("300 garbage streams of 120 packets never throw, run backwards, lose count 
   );
 });
 
-test("100,000 packets behind a hole that never fills hold at most 1,024 of them", () => {
+test("20,000 packets behind a hole that never fills hold at most 1,024 of them", () => {
   const clock = new ManualClock();
   let emitted = 0;
   const buffer = new JitterBuffer(
@@ -265,7 +265,7 @@ test("100,000 packets behind a hole that never fills hold at most 1,024 of them"
     },
   );
   // Every second number is missing, and time stands still.
-  for (let n = 0; n < 100_000; n++) {
+  for (let n = 0; n < 20_000; n++) {
     buffer.push(opusPacket(2 * n, { arrivalMs: monotonicMs(0) }));
     expect(n + 1 - emitted).toBeLessThanOrEqual(1024);
   }
