@@ -22,6 +22,9 @@ const SPEECH_S = 7;
 const INACTIVITY_MS = 3_000;
 const TICKS_PER_SAMPLE = 48_000 / PIPELINE_RATE_HZ;
 
+/** Machines may be busy: what comes, comes within 6 s. */
+const eventually = <T>(read: () => T) => expect.poll(read, { timeout: 6_000 });
+
 interface Heard {
   readonly source: AudioSource;
   readonly packets: RtpPacket[];
@@ -80,7 +83,7 @@ describe.skipIf(!hasPeer("chromium"))("Chromium publishing over WHIP", () => {
     const { heard, answer } = await publish(page);
     await sleep((SPEECH_S + 1) * 1000);
     await page.evaluate("published.close()");
-    await expect.poll(() => heard.ended).toBe(true);
+    await eventually(() => heard.ended).toBe(true);
     await page.close();
 
     const { audio, configurations } = await decode(heard);
@@ -115,14 +118,14 @@ describe.skipIf(!hasPeer("chromium"))("Chromium publishing over WHIP", () => {
   it("sends 10 of 10 packets again that are asked for, without NACK in the answer", async () => {
     const page = await site.open(browser);
     const { heard, answer } = await publish(page);
-    await expect.poll(() => heard.packets.length, { timeout: 5_000 }).toBeGreaterThan(60);
+    await eventually(() => heard.packets.length).toBeGreaterThan(60);
 
     const wanted = heard.packets.slice(-15, -5).map(({ sequence }) => sequence);
     const before = heard.packets.length;
     heard.source.requestRetransmission?.(wanted);
     const again = (): number[] =>
       heard.packets.slice(before).flatMap(({ sequence }) => (wanted.includes(sequence) ? [sequence] : []));
-    await expect.poll(() => again().length, { timeout: 3_000 }).toBe(10);
+    await eventually(() => again().length).toBe(10);
 
     expect(answer).not.toContain("nack");
     expect(again().sort()).toEqual([...wanted].sort());
@@ -133,21 +136,21 @@ describe.skipIf(!hasPeer("chromium"))("Chromium publishing over WHIP", () => {
   it(`ends ${INACTIVITY_MS} ms after its page has crashed, and at once when the page is left`, async () => {
     const left = await site.open(browser);
     const { heard: leaving } = await publish(left);
-    await expect.poll(() => leaving.packets.length, { timeout: 5_000 }).toBeGreaterThan(10);
+    await eventually(() => leaving.packets.length).toBeGreaterThan(10);
     const leftAtMs = Date.now();
     await left.goto("about:blank");
-    await expect.poll(() => leaving.ended).toBe(true);
-    expect(Date.now() - leftAtMs).toBeLessThan(1_500);
+    await eventually(() => leaving.ended).toBe(true);
+    expect(Date.now() - leftAtMs).toBeLessThan(INACTIVITY_MS - 500);
     await left.close();
 
     const crashed = await site.open(browser);
     const { heard } = await publish(crashed);
-    await expect.poll(() => heard.packets.length, { timeout: 5_000 }).toBeGreaterThan(10);
+    await eventually(() => heard.packets.length).toBeGreaterThan(10);
     const crash = new Promise((resolve) => crashed.once("crash", resolve));
     const crashedAtMs = Date.now();
     crashed.goto("chrome://crash").catch(() => "the page that would answer is gone");
     await crash;
-    await expect.poll(() => heard.ended, { timeout: INACTIVITY_MS + 2_000 }).toBe(true);
+    await eventually(() => heard.ended).toBe(true);
     expect(Date.now() - crashedAtMs).toBeGreaterThan(INACTIVITY_MS - 500);
     expect(endpoint.sessionCount).toBe(0);
     await crashed.close();
@@ -179,7 +182,7 @@ describe.skipIf(!hasPeer("chromium"))("Chromium publishing over WHIP", () => {
 
     expect(state).toBe("connected");
     expect(answer.match(/^m=\w+ \d+/gm)).toEqual(["m=video 9", "m=audio 9", "m=application 0"]);
-    await expect.poll(() => sessions[before]?.packets.length, { timeout: 3_000 }).toBeGreaterThan(20);
+    await eventually(() => sessions[before]?.packets.length).toBeGreaterThan(20);
     await sessions[before]?.source.close();
     await page.close();
   }, 30_000);
@@ -190,7 +193,7 @@ describe.skipIf(!hasPeer("chromium"))("Chromium publishing over WHIP", () => {
     await page.evaluate(`import("/whip-client.js").then(async ({ publishMicrophone }) => {
       window.published = await publishMicrophone({ endpoint: "whip?call=mic" });
     })`);
-    await expect.poll(() => sessions[before]?.packets.length ?? 0, { timeout: 5_000 }).toBeGreaterThan(20);
+    await eventually(() => sessions[before]?.packets.length ?? 0).toBeGreaterThan(20);
     const states = await page.evaluate(`(async () => {
       const track = published.pc.getSenders()[0].track;
       const { echoCancellation, noiseSuppression, autoGainControl } = track.getSettings();
@@ -199,7 +202,7 @@ describe.skipIf(!hasPeer("chromium"))("Chromium publishing over WHIP", () => {
     })()`);
 
     expect(states).toEqual([false, false, false, "ended", "closed"]);
-    await expect.poll(() => sessions[before]?.ended).toBe(true);
+    await eventually(() => sessions[before]?.ended).toBe(true);
     await page.close();
   }, 30_000);
 

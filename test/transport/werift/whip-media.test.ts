@@ -20,6 +20,9 @@ import { ask, createPublisher, heldResources, LOOPBACK, OPUS_TYPE, type Publishe
 const INACTIVITY_MS = 10_000;
 const payload = (id: number): Uint8Array => Uint8Array.of(9 << 3, id);
 
+/** Machines may be busy: what comes, comes within 6 s. */
+const eventually = <T>(read: () => T) => expect.poll(read, { timeout: 6_000 });
+
 /** Everything a source says. */
 function listen(source: AudioSource) {
   const heard = { packets: [] as RtpPacket[], reports: [] as SenderReport[], end: "open" };
@@ -77,7 +80,7 @@ describe("A WHIP session with a real peer", () => {
     await publisher.connect(answer);
     for (let i = 0; i < 20; i++)
       publisher.send((65_530 + i) & 0xffff, payload(i), { voice: i % 2 === 0, level: i });
-    await expect.poll(() => heard.packets.length).toBe(20);
+    await eventually(() => heard.packets.length).toBe(20);
 
     expect(heard.packets.map(({ sequence }) => sequence)).toEqual(
       Array.from({ length: 20 }, (_, i) => (65_530 + i) & 0xffff),
@@ -110,7 +113,7 @@ describe("A WHIP session with a real peer", () => {
       report(7, 0n),
       report(8, (3_976_214_400n << 32n) | (1n << 30n)),
     ]);
-    await expect.poll(() => heard.reports.length).toBe(1);
+    await eventually(() => heard.reports.length).toBe(1);
 
     expect(heard.reports).toEqual([
       { ssrc: 8, ntpWallMs: Date.UTC(2026, 0, 1) + 250, rtpTimestamp: 0xffff_fff0, arrivalMs: 5_000 },
@@ -121,10 +124,10 @@ describe("A WHIP session with a real peer", () => {
     const { answer } = await publish();
     await publisher.connect(answer);
     for (let i = 100; i < 110; i++) publisher.send(i, payload(i));
-    await expect.poll(() => heard.packets.length).toBe(10);
+    await eventually(() => heard.packets.length).toBe(10);
 
     source.requestRetransmission?.([103, 105, 300]);
-    await expect.poll(() => heard.packets.length).toBe(12);
+    await eventually(() => heard.packets.length).toBe(12);
 
     expect(publisher.nacked).toEqual([103, 105, 300]);
     expect(heard.packets.slice(10).map(({ sequence }) => sequence)).toEqual([103, 105]);
@@ -136,7 +139,7 @@ describe("A WHIP session with a real peer", () => {
     for (const [sequence, body] of [payload(1), new Uint8Array(0), payload(3)].entries()) {
       publisher.send(sequence, body);
     }
-    await expect.poll(() => heard.packets.length).toBe(3);
+    await eventually(() => heard.packets.length).toBe(3);
 
     expect(heard.packets.map((packet) => packet.payload.length)).toEqual([2, 0, 2]);
   });
@@ -147,14 +150,14 @@ describe("A WHIP session with a real peer", () => {
     await publisher.connect(answer);
 
     publisher.send(1, payload(1));
-    await expect.poll(() => heard.packets.length).toBe(1);
+    await eventually(() => heard.packets.length).toBe(1);
   });
 
   it("completes on DELETE while 1 peer goes on sending, and gives back every socket and timer", async () => {
     const { path, answer } = await publish();
     await publisher.connect(answer);
     publisher.send(1, payload(1));
-    await expect.poll(() => heard.packets.length).toBe(1);
+    await eventually(() => heard.packets.length).toBe(1);
 
     const { status } = await ask(endpoint, "DELETE", path);
     publisher.send(2, payload(2));
@@ -169,14 +172,14 @@ describe("A WHIP session with a real peer", () => {
     await publisher.connect(answer);
     clock.advance(INACTIVITY_MS - 1);
     publisher.send(1, payload(1));
-    await expect.poll(() => heard.packets.length).toBe(1);
+    await eventually(() => heard.packets.length).toBe(1);
     await publisher.close();
 
     clock.advance(INACTIVITY_MS - 1);
     await new Promise(setImmediate);
     expect(heard.end).toBe("open");
     clock.advance(1);
-    await expect.poll(() => heard.end).toBe("complete");
+    await eventually(() => heard.end).toBe("complete");
     expect(endpoint.sessionCount).toBe(0);
   });
 
@@ -184,7 +187,7 @@ describe("A WHIP session with a real peer", () => {
     await publish();
     clock.advance(INACTIVITY_MS);
 
-    await expect.poll(() => heard.end).toBe("complete");
+    await eventually(() => heard.end).toBe("complete");
     expect(endpoint.sessionCount).toBe(0);
   });
 
@@ -197,7 +200,7 @@ describe("A WHIP session with a real peer", () => {
     );
     await publisher.connect(answer);
 
-    await expect.poll(() => heard.end).toBe("ICE or DTLS with the WHIP publisher failed");
+    await eventually(() => heard.end).toBe("ICE or DTLS with the WHIP publisher failed");
     expect(endpoint.sessionCount).toBe(0);
   });
 
@@ -205,7 +208,7 @@ describe("A WHIP session with a real peer", () => {
     const { answer } = await publish();
     await publisher.connect(answer);
     publisher.send(1, payload(1));
-    await expect.poll(() => heard.packets.length).toBe(1);
+    await eventually(() => heard.packets.length).toBe(1);
 
     const { connection } = publisher.peer.iceTransports[0] ?? {};
     for (let i = 0; i < 500; i++) {
@@ -219,7 +222,7 @@ describe("A WHIP session with a real peer", () => {
     }
     await sleep(10);
     publisher.send(2, payload(2));
-    await expect.poll(() => heard.packets.map(({ sequence }) => sequence)).toEqual([1, 2]);
+    await eventually(() => heard.packets.map(({ sequence }) => sequence)).toEqual([1, 2]);
   });
 });
 
@@ -245,10 +248,10 @@ describe("attachPeer", () => {
     await publisher.connect(peer.localDescription?.sdp ?? "");
 
     publisher.send(7, payload(7), { voice: true, level: 33 });
-    await expect.poll(() => heard.packets.length).toBe(1);
+    await eventually(() => heard.packets.length).toBe(1);
     await first.close();
     publisher.send(8, payload(8));
-    await expect.poll(() => heardToo.packets.length).toBe(2);
+    await eventually(() => heardToo.packets.length).toBe(2);
 
     expect([...first.codecs]).toEqual([
       [OPUS_TYPE, { mimeType: "audio/opus", clockRateHz: 48_000, channels: 2 }],
@@ -257,7 +260,7 @@ describe("attachPeer", () => {
     expect([heard.packets.length, heard.end, heardToo.end]).toEqual([1, "complete", "open"]);
     expect(peer.connectionState).toBe("connected");
     await peer.close();
-    await expect.poll(() => heardToo.end).toBe("complete");
+    await eventually(() => heardToo.end).toBe("complete");
     expect(clock.pending).toBe(0);
     await publisher.close();
   });

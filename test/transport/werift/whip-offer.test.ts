@@ -171,16 +171,13 @@ describe("parseWhipOffer", () => {
         if (cut !== null) damaged[cut[0]] = damaged[cut[0]]?.slice(0, cut[1]) ?? "";
         if (junk !== null) damaged[junk[0]] += junk[1];
         const sdp = damaged.filter((_, index) => !drop.includes(index)).join("\r\n");
-        let offer: WhipOffer;
         try {
-          offer = parseWhipOffer(sdp);
+          const offer = parseWhipOffer(sdp);
+          const whole = mLines(answerTo(offer)).length === offer.sections.length;
+          return whole && !/[^\r]\n|\r[^\n]/.test(offer.reducedSdp);
         } catch (error) {
-          expect(error).toBeInstanceOf(TonetapError);
-          expect((error as TonetapError).code).toBe("protocol");
-          return;
+          return error instanceof TonetapError && error.code === "protocol";
         }
-        expect(mLines(answerTo(offer))).toHaveLength(offer.sections.length);
-        expect(offer.reducedSdp).not.toMatch(/[^\r]\n|\r[^\n]/);
       }),
       { numRuns: 300 },
     );
