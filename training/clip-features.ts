@@ -58,3 +58,13 @@ export function clipFeatures(samples: Float32Array, spec: FeatureSpec): ClipFeat
     speech: speech.subarray(0, frames),
   };
 }
+
+/**
+ * The recording without the digital silence at its end, which emodb_first2s fills short clips up with. The threshold
+ * is 2⁻¹², because the Opus in which it is stored turns zeros into a little noise.
+ */
+export function trimTrailingZeros(samples: Float32Array): Float32Array {
+  let end = samples.length;
+  while (end > 0 && Math.abs(samples[end - 1] ?? 0) < 2 ** -12) end--;
+  return samples.subarray(0, end);
+}

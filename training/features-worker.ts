@@ -5,8 +5,8 @@ import type { FeatureSpec } from "../src/core/feature-spec.ts";
 import { PIPELINE_RATE_HZ } from "../src/core/units.ts";
 import { readAudioFile, resampleTo16k } from "../src/transport/file/audio-file.ts";
 import { resample } from "../src/transport/file/resampler.ts";
-import { clipFeatures } from "./clip-features.ts";
-import { parseLine, throughLine } from "./line.ts";
+import { clipFeatures, trimTrailingZeros } from "./clip-features.ts";
+import { parseLine, splitSpeed, throughLine } from "./line.ts";
 import { toHalf } from "./safetensors.ts";
 
 export interface FeatureJob {
@@ -24,26 +24,6 @@ export interface FeatureJobResult {
   readonly outputs?: readonly { readonly features: Uint16Array<ArrayBuffer>; readonly speech: Uint8Array }[];
   /** Why there are none. */
   readonly reason?: string;
-}
-
-/** `clean@0.9` is the line `clean` with the recording played at 0.9 of its speed: slower, and a deeper voice. */
-export function splitSpeed(name: string): { line: string; speed: number } {
-  const [line = "", speedText = "1"] = name.split("@");
-  const speed = Number(speedText);
-  if (!(speed >= 0.5 && speed <= 2)) {
-    throw new TonetapError("invalid-argument", `speed must be 0.5–2, got ${speedText}`);
-  }
-  return { line, speed };
-}
-
-/**
- * The recording without the digital silence at its end, which emodb_first2s fills short clips up with. The threshold
- * is 2⁻¹², because the Opus in which it is stored turns zeros into a little noise.
- */
-export function trimTrailingZeros(samples: Float32Array): Float32Array {
-  let end = samples.length;
-  while (end > 0 && Math.abs(samples[end - 1] ?? 0) < 2 ** -12) end--;
-  return samples.subarray(0, end);
 }
 
 async function run(job: FeatureJob): Promise<FeatureJobResult> {

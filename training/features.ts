@@ -12,8 +12,8 @@ import {
   featureChannels,
   featureNames,
 } from "../src/core/feature-spec.ts";
-import { type FeatureJob, type FeatureJobResult, splitSpeed } from "./features-worker.ts";
-import { parseLine } from "./line.ts";
+import type { FeatureJob, FeatureJobResult } from "./features-worker.ts";
+import { parseLine, splitSpeed } from "./line.ts";
 import { findCorpora, type ManifestRow, type Problem, readManifest } from "./manifest.ts";
 import { FeatureFileWriter } from "./safetensors.ts";
 

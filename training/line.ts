@@ -36,6 +36,19 @@ export function parseLine(name: string): Line {
 }
 
 /**
+ * `clean@0.9` is the line `clean` with the recording played at 0.9 of its speed: slower, and a deeper voice.
+ * @throws TonetapError invalid-argument for a speed beyond 0.5–2.
+ */
+export function splitSpeed(name: string): { line: string; speed: number } {
+  const [line = "", speedText = "1"] = name.split("@");
+  const speed = Number(speedText);
+  if (!(speed >= 0.5 && speed <= 2)) {
+    throw new TonetapError("invalid-argument", `speed must be 0.5–2, got ${speedText}`);
+  }
+  return { line, speed };
+}
+
+/**
  * What the far end hears. The same audio is lost every time.
  * @param samples mono, 16 kHz.
  * @returns as many samples, aligned; `samples` itself for a clean line.

@@ -2,7 +2,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { DEFAULT_FEATURE_SPEC } from "../../src/core/feature-spec.ts";
 import { loadModelPackage } from "../../src/inference/index.ts";
-import { type ClipFeatures, clipFeatures } from "../../training/clip-features.ts";
+import { type ClipFeatures, clipFeatures, trimTrailingZeros } from "../../training/clip-features.ts";
 import { ClipJudge, windowsOf } from "../../training/clip-judge.ts";
 
 const TINY = fileURLToPath(new URL("../fixtures/tiny-model", import.meta.url));
@@ -35,6 +35,14 @@ describe("clipFeatures", () => {
     const head = clipFeatures(samples.subarray(0, 48_000), DEFAULT_FEATURE_SPEC);
     expect(whole.frames).toBe(1 + Math.floor((samples.length - 400) / 160) - 4);
     expect(whole.values.subarray(0, head.values.length)).toEqual(head.values);
+  });
+});
+
+describe("trimTrailingZeros", () => {
+  it("takes away the noise below 2⁻¹² at the end and leaves the zeros before it", () => {
+    const samples = Float32Array.of(0, 0.5, 0, -0.001, 0.0001, 0, -0.0002);
+    expect(trimTrailingZeros(samples)).toEqual(samples.subarray(0, 4));
+    expect(trimTrailingZeros(new Float32Array(3)).length).toBe(0);
   });
 });
 
