@@ -1,9 +1,9 @@
-/** Reads audio files as mono PCM, in constant memory. Which format it is says audio-format.ts; the codecs are audio-decode's. */
+/** Reads audio files as mono PCM, in constant memory. Which format it is says audio-format.ts; the codecs are audio-codecs.ts. */
 import { type FileHandle, open } from "node:fs/promises";
-import decode from "audio-decode";
 import { assertRange, TonetapError } from "../../core/errors.ts";
 import { PIPELINE_RATE_HZ } from "../../core/units.ts";
 import { concatBytes } from "../bytes.ts";
+import { type DecodedAudio, openCodec } from "./audio-codecs.ts";
 import { AUDIO_FORMATS, type AudioFormat, declaredFrames, sniffFormat } from "./audio-format.ts";
 import { readOggPackets } from "./ogg-pages.ts";
 import { MAX_RATE_HZ, MIN_RATE_HZ, Resampler, resample } from "./resampler.ts";
@@ -80,15 +80,19 @@ async function* decodeChunks(
   let sampleRateHz = 0;
   let channels = 0;
   let frames = 0;
-  const decoder = await decode[format]();
+  const decoder = await openCodec(format);
+  const decoded = (chunk: Uint8Array | undefined): DecodedAudio => {
+    try {
+      return chunk === undefined ? decoder.flush() : decoder.decode(chunk);
+    } catch (error) {
+      throw media(`is damaged ${format}: ${error instanceof Error ? error.message : String(error)}`, error);
+    }
+  };
   try {
     for (let ended = false; !ended; ) {
       const next = await encoded.next();
       ended = next.done === true;
-      // Without an argument the codec gives what it still holds.
-      const pcm = await decoder(next.done === true ? undefined : next.value).catch((error: unknown) => {
-        throw media(`is damaged ${format}: ${error instanceof Error ? error.message : String(error)}`, error);
-      });
+      const pcm = decoded(next.done === true ? undefined : next.value);
       if ((pcm.channelData[0]?.length ?? 0) === 0) continue;
       if (sampleRateHz !== 0 && pcm.sampleRate !== sampleRateHz)
         throw media("changes its sample rate midway");

@@ -1,6 +1,6 @@
 /** Tells what kind of audio a file holds, and how much it claims to hold, from its first bytes. Decoding is audio-file.ts. */
 
-/** Names as audio-decode has them; `oga` is Vorbis in Ogg. */
+/** `oga` is Vorbis in Ogg. */
 export type AudioFormat = "wav" | "flac" | "mp3" | "opus" | "oga" | "aiff";
 
 /** For messages. */
