@@ -78,13 +78,17 @@ export class WeriftSource implements AudioSource {
 
   /** Ends it: `packets` completes once everything is released. A failure to release makes it error instead. */
   close(): Promise<void> {
-    this.#closing ??= this.#end(undefined);
-    return this.#closing;
+    return this.#endOnce(undefined);
   }
 
-  /** Ends it with an error: the transport failed before or while the peer was there. */
+  /** Ends it with an error: the transport failed. */
   fail(error: TonetapError): Promise<void> {
-    this.#closing ??= this.#end(error);
+    return this.#endOnce(error);
+  }
+
+  #endOnce(error: TonetapError | undefined): Promise<void> {
+    // A microtask later, because releasing closes the peer, and the closed peer calls close().
+    this.#closing ??= Promise.resolve().then(() => this.#end(error));
     return this.#closing;
   }
 
