@@ -30,14 +30,11 @@ describe("throughLine", () => {
     ["opus16", 0.9],
     ["opus16-loss5", 0.85],
     ["g711", 0.99],
-  ])(
-    "%s keeps length and time: the sample-by-sample correlation is at least %f",
-    async (name, least) => {
-      const heard = await throughLine(voice, parseLine(name));
-      expect(heard.length).toBe(voice.length);
-      expect(correlation(voice, heard)).toBeGreaterThanOrEqual(least - 1e-9);
-    },
-  );
+  ])("%s keeps length and time: the sample-by-sample correlation is at least %f", async (name, least) => {
+    const heard = await throughLine(voice, parseLine(name));
+    expect(heard.length).toBe(voice.length);
+    expect(correlation(voice, heard)).toBeGreaterThanOrEqual(least - 1e-9);
+  });
 
   it("loses the same packets twice, and other audio than a line without the 30 % loss", async () => {
     const once = await throughLine(voice, parseLine("opus24-loss30"));
