@@ -4,7 +4,7 @@ import { PIPELINE_RATE_HZ } from "../src/core/units.ts";
 import { G711Decoder } from "../src/stream/g711.ts";
 import { HALF_BAND_DELAY } from "../src/stream/half-band.ts";
 import { createOpusDecoder } from "../src/stream/opus-decoder.ts";
-import { hasOpusFec } from "../src/stream/opus-packet.ts";
+import { hasOpusFec } from "../src/core/opus-packet.ts";
 import { OpusFrameEncoder } from "../src/transport/file/opus-rtp-encoder.ts";
 import { resample } from "../src/transport/file/resampler.ts";
 

@@ -25,6 +25,8 @@ export type MediaUnit =
       readonly audio: CodedAudio;
       readonly arrivalMs: MonotonicMs;
       readonly audioLevel?: AudioLevel;
+      /** It was lost, and this is a copy of it: RFC 2198. */
+      readonly recovered?: true;
     }
   | {
       readonly kind: "lost";

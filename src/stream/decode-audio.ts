@@ -3,6 +3,7 @@ import type { OperatorFunction } from "rxjs";
 import { assertRange, TonetapError } from "../core/errors.ts";
 import type { CodedAudio, MediaUnit, PcmOrigin, PcmUnit } from "../core/media.ts";
 import type { MediaClock } from "../core/media-clock.ts";
+import { hasOpusFec, isOpusDtx, OPUS_UNIT_SAMPLES, opusFrameSamples } from "../core/opus-packet.ts";
 import type { AudioCodec, AudioLevel, CodecMap } from "../core/rtp.ts";
 import {
   type MonotonicMs,
@@ -16,7 +17,6 @@ import { comfortNoise, NOISE_PIECE } from "./comfort-noise.ts";
 import { createDecodeStats, type DecodeStats } from "./decode-stats.ts";
 import { G711Decoder, type G711Law } from "./g711.ts";
 import type { OpusDecoder } from "./opus-decoder.ts";
-import { hasOpusFec, isOpusDtx, OPUS_UNIT_SAMPLES, opusFrameSamples } from "./opus-packet.ts";
 import { type Stage, stageOperator } from "./stage.ts";
 
 export interface DecodeAudioOptions {
@@ -170,7 +170,8 @@ class AudioDecoding implements Stage<MediaUnit> {
     this.#concealedInRow = 0;
     const trimmed = Math.min(passed, samples.length);
     this.#stats.trimmedSamples += trimmed;
-    const origin = decoder === "opus" && isOpusDtx(payload) ? "dtx" : "decoded";
+    const isDtx = decoder === "opus" && isOpusDtx(payload);
+    const origin = isDtx ? "dtx" : unit.recovered === true ? "recovered" : "decoded";
     this.#give(samples.subarray(trimmed), origin, unit.arrivalMs, unit.audioLevel);
     this.#mediaClock.arrived(sampleIndex(this.#position), unit.arrivalMs);
   }

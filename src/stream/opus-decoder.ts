@@ -1,8 +1,8 @@
 /** libopus (WebAssembly) behind a small contract: the only file that knows the package. What to decode when is decode-audio.ts. */
 import { createDecoder, isOpusError, type OpusDecoderHandle } from "libopus-wasm";
 import { TonetapError } from "../core/errors.ts";
+import { OPUS_UNIT_SAMPLES } from "../core/opus-packet.ts";
 import { PIPELINE_RATE_HZ } from "../core/units.ts";
-import { OPUS_UNIT_SAMPLES } from "./opus-packet.ts";
 
 /**
  * One participant's Opus decoder: mono, 16 kHz, samples clamped to [−1, 1] and never NaN. Returned arrays are the

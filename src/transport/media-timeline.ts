@@ -204,7 +204,14 @@ export class MediaTimeline {
       this.#stats.recovered += copies.length;
       for (const { ticks, durationTicks, audio } of copies) {
         losses -= this.#fill(ticks, losses, audio, arrivalMs);
-        this.#emit({ kind: "packet", ticks: rtpTicks(ticks), clockRateHz, audio, arrivalMs });
+        this.#emit({
+          kind: "packet",
+          ticks: rtpTicks(ticks),
+          clockRateHz,
+          audio,
+          arrivalMs,
+          recovered: true,
+        });
         this.#end = ticks + durationTicks;
       }
       this.#fill(time, losses, next, arrivalMs);

@@ -1,6 +1,7 @@
 /** How much media time a payload holds. Every codec we take says so itself, so nothing has to be learnt from timestamps. */
+import { opusPacketSamples } from "../core/opus-packet.ts";
 import type { AudioCodec } from "../core/rtp.ts";
-import { opusDurationTicks } from "./opus-duration.ts";
+import { PIPELINE_RATE_HZ } from "../core/units.ts";
 
 /**
  * Media time of one payload, in ticks of the codec's RTP clock.
@@ -9,8 +10,8 @@ import { opusDurationTicks } from "./opus-duration.ts";
 export function payloadTicks(codec: AudioCodec, payload: Uint8Array): number | undefined {
   switch (codec.mimeType) {
     case "audio/opus": {
-      const ticks = opusDurationTicks(payload);
-      return ticks === undefined ? undefined : (ticks * codec.clockRateHz) / 48_000;
+      const samples = opusPacketSamples(payload);
+      return samples === 0 ? undefined : (samples * codec.clockRateHz) / PIPELINE_RATE_HZ;
     }
     case "audio/PCMU":
     case "audio/PCMA": {

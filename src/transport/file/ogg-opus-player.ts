@@ -1,9 +1,9 @@
 /** Gives the packets of an Ogg Opus file as an RTP sender wants them. Pacing and sending is transport/rtp-sender.ts. */
 import { readFile } from "node:fs/promises";
 import { TonetapError } from "../../core/errors.ts";
+import { isOpusDtx } from "../../core/opus-packet.ts";
 import type { RtpFrame } from "../rtp-stream.ts";
 import { type OggOpus, readOggOpus } from "./ogg-opus.ts";
-import { isDtx } from "./opus-rtp-encoder.ts";
 
 /** A frame for an RtpSender; `durationTicks` (48 kHz) holds the packet's own length and the silence left out behind it. */
 export type RtpPayload = Required<Pick<RtpFrame, "payload" | "durationTicks" | "marker">>;
@@ -17,7 +17,7 @@ export function rtpPayloads(file: OggOpus): RtpPayload[] {
   let marker = true;
   for (const { payload, durationTicks } of file.packets) {
     const last = payloads.at(-1);
-    if (isDtx(payload) && last !== undefined) {
+    if (isOpusDtx(payload) && last !== undefined) {
       payloads[payloads.length - 1] = { ...last, durationTicks: last.durationTicks + durationTicks };
       marker = true;
     } else {

@@ -1,7 +1,8 @@
 /** Reads and writes Ogg Opus files, packet by packet. Decoding is stream/opus-decoder.ts, sending ogg-opus-player.ts. */
 import { TonetapError } from "../../core/errors.ts";
+import { OPUS } from "../../core/rtp.ts";
 import { concatBytes } from "../bytes.ts";
-import { opusDurationTicks } from "../opus-duration.ts";
+import { payloadTicks } from "../packet-duration.ts";
 import { pageCrc, readOggPackets } from "./ogg-pages.ts";
 
 /** One Opus packet as it stands in the file. One or two bytes: the encoder had nothing to send (DTX). */
@@ -60,7 +61,7 @@ export function readOggOpus(bytes: Uint8Array, name = "Ogg Opus data"): OggOpus 
 
   let ticks = 0;
   const packets = audio.map((payload, i): OpusPacket => {
-    const durationTicks = opusDurationTicks(payload) ?? fail(`packet ${i} is not Opus`);
+    const durationTicks = payloadTicks(OPUS, payload) ?? fail(`packet ${i} is not Opus`);
     ticks += durationTicks;
     return { payload, durationTicks };
   });

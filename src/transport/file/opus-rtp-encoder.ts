@@ -1,6 +1,7 @@
 /** Turns PCM into Opus payloads and RTP packets, as a browser would send them. Pacing is transport/rtp-sender.ts. */
 import { Application, createEncoder, type OpusEncoderHandle, Signal } from "libopus-wasm";
 import { assertRange, TonetapError } from "../../core/errors.ts";
+import { isOpusDtx } from "../../core/opus-packet.ts";
 import type { RtpPacket } from "../../core/rtp.ts";
 import type { MonotonicMs } from "../../core/units.ts";
 
@@ -8,8 +9,6 @@ import type { MonotonicMs } from "../../core/units.ts";
 export const OPUS_FRAME_MS = 20;
 /** RFC 7587 §4.2: the RTP clock is 48 kHz whatever the audio rate. */
 export const OPUS_FRAME_TICKS = 960;
-/** libopus: a packet of two bytes or less need not be sent. */
-const DTX_BYTES = 2;
 
 export interface OpusEncoderOptions {
   /** Hz, of the PCM. Default 16,000. */
@@ -70,7 +69,7 @@ export class OpusFrameEncoder implements Disposable {
 
   /**
    * @param frame `frameSamples` mono samples in [−1, 1].
-   * @returns the packet, the caller's to keep. See {@link isDtx} for those not worth sending.
+   * @returns the packet, the caller's to keep. See isOpusDtx() for those not worth sending.
    */
   encode(frame: Float32Array): Uint8Array {
     if (frame.length !== this.frameSamples) {
@@ -90,9 +89,6 @@ export class OpusFrameEncoder implements Disposable {
     this.close();
   }
 }
-
-/** Whether the encoder had nothing to say: RFC 7587 §3.1.3 lets the sender leave this packet out. */
-export const isDtx = (payload: Uint8Array): boolean => payload.length <= DTX_BYTES;
 
 export interface RtpStreamOptions {
   /** 0–127. Default 111, as browsers offer Opus. */
@@ -142,7 +138,7 @@ export class OpusRtpEncoder implements Disposable {
     const payload = this.#encoder.encode(frame);
     const timestamp = this.#timestamp;
     this.#timestamp = (timestamp + OPUS_FRAME_TICKS) >>> 0;
-    if (isDtx(payload)) {
+    if (isOpusDtx(payload)) {
       this.#silent = true;
       return undefined;
     }

@@ -1,4 +1,4 @@
-/** Reads an Opus packet's header: how long it lasts, whether it is DTX, whether it carries FEC. Decoding is opus-decoder.ts. */
+/** Reads an Opus packet's header: how long it lasts, whether it is DTX, whether it carries FEC. Decoding is stream/opus-decoder.ts. */
 
 /** RFC 6716 §3.1, table 2: frame length by configuration, in units of 2.5 ms. */
 const FRAME_UNITS = [

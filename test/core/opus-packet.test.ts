@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { getPacketInfo } from "libopus-wasm";
 import { describe, expect, test } from "vitest";
-import { hasOpusFec, isOpusDtx, opusFrameSamples, opusPacketSamples } from "../../src/stream/opus-packet.ts";
+import { hasOpusFec, isOpusDtx, opusFrameSamples, opusPacketSamples } from "../../src/core/opus-packet.ts";
 import { encodeOpus } from "../support/opus-encoding.ts";
 import { speechLike } from "../support/speech-like.ts";
 
