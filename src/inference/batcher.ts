@@ -30,7 +30,10 @@ export interface BatcherOptions {
   readonly maxDelayMs?: number;
   /** A window that has waited this long is dropped rather than answered stale, ms. 10–60,000, default 1,000. */
   readonly deadlineMs?: number;
-  /** Windows waiting at most; beyond it the oldest is dropped. 1–1,000,000, default 2,048. */
+  /**
+   * Windows waiting at most; beyond it the oldest is dropped. 1–1,000,000, default 2,048. One takes 4·(C + 1)·T bytes
+   * (103 kB for 85 × 300), from when its place is first used.
+   */
   readonly queueLimit?: number;
   readonly clock?: Clock;
 }

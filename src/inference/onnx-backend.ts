@@ -38,6 +38,7 @@ const SCRIPT = new URL(
   import.meta.url,
 );
 
+/** One model in one thread, which computes with one thread of its own: use several side by side for several cores. Keeps the process alive until closed. */
 export class OnnxBackend implements InferenceBackend {
   readonly maxBatch: number;
   readonly #device: DeviceOption;
@@ -163,6 +164,7 @@ export class OnnxBackend implements InferenceBackend {
     signal?.addEventListener("abort", onAbort, { once: true });
     try {
       this.#opened = await link.opened;
+      if (this.#closing.signal.aborted) throw aborted(this.#closing.signal);
       this.#state = "ready";
     } finally {
       signal?.removeEventListener("abort", onAbort);
