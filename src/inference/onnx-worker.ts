@@ -22,6 +22,8 @@ if (port === null) throw new TonetapError("internal", "onnx-worker.ts runs as a 
 
 const memories = new Map<number, WindowMemoryView>();
 let model: OpenModel | undefined;
+/** The last batch taken on. One runs after the other: they share `gathered`, and a batch's time is its own. */
+let lastRun: Promise<void> = Promise.resolve();
 
 const reply = (message: FromWorker): void => port.postMessage(message);
 
@@ -37,11 +39,13 @@ port.on("message", (message: ToWorker) => {
       memories.set(message.memory, message.view);
       return;
     case "run":
-      run(message).then(
-        (inferenceMs) => reply({ kind: "done", slot: message.slot, inferenceMs }),
-        (error: unknown) =>
-          reply({ kind: "failed", slot: message.slot, message: TonetapError.from(error).message }),
-      );
+      lastRun = lastRun
+        .then(() => run(message))
+        .then(
+          (inferenceMs) => reply({ kind: "done", slot: message.slot, inferenceMs }),
+          (error: unknown) =>
+            reply({ kind: "failed", slot: message.slot, message: TonetapError.from(error).message }),
+        );
       return;
     case "close":
       void (model?.session.release() ?? Promise.resolve()).finally(() => port.close());

@@ -1,5 +1,6 @@
 /** What every backend must do, as one suite. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { systemClock } from "../../src/core/clock.ts";
 import {
   type InferenceBackend,
   loadModelPackage,
@@ -72,12 +73,24 @@ export function backendConformance(name: string, make: () => InferenceBackend): 
       expect(scattered).toEqual([close(inSequence[3]), close(inSequence[0]), close(inSequence[2])]);
     });
 
-    it("answers 3 batches that are under way at once, each with its own logits", async () => {
-      const alone = [await run([0, 1]), await run([2]), await run([4, 3])];
+    it("answers 4 batches that are under way at once, scattered ones too, each with its own logits", async () => {
+      const batches = [[0, 1], [6, 3], [2], [8, 4, 1]];
+      const alone: number[][][] = [];
+      for (const rows of batches) alone.push(await run(rows));
 
-      const atOnce = await Promise.all([run([0, 1]), run([2]), run([4, 3])]);
+      const atOnce = await Promise.all(batches.map((rows) => run(rows)));
 
       expect(atOnce).toEqual(alone.map((rows) => rows.map((row) => close(row))));
+    });
+
+    it("does not count the wait for the 3 batches before it as time in the model", async () => {
+      const out = Array.from({ length: 4 }, () => new Float32Array(4 * shape.labels));
+      const startedMs = systemClock.now();
+
+      const timings = await Promise.all(out.map((one) => backend.run({ memory, rows: [0, 1, 2, 3] }, one)));
+
+      const together = timings.reduce((sum, { inferenceMs }) => sum + inferenceMs, 0);
+      expect(together).toBeLessThanOrEqual(systemClock.now() - startedMs);
     });
 
     it("reads a second memory of 2 rows as well as the first", async () => {
