@@ -58,7 +58,12 @@ export const configSchema = z.strictObject({
   jitter: section({
     minWaitMs: number(0, 200, 40, "ms a hole is waited for at least. Packets in sequence never wait."),
     maxWaitMs: number(0, 1_000, 200, "ms a hole is waited for at most."),
-    stallMs: number(50, 10_000, 600, "ms without a packet after which an open talk-spurt is closed: longer than a network stalls."),
+    stallMs: number(
+      50,
+      10_000,
+      600,
+      "ms without a packet after which an open talk-spurt is closed: longer than a network stalls.",
+    ),
   }),
   smoothing: section({
     timeConstantMs: number(

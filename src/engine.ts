@@ -140,7 +140,7 @@ export class Engine implements Closable, AsyncDisposable {
   }
 
   /** Events as an async iterable with a bounded queue: begins with what is live, ends with the engine or the signal. */
-  stream(options: StreamOptions = {}): EventStream {
+  stream<K extends EventKind = EventKind>(options: StreamOptions<K> = {}): EventStream<K> {
     return this.hub.stream(options);
   }
 

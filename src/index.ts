@@ -1,4 +1,6 @@
 /** The public door of `tonetap`. Platforms have doors of their own: tonetap/werift, tonetap/mediasoup, tonetap/sip; subscribers use tonetap/client. */
+
+export { type AnalysisItem, analyzeFiles, type FileSummary } from "./analyze.ts";
 export { type Config, type ConfigInput, configSchema, describeOptions, parseConfig } from "./config.ts";
 export type { AudioSource, ConsentState, ParticipantInfo, ParticipantRole } from "./core/audio-source.ts";
 export { type Clock, systemClock } from "./core/clock.ts";
@@ -40,4 +42,16 @@ export {
 export { type ChainParts, type ChainRun, emotionChain, type Participant } from "./participant.ts";
 export { Service } from "./service.ts";
 export { createOpusDecoder, decodeAudio, featureFrames, slidingWindows } from "./stream/index.ts";
-export { jitterBuffer } from "./transport/index.ts";
+export {
+  createRtpSender,
+  createUdpRtpServer,
+  createUdpRtpSource,
+  DEFAULT_UDP_CODECS,
+  type JitterBufferOptions,
+  jitterBuffer,
+  parseRtp,
+  type RtpSenderOptions,
+  type UdpRtpServerOptions,
+  type UdpRtpSource,
+  type UdpRtpSourceOptions,
+} from "./transport/index.ts";

@@ -1,14 +1,17 @@
 /** A subscription as an async iterable, for `for await`. One reader at a time. */
 import type { EventSubscription } from "./event-subscription.ts";
-import type { TonetapEvent } from "./schema.ts";
+import type { EventKind, EventOfAny } from "./schema.ts";
 
-export class EventStream implements AsyncIterableIterator<TonetapEvent, undefined> {
+/** @typeParam K the kinds that its filter lets through */
+export class EventStream<K extends EventKind = EventKind>
+  implements AsyncIterableIterator<EventOfAny<K>, undefined>
+{
   readonly #subscription: EventSubscription;
   readonly #signal: AbortSignal | undefined;
   readonly #onAbort = (): void => this.#end();
   /** By its reader: what it has not taken it does not want. A hub that closes ends the subscription only. */
   #ended = false;
-  #waiting: ((result: IteratorResult<TonetapEvent, undefined>) => void)[] = [];
+  #waiting: ((result: IteratorResult<EventOfAny<K>, undefined>) => void)[] = [];
 
   constructor(subscribe: (wake: () => void) => EventSubscription, signal: AbortSignal | undefined) {
     this.#subscription = subscribe(() => this.#wake());
@@ -22,10 +25,11 @@ export class EventStream implements AsyncIterableIterator<TonetapEvent, undefine
     return this.#subscription.dropped;
   }
 
-  next(): Promise<IteratorResult<TonetapEvent, undefined>> {
+  next(): Promise<IteratorResult<EventOfAny<K>, undefined>> {
     if (this.#ended) return Promise.resolve({ done: true, value: undefined });
     const published = this.#subscription.take();
-    if (published !== undefined) return Promise.resolve({ done: false, value: published.event });
+    if (published !== undefined)
+      return Promise.resolve({ done: false, value: published.event as EventOfAny<K> });
     if (this.#subscription.closed) return Promise.resolve({ done: true, value: undefined });
     return new Promise((resolve) => {
       this.#waiting.push(resolve);
@@ -33,7 +37,7 @@ export class EventStream implements AsyncIterableIterator<TonetapEvent, undefine
   }
 
   /** Leaving the loop ends the subscription. */
-  return(): Promise<IteratorResult<TonetapEvent, undefined>> {
+  return(): Promise<IteratorResult<EventOfAny<K>, undefined>> {
     this.#end();
     return Promise.resolve({ done: true, value: undefined });
   }
@@ -58,7 +62,9 @@ export class EventStream implements AsyncIterableIterator<TonetapEvent, undefine
       if (published === undefined && !this.#subscription.closed) return;
       const resolve = this.#waiting.shift();
       resolve?.(
-        published === undefined ? { done: true, value: undefined } : { done: false, value: published.event },
+        published === undefined
+          ? { done: true, value: undefined }
+          : { done: false, value: published.event as EventOfAny<K> },
       );
     }
   }

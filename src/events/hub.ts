@@ -10,7 +10,7 @@ import { EventStream } from "./event-stream.ts";
 import { EventSubscription } from "./event-subscription.ts";
 import { type CallView, LiveState } from "./live-state.ts";
 import { PublishedEvent } from "./published-event.ts";
-import type { TonetapEvent } from "./schema.ts";
+import type { EventKind, TonetapEvent } from "./schema.ts";
 
 export interface SubscribeOptions {
   /** Default: everything. */
@@ -24,7 +24,9 @@ export interface SubscribeOptions {
   readonly snapshot?: boolean;
 }
 
-export interface StreamOptions extends SubscribeOptions {
+export interface StreamOptions<K extends EventKind = EventKind> extends SubscribeOptions {
+  /** Default: everything. The kinds it names are the kinds the stream is typed with. */
+  readonly filter?: EventFilter & { readonly kinds?: readonly K[] | "*" };
   /** Ends the stream, without an error. */
   readonly signal?: AbortSignal;
 }
@@ -97,7 +99,7 @@ export class EventHub implements Closable, AsyncDisposable {
   }
 
   /** Events as an async iterable, from now on: what comes before the first `next()` is kept, up to `queueLimit`. */
-  stream(options: StreamOptions = {}): EventStream {
+  stream<K extends EventKind = EventKind>(options: StreamOptions<K> = {}): EventStream<K> {
     return new EventStream((wake) => this.subscribe(options, wake), options.signal);
   }
 

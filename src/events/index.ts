@@ -44,6 +44,7 @@ export {
   type EventData,
   type EventKind,
   type EventOf,
+  type EventOfAny,
   kindOf,
   SCHEMA_VERSION,
   type TonetapEvent,

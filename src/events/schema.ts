@@ -248,8 +248,11 @@ export interface EventOf<K extends EventKind> {
   readonly data: EventData<K>;
 }
 
+/** An event of one of the kinds K: switch on `type`. */
+export type EventOfAny<K extends EventKind> = { [P in K]: EventOf<P> }[K];
+
 /** Any event: switch on `type`. */
-export type TonetapEvent = { [K in EventKind]: EventOf<K> }[EventKind];
+export type TonetapEvent = EventOfAny<EventKind>;
 
 const envelope = <K extends EventKind>(kind: K) =>
   z

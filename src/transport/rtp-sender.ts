@@ -5,7 +5,7 @@
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { isIPv6 } from "node:net";
-import { type Clock, sleep } from "../core/clock.ts";
+import { type Clock, sleep, systemClock } from "../core/clock.ts";
 import { assertRange, TonetapError } from "../core/errors.ts";
 import { type Closable, CloseStack } from "../core/lifecycle.ts";
 import { type RtpFrame, RtpStream, type RtpStreamOptions } from "./rtp-stream.ts";
@@ -19,7 +19,8 @@ const DEFAULT_REPORT_MS = 2000;
 const EARLY_MS = 0.9;
 
 export interface RtpSenderOptions extends RtpStreamOptions {
-  readonly clock: Clock;
+  /** Default the machine's. */
+  readonly clock?: Clock;
   /** An IP address. */
   readonly host: string;
   /** 1–65,535. */
@@ -53,7 +54,7 @@ export class RtpSender implements Closable, AsyncDisposable {
     resources: CloseStack,
   ) {
     this.stream = new RtpStream(options);
-    this.#clock = options.clock;
+    this.#clock = options.clock ?? systemClock;
     this.#reportEveryMs = options.reportEveryMs ?? DEFAULT_REPORT_MS;
     this.#rtp = rtp;
     this.#rtcp = rtcp;

@@ -5,7 +5,7 @@
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { isIPv6 } from "node:net";
-import type { Clock } from "../core/clock.ts";
+import { type Clock, systemClock } from "../core/clock.ts";
 import { assertRange, TonetapError } from "../core/errors.ts";
 import { type Closable, CloseStack } from "../core/lifecycle.ts";
 import type { RtpPacket } from "../core/rtp.ts";
@@ -32,7 +32,8 @@ export interface UdpRtpStats {
 }
 
 export interface UdpRtpPortOptions {
-  readonly clock: Clock;
+  /** Default the machine's. */
+  readonly clock?: Clock;
   /** Address to listen on, IPv4 or IPv6. Default 127.0.0.1: this machine only. */
   readonly host?: string;
   /** 0–65535, default 0: the system picks one. */
@@ -73,7 +74,7 @@ export class UdpRtpPort implements Closable {
   private constructor(sockets: readonly [Socket, Socket?], options: UdpRtpPortOptions) {
     const { address, port } = sockets[0].address();
     this.address = { host: address, port };
-    this.#clock = options.clock;
+    this.#clock = options.clock ?? systemClock;
     this.#parseOptions = options.audioLevelId === undefined ? {} : { audioLevelId: options.audioLevelId };
     this.#sockets = sockets;
     for (const socket of sockets) {

@@ -1,6 +1,7 @@
 /** Many participants on one UDP port, told apart by SSRC. One peer's behaviour never touches another's flow. */
 import type { RemoteInfo } from "node:dgram";
 import { type Observable, Subject } from "rxjs";
+import { systemClock } from "../core/clock.ts";
 import { assertRange, TonetapError } from "../core/errors.ts";
 import type { Closable } from "../core/lifecycle.ts";
 import type { CodecMap, RtpPacket } from "../core/rtp.ts";
@@ -138,7 +139,7 @@ export class UdpRtpServer implements Closable, AsyncDisposable {
 
   #add(ssrc: number): RtpFlow {
     const flow = new RtpFlow({
-      clock: this.#options.clock,
+      clock: this.#options.clock ?? systemClock,
       codecs: this.#codecs,
       inactivityMs: this.#options.inactivityMs ?? DEFAULT_INACTIVITY_MS,
       stats: this.#port.stats,

@@ -1,4 +1,5 @@
 /** One participant's audio from a UDP port of its own: plain RTP from ffmpeg, GStreamer, a media server or a recorder. */
+import { systemClock } from "../core/clock.ts";
 import { assertRange } from "../core/errors.ts";
 import { COMFORT_NOISE, type CodecMap, OPUS, PCMA, PCMU, RED_OPUS, TELEPHONE_EVENT } from "../core/rtp.ts";
 import { DEFAULT_INACTIVITY_MS, RtpFlow } from "./rtp-flow.ts";
@@ -35,7 +36,7 @@ export class UdpRtpSource extends RtpFlow {
   /** Takes over `port`. Use {@link createUdpRtpSource}. */
   constructor(port: UdpRtpPort, options: UdpRtpSourceOptions) {
     super({
-      clock: options.clock,
+      clock: options.clock ?? systemClock,
       codecs: options.codecs ?? DEFAULT_UDP_CODECS,
       inactivityMs: options.inactivityMs ?? DEFAULT_INACTIVITY_MS,
       stats: port.stats,
