@@ -38,7 +38,7 @@ export const configSchema = z.strictObject({
       1_000,
       "ms after which a waiting window is dropped rather than sent stale.",
     ),
-    queueLimit: whole(1, 1_000_000, 2_048, "Windows waiting at most; the oldest is dropped beyond it."),
+    queueLimit: whole(1, 65_536, 2_048, "Windows waiting at most, about 0.1 MB each; the oldest is dropped beyond it."),
   }),
   window: section({
     hopMs: whole(50, 5_000, 500, "ms of media between windows."),

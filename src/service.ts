@@ -5,6 +5,7 @@ import { createRequire, stripTypeScriptTypes } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { ConfigInput } from "./config.ts";
+import { addControlRoutes } from "./control-routes.ts";
 import { TonetapError } from "./core/errors.ts";
 import { type Closable, CloseStack } from "./core/lifecycle.ts";
 import { createEngine, type Engine, type EngineOptions } from "./engine.ts";
@@ -78,6 +79,7 @@ export class Service implements Closable, AsyncDisposable {
       // Closed before the sockets: subscribers are told that everyone has left.
       resources.defer("calls", () => engine.drain());
       addServiceRoutes(http, { hub, notReady: () => engine.notReady });
+      addControlRoutes(http, engine);
       addWhipRoutes(http, endpoint);
       addPage(http);
       const url = await http.listen(service.host, service.port);

@@ -1,4 +1,6 @@
+import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
+import { configurationPage } from "../scripts/generate-config-docs.ts";
 import { describeOptions, parseConfig, resolveConfig } from "../src/config.ts";
 
 test("an empty input gives every default, and each of the defaults lies within its own range", () => {
@@ -44,4 +46,11 @@ test("an environment value that is no number is refused, not read as 0", () => {
   for (const value of ["", " ", "abc", "NaN", "1e9"]) {
     expect(() => resolveConfig({ TONETAP_SERVICE_PORT: value }, {})).toThrow("service.port must be 0–65535");
   }
+});
+
+test("docs/configuration.md names all options as the schema has them today", () => {
+  const page = readFileSync(new URL("../docs/configuration.md", import.meta.url), "utf8");
+
+  expect(page).toBe(configurationPage());
+  expect(describeOptions().length).toBeGreaterThan(30);
 });

@@ -1,0 +1,42 @@
+/** Writes docs/configuration.md from the schema in src/config.ts. With --check it only compares, and fails on drift. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describeOptions, rangeOf } from "../src/config.ts";
+
+const FILE = fileURLToPath(new URL("../docs/configuration.md", import.meta.url));
+
+/** The whole page. */
+export function configurationPage(): string {
+  const rows = describeOptions().map((option) => {
+    const standard = Array.isArray(option.standard) ? "none" : `\`${String(option.standard)}\``;
+    return `| \`${option.path}\` | ${standard} | ${rangeOf(option).replace("one of ", "")} | ${option.meaning} |`;
+  });
+  return `# Configuration
+
+Every option has one name. In code it is a path in the object that \`createEngine()\` and \`Service.open()\` take, on the
+command line a flag, in the environment a variable; the flag wins over the environment, the environment over the default.
+
+| in code | flag | environment |
+|---|---|---|
+| \`{ window: { hopMs: 250 } }\` | \`--window-hop-ms 250\` | \`TONETAP_WINDOW_HOP_MS=250\` |
+| \`{ whip: { iceServers: ["stun:a", "stun:b"] } }\` | \`--whip-ice-servers stun:a,stun:b\` | \`TONETAP_WHIP_ICE_SERVERS=stun:a,stun:b\` |
+
+\`tonetap config\` prints what is in force and where each value comes from. A wrong value is refused at the start, with
+the option's name, its range and what came: \`window.hopMs must be 50–5000, got -3\`.
+
+| option | default | range | meaning |
+|---|---|---|---|
+${rows.join("\n")}
+
+This page is generated from \`src/config.ts\` by \`npm run generate\`.
+`;
+}
+
+if (import.meta.main) {
+  if (process.argv.includes("--check")) {
+    if (readFileSync(FILE, "utf8") !== configurationPage()) {
+      console.error("docs/configuration.md differs from src/config.ts: run npm run generate");
+      process.exitCode = 1;
+    }
+  } else writeFileSync(FILE, configurationPage());
+}

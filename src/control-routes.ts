@@ -1,0 +1,92 @@
+/** REST control of participants: plain RTP ports, consent, leaving. What is live is read by events/service-routes.ts. */
+import { z } from "zod";
+import { CONSENT_STATES, PARTICIPANT_ROLES } from "./core/audio-source.ts";
+import { TonetapError } from "./core/errors.ts";
+import type { Engine } from "./engine.ts";
+import { type HttpRequest, type HttpServer, jsonBody, jsonResponse } from "./events/index.ts";
+import { createUdpRtpSource } from "./transport/index.ts";
+
+const rtpRequest = z.strictObject({
+  callId: z.string(),
+  participantId: z.string(),
+  role: z.enum(PARTICIPANT_ROLES).optional(),
+  consent: z.enum(CONSENT_STATES).optional(),
+  displayName: z.string().max(256).optional(),
+  /** 0 or absent: a free one. */
+  port: z.int().min(0).max(65_535).optional(),
+  /** `same-port`: RTCP is multiplexed (RFC 5761). `next-port`: on the port above. */
+  rtcp: z.enum(["same-port", "next-port"]).optional(),
+});
+
+const participantPatch = z.strictObject({ consent: z.enum(CONSENT_STATES) });
+
+/**
+ * - `POST /v1/rtp`: opens a UDP port for one participant and attaches it; 201 with the address.
+ * - `PATCH /v1/calls/:callId/participants/:participantId` `{"consent": "granted"}`: grants or withdraws consent.
+ * - `DELETE` of the same: detaches it, after its last windows are answered.
+ */
+export function addControlRoutes(http: HttpServer, engine: Engine): void {
+  const { rtp } = engine.config;
+
+  http.route("POST", "/v1/rtp", async (request) => {
+    const { port = 0, rtcp = "same-port", role, consent, displayName, ...ids } = body(request, rtpRequest);
+    const source = await createUdpRtpSource({
+      clock: engine.clock,
+      host: rtp.host,
+      port,
+      rtcp,
+      inactivityMs: rtp.inactivityMs,
+    });
+    try {
+      await engine.attach(source, {
+        ...ids,
+        ...(role === undefined ? {} : { role }),
+        ...(consent === undefined ? {} : { consent }),
+        ...(displayName === undefined ? {} : { displayName }),
+      });
+    } catch (error) {
+      await source.close();
+      throw error;
+    }
+    const participant = `/v1/calls/${encodeURIComponent(ids.callId)}/participants/${encodeURIComponent(ids.participantId)}`;
+    const codecs = [...source.codecs].map(([payloadType, { mimeType, clockRateHz }]) => ({
+      payloadType,
+      mimeType,
+      clockRateHz,
+    }));
+    const response = jsonResponse(
+      { host: source.address.host, port: source.address.port, rtcp, codecs, participant },
+      201,
+    );
+    return { ...response, headers: { ...response.headers, location: participant } };
+  });
+
+  http.route("PATCH", "/v1/calls/:callId/participants/:participantId", async (request) => {
+    const { consent } = body(request, participantPatch);
+    const participant = find(engine, request);
+    await participant.setConsent(consent);
+    return jsonResponse({
+      ...participant.identity,
+      consent: participant.consent,
+      paused: participant.paused,
+    });
+  });
+
+  http.route("DELETE", "/v1/calls/:callId/participants/:participantId", async (request) => {
+    await find(engine, request).close();
+    return { status: 204 };
+  });
+}
+
+const find = (engine: Engine, { params }: HttpRequest) =>
+  engine.participant(params.callId ?? "", params.participantId ?? "");
+
+/** @throws TonetapError invalid-argument, naming every field that is wrong */
+function body<T>(request: HttpRequest, schema: z.ZodType<T>): T {
+  const result = schema.safeParse(jsonBody(request));
+  if (result.success) return result.data;
+  const reasons = result.error.issues.map(({ path, message }) =>
+    path.length === 0 ? message : `${path.join(".")}: ${message}`,
+  );
+  throw new TonetapError("invalid-argument", reasons.join("; "));
+}
