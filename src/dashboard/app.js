@@ -34,8 +34,10 @@ function showStats(/** @type {any} */ data) {
   stat("calls", String(data.calls));
   stat("participants", String(data.participants));
   stat("windows", data.windowsPerSecond.toFixed(1));
-  stat("batch", data.meanBatchSize.toFixed(1));
-  stat("latency", `${data.latencyMs.p50.toFixed(0)} / ${data.latencyMs.p99.toFixed(0)} ms`);
+  if (data.windowsPerSecond > 0) {
+    stat("batch", data.meanBatchSize.toFixed(1));
+    stat("latency", `${data.latencyMs.p50.toFixed(0)} / ${data.latencyMs.p99.toFixed(0)} ms`);
+  }
   stat("cpu", `${(data.cpuShare * 100).toFixed(0)} %`);
   stat("model", `${data.model} on ${data.backend}`);
 }
