@@ -1,0 +1,38 @@
+/** `npm run bench -- NAME`: picks the benchmark. Each is a file or folder of its own. */
+import { spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { TonetapError } from "../src/core/errors.ts";
+import { LIVE_USAGE, runLive } from "./live/live-command.ts";
+
+const USAGE = `${LIVE_USAGE}
+npm run bench -- features    cost of a feature frame, three extractors in turns
+npm run bench -- inference   cost of a window in the model`;
+
+/** @returns the exit code */
+async function main([name, ...args]: readonly string[]): Promise<number> {
+  switch (name) {
+    case "live":
+      await runLive(args);
+      return 0;
+    case "features":
+    case "inference":
+      return runScript(new URL(`./${name}.ts`, import.meta.url), args);
+    default:
+      console.error(USAGE);
+      return name === undefined || name === "help" || name === "--help" ? 0 : 2;
+  }
+}
+
+/** In a process of its own: nothing that ran before warms it up. */
+function runScript(script: URL, args: readonly string[]): number {
+  const { status } = spawnSync(process.execPath, [fileURLToPath(script), ...args], { stdio: "inherit" });
+  return status ?? 1;
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  const known = error instanceof TonetapError || (error instanceof TypeError && "code" in error);
+  console.error(known ? `bench: ${error.message}` : error);
+  process.exitCode = 1;
+}

@@ -1,0 +1,102 @@
+/** `npm run bench -- live`: arguments, ramps in turns, files. Measuring is live-bench.ts, wording live-report.ts. */
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { assertRange, TonetapError } from "../../src/core/errors.ts";
+import { installNaivePeer } from "../naive/install.ts";
+import { type LiveRamp, type PeerName, runLiveRamp } from "./live-bench.ts";
+import {
+  type LiveReport,
+  rampText,
+  ratioText,
+  replaceBetween,
+  reportMarkdown,
+  STEP_COLUMNS,
+  stepRow,
+} from "./live-report.ts";
+import { describeMachine } from "./machine.ts";
+import type { RampLimits } from "./ramp.ts";
+
+const JSON_FILE = fileURLToPath(new URL("../results/live.json", import.meta.url));
+const PAGE = fileURLToPath(new URL("../../docs/performance.md", import.meta.url));
+const BEGIN = "<!-- bench live: begin -->";
+const END = "<!-- bench live: end -->";
+
+const LIMITS: RampLimits = { cpuCores: 1, p99Ms: 150, resolution: 0.03, maxParticipants: 1_500 };
+/** Participants of a peer's very first step. */
+const FIRST: Readonly<Record<PeerName, number>> = { tonetap: 100, naive: 12 };
+/** Later ramps begin this much below what the one before found. */
+const RESTART_SHARE = 0.9;
+
+export const LIVE_USAGE = `npm run bench -- live [options]
+  --peer naive       also measure the literal wiring, in turns with Tonetap
+  --rounds N         ramps of each, 1–9; their median counts (default 1)
+  --seconds N        measured seconds of a step, 2–60 (default 8)
+  --json FILE        where the figures go (default bench/results/live.json)
+  --write            put the tables into docs/performance.md`;
+
+/** @throws TonetapError invalid-argument, unavailable */
+export async function runLive(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      peer: { type: "string", multiple: true, default: [] },
+      rounds: { type: "string", default: "1" },
+      seconds: { type: "string", default: "8" },
+      json: { type: "string", default: JSON_FILE },
+      write: { type: "boolean", default: false },
+    },
+  });
+  const rounds = numberOf("rounds", values.rounds, 1, 9);
+  const seconds = numberOf("seconds", values.seconds, 2, 60);
+  const peers: PeerName[] = ["tonetap", ...values.peer.map(peerOf)];
+  if (peers.includes("naive")) installNaivePeer();
+
+  const ramps: LiveRamp[] = [];
+  for (let round = 0; round < rounds; round++) {
+    for (const peer of peers) {
+      const before = ramps.findLast((ramp) => ramp.peer === peer)?.capacity.participants;
+      const first = before === undefined ? FIRST[peer] : Math.max(1, Math.round(RESTART_SHARE * before));
+      console.log(`\n${peer}, ramp ${round + 1} of ${rounds}\n${STEP_COLUMNS.join(" | ")}`);
+      const ramp = await runLiveRamp(peer, {
+        limits: LIMITS,
+        first,
+        seconds,
+        onStep: (step) => console.log(stepRow(step).join(" | ")),
+      });
+      console.log(rampText(ramp));
+      ramps.push(ramp);
+    }
+  }
+  const report: LiveReport = {
+    bench: "live",
+    machine: describeMachine(),
+    limits: { cpuCores: LIMITS.cpuCores, p99Ms: LIMITS.p99Ms },
+    secondsPerStep: seconds,
+    ramps,
+  };
+  console.log(`\n${ratioText(ramps) ?? ""}`);
+  await mkdir(dirname(values.json), { recursive: true });
+  await writeFile(values.json, `${JSON.stringify(report, null, 1)}\n`);
+  console.log(`Written: ${values.json}`);
+  if (values.write) await writePage(report);
+}
+
+async function writePage(report: LiveReport): Promise<void> {
+  const page = replaceBetween(await readFile(PAGE, "utf8"), BEGIN, END, reportMarkdown(report));
+  if (page === undefined) throw new TonetapError("not-found", `${PAGE} has no ${BEGIN} … ${END}`);
+  await writeFile(PAGE, page);
+  console.log(`Written: ${PAGE}`);
+}
+
+function numberOf(name: string, text: string, min: number, max: number): number {
+  const value = Number(text);
+  assertRange(`--${name}`, value, min, max);
+  return value;
+}
+
+function peerOf(name: string): PeerName {
+  if (name === "naive") return name;
+  throw new TonetapError("invalid-argument", `--peer must be naive, got ${name}`);
+}

@@ -1,0 +1,85 @@
+/** Tonetap under test: the whole service with its default configuration, fed from one UDP port. Measuring is subject.ts. */
+import { tap } from "rxjs";
+import type { AudioSource } from "../../src/core/audio-source.ts";
+import type { Participant } from "../../src/participant.ts";
+import { Service } from "../../src/service.ts";
+import { createUdpRtpServer } from "../../src/transport/index.ts";
+import { TONETAP_STAGES } from "./profile.ts";
+import { SSRC_BASE } from "./protocol.ts";
+import { type Subject, type SubjectProbe, serveSubject } from "./subject.ts";
+
+/** Asked for; the system may give less (Linux: net.core.rmem_max). */
+const RECEIVE_BUFFER_BYTES = 4 << 20;
+const MAX_PARTICIPANTS = 2_000;
+
+async function open(probe: SubjectProbe): Promise<Subject> {
+  const service = await Service.open({ service: { port: 0 } });
+  const { engine } = service;
+  const rtp = await createUdpRtpServer({
+    clock: engine.clock,
+    recvBufferBytes: RECEIVE_BUFFER_BYTES,
+    maxSources: MAX_PARTICIPANTS,
+  });
+  const participants = new Map<number, Participant>();
+  engine.events$.subscribe((event) => {
+    if (event.type !== "tonetap.emotion") return;
+    probe.event(Number(event.data.participantId), engine.clock.now() - event.data.latency.totalMs);
+  });
+  return {
+    description: {
+      rtp: rtp.address,
+      events: new URL("v1/events", service.url).href.replace(/^http/, "ws"),
+      backend: engine
+        .describeBackends()
+        .map((backend) => `${backend.model} on ${backend.engine}, ${backend.provider}`)
+        .join("; "),
+    },
+    stages: TONETAP_STAGES,
+    counts() {
+      const { batches, estimated } = engine.batcherStats;
+      let receivedPackets = 0;
+      let lostPackets = 0;
+      let droppedWindows = 0;
+      for (const { jitterStats, windows } of participants.values()) {
+        receivedPackets += jitterStats.received;
+        lostPackets += jitterStats.lost;
+        droppedWindows += windows.dropped;
+      }
+      return { receivedPackets, lostPackets, droppedWindows, batches, batchedWindows: estimated };
+    },
+    async attach(participant) {
+      const source = watched(rtp.source(SSRC_BASE + participant), (sequence, arrivalMs) =>
+        probe.packet(participant, sequence, arrivalMs),
+      );
+      // Two to a call, as most are.
+      const info = { callId: `call-${participant >> 1}`, participantId: String(participant) };
+      const attached = await engine.attach(source, { ...info, role: "guest", consent: "granted" });
+      participants.set(participant, attached);
+    },
+    async detach(participant) {
+      const attached = participants.get(participant);
+      participants.delete(participant);
+      await attached?.close();
+    },
+    async close() {
+      await service.close();
+      await rtp.close();
+    },
+  };
+}
+
+/** The source, telling of each packet as it passes. */
+function watched(source: AudioSource, onPacket: (sequence: number, arrivalMs: number) => void): AudioSource {
+  const packets = source.packets.pipe(tap(({ sequence, arrivalMs }) => onPacket(sequence, arrivalMs)));
+  const { kind, codecs, senderReports, requestRetransmission } = source;
+  return {
+    kind,
+    codecs,
+    packets,
+    ...(senderReports === undefined ? {} : { senderReports }),
+    ...(requestRetransmission === undefined ? {} : { requestRetransmission }),
+    close: () => source.close(),
+  };
+}
+
+await serveSubject(open);
