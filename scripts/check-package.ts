@@ -1,10 +1,12 @@
 /**
  * Checks the tarball as users get it: publint and are-the-types-wrong on it, then the examples compiled and the command
- * run against it, outside of the source tree.
+ * and one example run against it, outside of the source tree.
  */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { cpSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
@@ -71,6 +73,39 @@ if (!(data.windows.emitted > 20)) {
   console.error(`the packed command analysed the bundled recording to ${summary}`);
   process.exit(1);
 }
+await runCustomSource();
 console.log(
   `package ${version}: publint, types, ${readdirSync(join(work, "examples")).length} examples and the command are sound`,
 );
+
+/** The example of a source of one's own, run as its reader would: a caller comes over TCP and leaves again. */
+async function runCustomSource(): Promise<void> {
+  const port = 20_000 + (process.pid % 10_000);
+  const example = spawn(process.execPath, [join(work, "examples/custom-source.ts")], {
+    env: { ...process.env, PORT: String(port) },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const exited = new Promise((resolve) => example.on("exit", resolve));
+  const wanted = new Set(["tonetap.participant.joined", "tonetap.quality", "tonetap.participant.left"]);
+  const giveUp = setTimeout(() => example.kill("SIGKILL"), 20_000);
+  const caller = setInterval(() => {
+    const socket = connect(port, "127.0.0.1", () => {
+      clearInterval(caller);
+      // Half a second of µ-law silence.
+      socket.end(Buffer.alloc(4_000, 0xff));
+    });
+    // Not listening yet: the next attempt is on its way.
+    socket.on("error", () => socket.destroy());
+  }, 200);
+  for await (const line of createInterface(example.stdout)) {
+    wanted.delete((JSON.parse(line) as { type: string }).type);
+    if (wanted.size === 0) example.kill("SIGINT");
+  }
+  await exited;
+  clearTimeout(giveUp);
+  clearInterval(caller);
+  if (wanted.size > 0) {
+    console.error(`examples/custom-source.ts never said ${[...wanted].join(", ")}`);
+    process.exit(1);
+  }
+}
