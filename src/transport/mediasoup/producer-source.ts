@@ -1,0 +1,158 @@
+/**
+ * One participant's audio out of a mediasoup router, by a consumer on a DirectTransport. Owns that transport; the
+ * program's own objects it leaves as they are. Which producers a participant has is attach-router.ts.
+ */
+import { Observable, Subject } from "rxjs";
+import type { AudioSource } from "../../core/audio-source.ts";
+import { type Clock, systemClock } from "../../core/clock.ts";
+import { TonetapError } from "../../core/errors.ts";
+import type { AudioCodec, CodecMap, RtpPacket, SenderReport } from "../../core/rtp.ts";
+import { assertAudio, attempt, codecsOf, consumeAudio, TRANSPORT_APP_DATA } from "./consume-audio.ts";
+import type { MediasoupConsumingTransport, MediasoupProducer, MediasoupRouter } from "./mediasoup-types.ts";
+import { ProducerTap } from "./producer-tap.ts";
+
+export interface ProducerSourceOptions {
+  readonly clock?: Clock;
+  /**
+   * Takes the sender's wall clock from its RTCP sender reports, by the producer's `sr` trace event. Default true; false
+   * leaves the producer's trace events alone, and wall times rest on packet arrival.
+   */
+  readonly senderReports?: boolean;
+}
+
+export class ProducerSource implements AudioSource, AsyncDisposable {
+  readonly kind = "mediasoup";
+  readonly packets: Observable<RtpPacket>;
+  readonly senderReports: Observable<SenderReport>;
+  readonly #codecs = new Map<number, AudioCodec>();
+  readonly #router: MediasoupRouter;
+  readonly #transport: MediasoupConsumingTransport;
+  readonly #clock: Clock;
+  readonly #wantsReports: boolean;
+  readonly #endsWithProducer: boolean;
+  readonly #packets = new Subject<RtpPacket>();
+  readonly #reports = new Subject<SenderReport>();
+  #tap: ProducerTap | undefined;
+  #closed = false;
+
+  private constructor(
+    router: MediasoupRouter,
+    transport: MediasoupConsumingTransport,
+    endsWithProducer: boolean,
+    options: ProducerSourceOptions,
+  ) {
+    this.#router = router;
+    this.#transport = transport;
+    this.#endsWithProducer = endsWithProducer;
+    this.#clock = options.clock ?? systemClock;
+    this.#wantsReports = options.senderReports ?? true;
+    this.senderReports = this.#reports.asObservable();
+    this.packets = new Observable((subscriber) => {
+      const subscription = this.#packets.subscribe(subscriber);
+      this.#resume();
+      return subscription;
+    });
+    // The router, its worker, or the program closed it.
+    transport.observer.on("close", this.#onTransportClose);
+  }
+
+  /**
+   * @param endsWithProducer false: outlives its producer and waits for {@link follow} or {@link close}.
+   * @throws as {@link sourceFromProducer}
+   */
+  static async open(
+    router: MediasoupRouter,
+    producer: MediasoupProducer,
+    endsWithProducer: boolean,
+    options: ProducerSourceOptions,
+  ): Promise<ProducerSource> {
+    assertAudio(producer);
+    const transport = await attempt(router, producer, () =>
+      router.createDirectTransport({ appData: { ...TRANSPORT_APP_DATA } }),
+    );
+    const source = new ProducerSource(router, transport, endsWithProducer, options);
+    try {
+      await source.follow(producer);
+    } catch (error) {
+      await source.close();
+      throw error;
+    }
+    return source;
+  }
+
+  get codecs(): CodecMap {
+    return this.#codecs;
+  }
+
+  /** Whether it has ended. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** The producer that it listens to. */
+  get producer(): MediasoupProducer | undefined {
+    return this.#tap?.producer;
+  }
+
+  /**
+   * Goes over to `producer`, the present one staying on until it is there; its packets have an SSRC of their own. One
+   * call at a time.
+   * @throws as {@link sourceFromProducer}; the present producer stays on then.
+   */
+  async follow(producer: MediasoupProducer): Promise<void> {
+    assertAudio(producer);
+    const consumer = await consumeAudio(this.#router, this.#transport, producer);
+    if (this.#closed) {
+      consumer.close();
+      return;
+    }
+    for (const [payloadType, codec] of codecsOf(consumer.rtpParameters)) this.#codecs.set(payloadType, codec);
+    this.#tap?.close();
+    this.#tap = new ProducerTap(producer, consumer, this.#clock, {
+      onPacket: (packet) => this.#packets.next(packet),
+      onReport: (report) => this.#reports.next(report),
+      onGone: () => {
+        this.#tap = undefined;
+        if (this.#endsWithProducer) this.#end(undefined);
+      },
+    });
+    if (this.#packets.observed) this.#resume();
+    if (this.#wantsReports) {
+      // Without them wall times rest on arrival; a producer that has ended meanwhile is told elsewhere.
+      this.#tap.requestReports().catch(() => undefined);
+    }
+  }
+
+  /** Idempotent: closes consumer and transport, completes `packets`. */
+  close(): Promise<void> {
+    this.#end(undefined);
+    return Promise.resolve();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #resume(): void {
+    const tap = this.#tap;
+    tap?.consumer.resume().catch((error: unknown) => {
+      // A consumer that has closed meanwhile says so itself.
+      if (tap !== this.#tap || tap.consumer.closed || this.#router.closed) return;
+      this.#end(TonetapError.from(error, "unavailable", "mediasoup did not resume the consumer"));
+    });
+  }
+
+  readonly #onTransportClose = (): void => this.#end(undefined);
+
+  #end(error: TonetapError | undefined): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#transport.observer.off("close", this.#onTransportClose);
+    this.#tap?.close();
+    this.#tap = undefined;
+    this.#transport.close();
+    this.#reports.complete();
+    if (error === undefined) this.#packets.complete();
+    else this.#packets.error(error);
+  }
+}
