@@ -35,6 +35,18 @@ describe("WindowMemory", () => {
     expect([...memory.masks]).toEqual([9, 9, 9, 1, 1, 0, 9, 9, 9]);
   });
 
+  it("wipes row 1 when it is given back, and leaves its 2 neighbours alone", () => {
+    const memory = new WindowMemory(3, SHAPE);
+    for (const row of [0, 1, 2]) {
+      memory.take(row - 1);
+      memory.write(row, new Float32Array(6).fill(row + 1), 3);
+    }
+
+    memory.release(1);
+
+    expect([...memory.features]).toEqual([1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 3, 3, 3, 3, 3, 3]);
+  });
+
   it("refuses to free 1 row twice", () => {
     const memory = new WindowMemory(2, SHAPE);
     memory.take(-1);
