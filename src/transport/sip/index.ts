@@ -1,0 +1,7 @@
+/** `tonetap/sip`: call legs of a PBX, SBC or dialer as audio sources. */
+export type { SipAddress, SipCallInfo } from "./sip-call-info.ts";
+export { createSipServer, type SipServer, type SipServerStats } from "./sip-server.ts";
+export type { SipServerOptions } from "./sip-server-options.ts";
+export type { MediaPeer } from "./sip-source.ts";
+export type { TlsIdentity } from "./sip-streams.ts";
+export type { SipOrigin, SipTransportName, SipTransportStats } from "./sip-transport.ts";

@@ -1,0 +1,59 @@
+/** Gives each leg a UDP port for its RTP: any free one, or one of a range that a firewall lets through. */
+import { randomInt } from "node:crypto";
+import type { Clock } from "../../core/clock.ts";
+import { TonetapError } from "../../core/errors.ts";
+import { UdpRtpPort } from "../udp-rtp-port.ts";
+
+/** Other programs' ports that are met in a row before it is given up. */
+const MAX_TAKEN = 50;
+
+export class RtpPorts {
+  readonly #clock: Clock;
+  readonly #host: string;
+  /** Even ports, each with its neighbour for RTCP (RFC 3550 §11). */
+  readonly #first: number;
+  readonly #count: number;
+  readonly #used = new Set<number>();
+  #next: number;
+
+  /** @param range first and last port; undefined: the system picks. */
+  constructor(clock: Clock, host: string, range: readonly [number, number] | undefined) {
+    this.#clock = clock;
+    this.#host = host;
+    const [low, high] = range ?? [0, 0];
+    this.#first = low + (low % 2);
+    this.#count = range === undefined ? 0 : Math.max(0, Math.floor((high + 1 - this.#first) / 2));
+    // A leg that has just ended may still be sent to: its port is not the next one taken.
+    this.#next = this.#count === 0 ? 0 : randomInt(this.#count);
+  }
+
+  /** Ports of the range in use. */
+  get used(): number {
+    return this.#used.size;
+  }
+
+  /** @throws TonetapError overloaded when the range is used up, unavailable when the system has none. */
+  async open(rtcp: "same-port" | "next-port"): Promise<UdpRtpPort> {
+    if (this.#count === 0) return UdpRtpPort.open({ clock: this.#clock, host: this.#host, rtcp });
+    let taken = 0;
+    for (let step = 0; step < this.#count && taken < MAX_TAKEN; step++) {
+      const port = this.#first + 2 * this.#next;
+      this.#next = (this.#next + 1) % this.#count;
+      if (this.#used.has(port)) continue;
+      this.#used.add(port);
+      try {
+        return await UdpRtpPort.open({ clock: this.#clock, host: this.#host, port, rtcp });
+      } catch (error) {
+        this.#used.delete(port);
+        if (!(error instanceof TonetapError) || error.code !== "unavailable") throw error;
+        taken++;
+      }
+    }
+    throw new TonetapError("overloaded", "all RTP ports are in use");
+  }
+
+  /** The leg is over. */
+  release(port: UdpRtpPort): void {
+    this.#used.delete(port.address.port);
+  }
+}

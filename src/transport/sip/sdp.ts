@@ -1,0 +1,231 @@
+/**
+ * Offer and answer for one audio stream that only comes in (RFC 3264): Opus, G.711, comfort noise, telephone events. One
+ * audio section is taken, every other is refused with port 0. Reading SDP as such is sdp-reader.ts.
+ */
+import { isIP } from "node:net";
+import {
+  type AudioCodec,
+  COMFORT_NOISE,
+  type CodecMap,
+  OPUS,
+  PCMA,
+  PCMU,
+  TELEPHONE_EVENT,
+} from "../../core/rtp.ts";
+import { attributesOf, readSdp, type SdpSection, type SdpSession } from "./sdp-reader.ts";
+import type { Refusal } from "./sip-request.ts";
+
+type Direction = "sendrecv" | "sendonly" | "recvonly" | "inactive";
+const DIRECTIONS: readonly Direction[] = ["sendrecv", "sendonly", "recvonly", "inactive"];
+
+/** The peer's side, from its offer or its answer. */
+export interface RemoteAudio {
+  /** Payload type → codec, in the peer's order of preference. */
+  readonly codecs: CodecMap;
+  /** Where its media comes from if it is symmetric; a name if the peer gave one. */
+  readonly host: string;
+  readonly port: number;
+  readonly direction: Direction;
+  /** `c=0.0.0.0`: on hold, in the words of RFC 2543. */
+  readonly blackHole: boolean;
+  readonly rtcpMux: boolean;
+  /** ms; undefined if not said. */
+  readonly ptimeMs: number | undefined;
+  /** What an answer must go along with. */
+  readonly frame: {
+    readonly timing: string;
+    readonly sections: readonly SdpSection[];
+    /** Index of the audio among the sections. */
+    readonly audio: number;
+    readonly mid: string | undefined;
+  };
+}
+
+/** Our side. */
+export interface LocalAudio {
+  /** An IP address. */
+  readonly host: string;
+  readonly port: number;
+  readonly sessionId: number;
+  /** Rises with each change. RFC 3264 §8. */
+  readonly version: number;
+}
+
+/** RTP in the clear, with or without early feedback. */
+const PLAIN: ReadonlySet<string> = new Set(["RTP/AVP", "RTP/AVPF"]);
+const SECURE = /SAVPF?$/;
+
+/** What a peer that lets us offer (RFC 3264 §5) may send. Dynamic types as browsers and most phones number them. */
+export const OFFERED_CODECS: CodecMap = new Map([
+  [111, OPUS],
+  [0, PCMU],
+  [8, PCMA],
+  [13, COMFORT_NOISE],
+  [101, TELEPHONE_EVENT],
+]);
+
+/** RFC 3261 §20.43. */
+const WARN_ADDRESS = 301;
+const WARN_PROTOCOL = 302;
+const WARN_MEDIA = 304;
+const WARN_FORMAT = 305;
+
+/** Reads an offer, or an answer to ours: the first audio section that we can take. Never throws. */
+export function readRemoteAudio(text: string, family: "IP4" | "IP6"): RemoteAudio | Refusal {
+  const session = readSdp(text);
+  if (typeof session === "string") return { kind: "refusal", status: 400, detail: session };
+  const audios = session.sections.filter(({ kind, port }) => kind === "audio" && port > 0);
+  if (audios.length === 0) return notAcceptable(WARN_MEDIA, "no audio is offered");
+  const plain = audios.filter(({ protocol }) => PLAIN.has(protocol));
+  if (plain.length === 0) {
+    const offered = audios[0]?.protocol ?? "";
+    const why = SECURE.test(offered) ? "SRTP is not supported yet" : "only RTP over UDP is taken";
+    return notAcceptable(WARN_PROTOCOL, `${offered} is offered, but ${why}: offer RTP/AVP`);
+  }
+  const section = plain.find((candidate) => hasVoice(readCodecs(candidate)));
+  if (section === undefined) {
+    return notAcceptable(WARN_FORMAT, "no common codec: Opus, PCMU and PCMA are taken");
+  }
+  const { connection } = section;
+  if (connection === undefined) return { kind: "refusal", status: 400, detail: "the SDP has no c= line" };
+  if (connection.family !== family) {
+    return notAcceptable(WARN_ADDRESS, `media is taken over ${family} only, offered is ${connection.family}`);
+  }
+  const ptime = Number(attributesOf(section, "ptime")[0]);
+  return {
+    codecs: readCodecs(section),
+    host: connection.host,
+    port: section.port,
+    direction: directionOf(section) ?? directionOf(session) ?? "sendrecv",
+    blackHole: connection.host === "0.0.0.0" || connection.host === "::",
+    rtcpMux: attributesOf(section, "rtcp-mux").length > 0,
+    ptimeMs: ptime >= 1 && ptime <= 200 ? ptime : undefined,
+    frame: {
+      timing: session.timing,
+      sections: session.sections,
+      audio: session.sections.indexOf(section),
+      mid: attributesOf(section, "mid")[0],
+    },
+  };
+}
+
+function notAcceptable(warningCode: number, detail: string): Refusal {
+  return { kind: "refusal", status: 488, warningCode, detail };
+}
+
+/** A voice codec must be among them; events and noise alone are no call. */
+const hasVoice = (codecs: CodecMap): boolean =>
+  [...codecs.values()].some(({ mimeType }) => /^audio\/(?:opus|PCM[UA])$/.test(mimeType));
+
+function readCodecs(section: SdpSection): CodecMap {
+  const maps = new Map<string, string>();
+  for (const value of attributesOf(section, "rtpmap")) {
+    const [, format, encoding] = /^([0-9]{1,3}) +(\S+)$/.exec(value) ?? [];
+    if (format !== undefined && encoding !== undefined) maps.set(format, encoding);
+  }
+  const codecs = new Map<number, AudioCodec>();
+  for (const format of section.formats) {
+    if (!/^[0-9]{1,3}$/.test(format) || Number(format) > 127) continue;
+    const codec = codecOf(maps.get(format) ?? STATIC_ENCODINGS[format] ?? "");
+    if (codec !== undefined) codecs.set(Number(format), codec);
+  }
+  return codecs;
+}
+
+/** RFC 3551 §6: types that need no rtpmap. */
+const STATIC_ENCODINGS: Readonly<Record<string, string>> = { 0: "PCMU/8000", 8: "PCMA/8000", 13: "CN/8000" };
+
+/** Encoding names are case-insensitive (RFC 4855 §3). */
+function codecOf(encoding: string): AudioCodec | undefined {
+  switch (encoding.toLowerCase()) {
+    case "opus/48000/2":
+      return OPUS;
+    case "pcmu/8000":
+    case "pcmu/8000/1":
+      return PCMU;
+    case "pcma/8000":
+    case "pcma/8000/1":
+      return PCMA;
+    case "cn/8000":
+    case "cn/8000/1":
+      return COMFORT_NOISE;
+    case "telephone-event/8000":
+    case "telephone-event/8000/1":
+      return TELEPHONE_EVENT;
+    // RFC 4733 §2.1: events count time with the clock of the audio beside them.
+    case "telephone-event/48000":
+      return { ...TELEPHONE_EVENT, clockRateHz: OPUS.clockRateHz };
+    default:
+      return undefined;
+  }
+}
+
+function directionOf(of: SdpSession | SdpSection): Direction | undefined {
+  return DIRECTIONS.find((direction) => attributesOf(of, direction).length > 0);
+}
+
+/** RFC 3264 §6: as many sections as offered, in the same order. */
+export function writeAnswer(remote: RemoteAudio, local: LocalAudio): string {
+  const { frame } = remote;
+  const sections = frame.sections.flatMap((section, index) =>
+    index === frame.audio
+      ? audioSection(remote.codecs, local.port, {
+          protocol: section.protocol,
+          direction:
+            remote.direction === "sendrecv" || remote.direction === "sendonly" ? "recvonly" : "inactive",
+          rtcpMux: remote.rtcpMux,
+          ptimeMs: remote.ptimeMs,
+          mid: frame.mid,
+        })
+      : [`m=${section.kind} 0 ${section.protocol} ${section.formats.join(" ")}`],
+  );
+  return sdpText(local, frame.timing, sections);
+}
+
+/** For a peer that invites without an offer: its answer comes in the ACK (RFC 3261 §13.2.1). */
+export function writeOffer(local: LocalAudio): string {
+  const audio = { protocol: "RTP/AVP", direction: "recvonly", rtcpMux: false, ptimeMs: 20, mid: undefined };
+  return sdpText(local, "0 0", audioSection(OFFERED_CODECS, local.port, audio));
+}
+
+interface AudioLines {
+  readonly protocol: string;
+  readonly direction: string;
+  readonly rtcpMux: boolean;
+  readonly ptimeMs: number | undefined;
+  readonly mid: string | undefined;
+}
+
+function audioSection(codecs: CodecMap, port: number, lines: AudioLines): string[] {
+  return [
+    `m=audio ${port} ${lines.protocol} ${[...codecs.keys()].join(" ")}`,
+    ...(lines.mid === undefined ? [] : [`a=mid:${lines.mid}`]),
+    ...[...codecs].flatMap(([payloadType, codec]) => codecLines(payloadType, codec)),
+    ...(lines.ptimeMs === undefined ? [] : [`a=ptime:${lines.ptimeMs}`]),
+    `a=${lines.direction}`,
+    ...(lines.rtcpMux ? ["a=rtcp-mux"] : []),
+  ];
+}
+
+function codecLines(payloadType: number, codec: AudioCodec): string[] {
+  const name = codec.mimeType.slice("audio/".length);
+  const channels = codec.channels === 1 ? "" : `/${codec.channels}`;
+  const map = `a=rtpmap:${payloadType} ${name}/${codec.clockRateHz}${channels}`;
+  // RFC 7587 §6.1. 16 kHz is all that is analysed, one channel, and FEC for lost packets.
+  if (codec === OPUS) return [map, `a=fmtp:${payloadType} maxplaybackrate=16000;stereo=0;useinbandfec=1`];
+  if (codec.mimeType === "audio/telephone-event") return [map, `a=fmtp:${payloadType} 0-16`];
+  return [map];
+}
+
+function sdpText(local: LocalAudio, timing: string, sections: readonly string[]): string {
+  const address = `IN IP${isIP(local.host)} ${local.host}`;
+  return [
+    "v=0",
+    `o=- ${local.sessionId} ${local.version} ${address}`,
+    "s=tonetap",
+    `c=${address}`,
+    `t=${timing}`,
+    ...sections,
+    "",
+  ].join("\r\n");
+}

@@ -1,0 +1,50 @@
+/** What the owner of a SIP server is told of a call: who, to whom, from where. */
+import type { ParticipantInfo } from "../../core/audio-source.ts";
+import type { NameAddr } from "./sip-header.ts";
+import { asUtf8 } from "./sip-message.ts";
+import type { IncomingRequest } from "./sip-request.ts";
+import type { SipOrigin } from "./sip-transport.ts";
+
+export interface SipAddress {
+  /** As it came, such as `sip:+4930123@pbx.example;user=phone`. */
+  readonly uri: string;
+  /** User part, unescaped, or the number of a tel: URI; may be empty. */
+  readonly user: string;
+  /** May be empty. */
+  readonly displayName: string;
+}
+
+export interface SipCallInfo {
+  /** SIP's own Call-ID; the call that events speak of is `participant.callId`. */
+  readonly callId: string;
+  readonly from: SipAddress;
+  readonly to: SipAddress;
+  /** From the X-Tonetap headers, with defaults: see docs/sip.md. */
+  readonly participant: ParticipantInfo;
+  /** All header fields of the INVITE by lower-case long name, values in order. */
+  readonly headers: ReadonlyMap<string, readonly string[]>;
+  /** Where the INVITE came from: a proxy perhaps. */
+  readonly origin: SipOrigin;
+}
+
+export function sipCallInfo(
+  request: IncomingRequest,
+  participant: ParticipantInfo,
+  origin: SipOrigin,
+): SipCallInfo {
+  const headers = new Map<string, string[]>();
+  for (const { name, value } of request.message.headers) {
+    const key = name.toLowerCase();
+    const values = headers.get(key);
+    if (values === undefined) headers.set(key, [asUtf8(value)]);
+    else values.push(asUtf8(value));
+  }
+  const { callId } = request;
+  return { callId, from: addressOf(request.from), to: addressOf(request.to), participant, headers, origin };
+}
+
+const addressOf = ({ uri, displayName }: NameAddr): SipAddress => ({
+  uri: uri.text,
+  user: uri.user,
+  displayName,
+});

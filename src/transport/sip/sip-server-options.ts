@@ -1,0 +1,126 @@
+/** The options of a SIP server: meaning, range and default of each, checked once. */
+import { isIP } from "node:net";
+import type { AudioSource } from "../../core/audio-source.ts";
+import { type Clock, systemClock } from "../../core/clock.ts";
+import { assertRange, TonetapError } from "../../core/errors.ts";
+import type { SipCallInfo } from "./sip-call-info.ts";
+import type { MediaPeer } from "./sip-source.ts";
+import type { TlsIdentity } from "./sip-streams.ts";
+import type { SipTransportName } from "./sip-transport.ts";
+
+export interface SipServerOptions {
+  /**
+   * A call has come. Subscribe to `source.packets` before returning: then it is answered. Throw a TonetapError to refuse it
+   * (policy 403, not-found 404, conflict 486, media 488, overloaded 503 with Retry-After, invalid-argument 400). Closing the
+   * source later hangs up.
+   */
+  readonly onCall: (source: AudioSource, call: SipCallInfo) => void | Promise<unknown>;
+  /** IP address to listen on. Default 127.0.0.1: this machine only. */
+  readonly host?: string;
+  /** UDP and TCP port. 0–65535, default 5060; 0: the system picks one. */
+  readonly port?: number;
+  /** Default udp and tcp; tls where `tls` is given. */
+  readonly transports?: readonly SipTransportName[];
+  /** Certificate and port (default 5061) of SIP over TLS. */
+  readonly tls?: TlsIdentity & { readonly port?: number };
+  /** IP address that RTP is received on. Default: `host`. */
+  readonly rtpHost?: string;
+  /** UDP ports for RTP, first and last, two a call. 1024–65535. Default: any free. */
+  readonly rtpPorts?: readonly [number, number];
+  /** The address of `host` as peers see it: needed behind NAT and when `host` is 0.0.0.0 or ::. */
+  readonly announcedHost?: string;
+  /** The same of `rtpHost`. Default: `rtpHost`, or `announcedHost` if that is no address of its own. */
+  readonly announcedRtpHost?: string;
+  /** Whose media a call takes; see {@link MediaPeer}. Default `signalled`. */
+  readonly mediaPeer?: MediaPeer;
+  /** Calls at once; one more gets 503. 1–100,000, default 1,000. */
+  readonly maxCalls?: number;
+  /** Without RTP and RTCP for so long a call is ended, ms. 1,000–3,600,000, default 60,000. */
+  readonly inactivityMs?: number;
+  /** The same while the peer holds the call, ms. 1,000–86,400,000, default 3,600,000. */
+  readonly holdMs?: number;
+  /** Hears of defects: an `onCall` that threw what is no TonetapError, or code of ours. For logs. */
+  readonly onError?: (error: TonetapError) => void;
+  readonly clock?: Clock;
+}
+
+export interface ResolvedOptions {
+  readonly onCall: SipServerOptions["onCall"];
+  readonly host: string;
+  readonly port: number;
+  readonly transports: readonly SipTransportName[];
+  readonly tls: (TlsIdentity & { readonly port: number }) | undefined;
+  readonly rtpHost: string;
+  readonly rtpPorts: readonly [number, number] | undefined;
+  readonly announcedHost: string;
+  readonly announcedRtpHost: string;
+  readonly mediaPeer: MediaPeer;
+  readonly maxCalls: number;
+  readonly inactivityMs: number;
+  readonly holdMs: number;
+  readonly onError: (error: TonetapError) => void;
+  readonly clock: Clock;
+}
+
+/** @throws TonetapError invalid-argument naming the option, its range and what came. */
+export function resolveOptions(options: SipServerOptions): ResolvedOptions {
+  const { host = "127.0.0.1", port = 5060, rtpPorts, maxCalls = 1_000 } = options;
+  const { inactivityMs = 60_000, holdMs = 3_600_000, mediaPeer = "signalled", clock = systemClock } = options;
+  const rtpHost = options.rtpHost ?? host;
+  const tls = options.tls === undefined ? undefined : { port: 5061, ...options.tls };
+  const transports = options.transports ?? (tls === undefined ? ["udp", "tcp"] : ["udp", "tcp", "tls"]);
+  assertAddress("host", host);
+  assertAddress("rtpHost", rtpHost);
+  assertRange("sip port", port, 0, 65_535);
+  assertRange("sip tls.port", tls?.port ?? 0, 0, 65_535);
+  assertRange("sip maxCalls", maxCalls, 1, 100_000);
+  assertRange("sip inactivityMs", inactivityMs, 1_000, 3_600_000, "ms");
+  assertRange("sip holdMs", holdMs, 1_000, 86_400_000, "ms");
+  if (transports.length === 0 || transports.some((name) => !["udp", "tcp", "tls"].includes(name))) {
+    fail("transports", "at least one of udp, tcp, tls", transports);
+  }
+  if (transports.includes("tls") && tls === undefined) fail("tls", "given for the transport tls", tls);
+  if (mediaPeer !== "signalled" && mediaPeer !== "any") fail("mediaPeer", "signalled or any", mediaPeer);
+  if (rtpPorts !== undefined) {
+    assertRange("sip rtpPorts[0]", rtpPorts[0], 1_024, 65_534);
+    assertRange("sip rtpPorts[1]", rtpPorts[1], rtpPorts[0] + (rtpPorts[0] % 2) + 1, 65_535);
+  }
+  const announcedHost = announced("announcedHost", options.announcedHost, host);
+  const fallback = isUnspecified(rtpHost) ? announcedHost : undefined;
+  const announcedRtpHost = announced("announcedRtpHost", options.announcedRtpHost ?? fallback, rtpHost);
+  return {
+    onCall: options.onCall,
+    host,
+    port,
+    transports,
+    tls,
+    rtpHost,
+    rtpPorts,
+    announcedHost,
+    announcedRtpHost,
+    mediaPeer,
+    maxCalls,
+    inactivityMs,
+    holdMs,
+    onError: options.onError ?? (() => undefined),
+    clock,
+  };
+}
+
+/** Peers cannot send to "any address". */
+function announced(name: string, given: string | undefined, bound: string): string {
+  const address = given ?? bound;
+  assertAddress(name, address);
+  if (isUnspecified(address)) fail(name, `given, since the server listens on ${bound}`, given);
+  return address;
+}
+
+const isUnspecified = (host: string): boolean => host === "0.0.0.0" || host === "::";
+
+function assertAddress(name: string, value: string): void {
+  if (isIP(value) === 0) fail(name, "an IP address", value);
+}
+
+function fail(name: string, want: string, got: unknown): never {
+  throw new TonetapError("invalid-argument", `sip ${name} must be ${want}, got ${JSON.stringify(got)}`);
+}
