@@ -1,7 +1,18 @@
 /** `npm run test:peers`: tests against peers too heavy for `npm test`. Each folder's setup installs what it needs. */
+import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
+const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+
 export default defineConfig({
+  resolve: {
+    // examples/ is written as users write: by package name.
+    alias: [
+      { find: /^tonetap$/, replacement: here("src/index.ts") },
+      { find: /^tonetap\/mediasoup$/, replacement: here("src/transport/mediasoup/index.ts") },
+      { find: /^(mediasoup|esbuild)$/, replacement: `${here("test/peers/node_modules/")}$1` },
+    ],
+  },
   test: {
     include: ["test/peers/**/*.test.ts"],
     globalSetup: ["test/support/system-peers.ts", "test/peers/mediasoup/setup.ts"],
