@@ -32,7 +32,7 @@ def rule(columns: int) -> str:
 
 def uar_table(corpora: dict) -> list[str]:
     lines = [
-        row("Corpus", "recordings", "speakers", "labels", *COLUMNS.values(), "95 % (recording, warm)"),
+        row("Corpus", "recordings", "speakers", "labels", *COLUMNS.values(), "95 % of recording, warm"),
         rule(len(COLUMNS) + 5),
     ]
     for name, entry in corpora.items():
@@ -56,7 +56,12 @@ def accuracy_table(corpora: dict) -> list[str]:
 
 
 def line_table(corpora: dict, lines_figures: dict) -> list[str]:
-    names = [name for name in corpora if all(name in entry for entry in lines_figures.values())]
+    # Only the same recordings can be compared.
+    names = [
+        name
+        for name, entry in corpora.items()
+        if all(figures.get(name, {}).get("clips") == entry["clips"] for figures in lines_figures.values())
+    ]
     lines = [row("Line", *names), rule(len(names) + 1)]
     lines.append(row("clean", *(percent(corpora[name]["uar"]["warm_clip"]) for name in names)))
     for line, entry in lines_figures.items():

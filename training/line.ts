@@ -1,10 +1,10 @@
 /** Sends a recording through a telephone line: the product's own codecs, with or without packet loss. */
 import { TonetapError } from "../src/core/errors.ts";
+import { hasOpusFec } from "../src/core/opus-packet.ts";
 import { PIPELINE_RATE_HZ } from "../src/core/units.ts";
 import { G711Decoder } from "../src/stream/g711.ts";
 import { HALF_BAND_DELAY } from "../src/stream/half-band.ts";
 import { createOpusDecoder } from "../src/stream/opus-decoder.ts";
-import { hasOpusFec } from "../src/core/opus-packet.ts";
 import { OpusFrameEncoder } from "../src/transport/file/opus-rtp-encoder.ts";
 import { resample } from "../src/transport/file/resampler.ts";
 
