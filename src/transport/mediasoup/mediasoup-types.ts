@@ -80,13 +80,13 @@ export interface MediasoupRouter {
   readonly closed: boolean;
   readonly rtpCapabilities: MediasoupRtpCapabilities;
   readonly observer: Emits<"close"> & Emits<"newtransport", [transport: MediasoupTransport]>;
-  createDirectTransport(options: {
-    readonly appData: Record<string, unknown>;
+  createDirectTransport(options?: {
+    readonly appData?: Record<string, unknown>;
   }): Promise<MediasoupConsumingTransport>;
   createPlainTransport(options: {
     readonly listenInfo: { readonly protocol: "udp"; readonly ip: string };
-    readonly rtcpMux: boolean;
-    readonly comedia: boolean;
-    readonly appData: Record<string, unknown>;
+    readonly rtcpMux?: boolean;
+    readonly comedia?: boolean;
+    readonly appData?: Record<string, unknown>;
   }): Promise<MediasoupPlainTransport>;
 }

@@ -101,9 +101,12 @@ export class ProducerSource implements AudioSource, AsyncDisposable {
    */
   async follow(producer: MediasoupProducer): Promise<void> {
     assertAudio(producer);
-    const consumer = await consumeAudio(this.#router, this.#transport, producer);
-    if (this.#closed) {
-      consumer.close();
+    const consumer = await consumeAudio(this.#router, this.#transport, producer).catch((error: unknown) => {
+      // Its transport has closed with it: that is no news.
+      if (!this.#closed) throw error;
+    });
+    if (consumer === undefined || this.#closed) {
+      consumer?.close();
       return;
     }
     for (const [payloadType, codec] of codecsOf(consumer.rtpParameters)) this.#codecs.set(payloadType, codec);

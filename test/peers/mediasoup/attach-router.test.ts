@@ -105,7 +105,7 @@ describe.skipIf(mediasoupMissing() !== undefined)(
       expect(await room.left()).toEqual({ transports: 1, consumers: 0 });
     });
 
-    test("a pause of 3 s ends the talk-spurt and not the participant: after it there are events again", async () => {
+    test("a pause amid words ends the talk-spurt and not the participant: 2 or more events come after it", async () => {
       await using room = await rooms.Room.open();
       await using _ = follow(room, "pause");
       const { producer, sender } = await room.speaker("anna");
@@ -131,7 +131,7 @@ describe.skipIf(mediasoupMissing() !== undefined)(
       expect(of("pause", "participant.joined").length).toBe(1);
     });
 
-    test("a producer replaced 3 times, newer first, older first and after a gap, stays 1 participant", async () => {
+    test("a producer replaced 3 times, before, after and beside the older one's end, stays 1 participant", async () => {
       await using room = await rooms.Room.open();
       const { errors, onError } = failures();
       await using tap = follow(room, "replace", { graceMs: 1_000, onError });
