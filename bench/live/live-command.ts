@@ -5,15 +5,17 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { assertRange, TonetapError } from "../../src/core/errors.ts";
 import { installNaivePeer } from "../naive/install.ts";
-import { type LiveRamp, type PeerName, runLiveRamp } from "./live-bench.ts";
+import { type LiveRamp, type PeerName, runLiveLoad, runLiveRamp } from "./live-bench.ts";
 import {
   type LiveReport,
+  profileText,
   rampText,
   ratioText,
   replaceBetween,
   reportMarkdown,
   STEP_COLUMNS,
   stepRow,
+  textTable,
 } from "./live-report.ts";
 import { describeMachine } from "./machine.ts";
 import type { RampLimits } from "./ramp.ts";
@@ -33,6 +35,7 @@ export const LIVE_USAGE = `npm run bench -- live [options]
   --peer naive       also measure the literal wiring, in turns with Tonetap
   --rounds N         ramps of each, 1–9; their median counts (default 1)
   --seconds N        measured seconds of a step, 2–60 (default 8)
+  --participants N   hold this load once, with the profiler on, instead of ramping
   --json FILE        where the figures go (default bench/results/live.json)
   --write            put the tables into docs/performance.md`;
 
@@ -44,6 +47,7 @@ export async function runLive(args: readonly string[]): Promise<void> {
       peer: { type: "string", multiple: true, default: [] },
       rounds: { type: "string", default: "1" },
       seconds: { type: "string", default: "8" },
+      participants: { type: "string" },
       json: { type: "string", default: JSON_FILE },
       write: { type: "boolean", default: false },
     },
@@ -53,6 +57,11 @@ export async function runLive(args: readonly string[]): Promise<void> {
   const peers: PeerName[] = ["tonetap", ...values.peer.map(peerOf)];
   if (peers.includes("naive")) installNaivePeer();
 
+  if (values.participants !== undefined) {
+    const participants = numberOf("participants", values.participants, 1, LIMITS.maxParticipants);
+    for (const peer of peers) await holdOnce(peer, participants, seconds);
+    return;
+  }
   const ramps: LiveRamp[] = [];
   for (let round = 0; round < rounds; round++) {
     for (const peer of peers) {
@@ -81,6 +90,11 @@ export async function runLive(args: readonly string[]): Promise<void> {
   await writeFile(values.json, `${JSON.stringify(report, null, 1)}\n`);
   console.log(`Written: ${values.json}`);
   if (values.write) await writePage(report);
+}
+
+async function holdOnce(peer: PeerName, participants: number, seconds: number): Promise<void> {
+  const step = await runLiveLoad(peer, participants, seconds);
+  console.log(`\n${peer}\n${textTable([[...STEP_COLUMNS], stepRow(step)])}\n${profileText(step)}`);
 }
 
 async function writePage(report: LiveReport): Promise<void> {

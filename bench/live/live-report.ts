@@ -1,5 +1,6 @@
 /** What the live bench prints, writes as JSON and puts into docs/performance.md. Measuring is live-bench.ts. */
 import type { LiveRamp, LiveStep, PeerName } from "./live-bench.ts";
+import { NATIVE, type StageTime } from "./profile.ts";
 import { median } from "./statistics.ts";
 
 export interface Machine {
@@ -102,25 +103,41 @@ export interface StageRow {
 }
 
 /** CPU by stage: the main thread by its profile, the others as the system counts them. */
-export function stageRows({ participants, subject }: LiveStep): StageRow[] {
-  const { threadCores, cpuCores, stages, receivedPackets, elapsedMs } = subject;
-  const main = threadCores[MAIN_THREAD] ?? cpuCores;
-  const inference = threadCores[INFERENCE_THREAD] ?? 0;
-  const others = Object.entries(threadCores)
+export function stageRows({ subject }: LiveStep): StageRow[] {
+  const { threadCores, cpuCores, receivedPackets, elapsedMs } = subject;
+  const mainMs = elapsedMs * (threadCores[MAIN_THREAD] ?? cpuCores);
+  const inferenceMs = elapsedMs * (threadCores[INFERENCE_THREAD] ?? 0);
+  const othersMs = Object.entries(threadCores)
     .filter(([name]) => name !== MAIN_THREAD && name !== INFERENCE_THREAD && name !== PROFILER_THREAD)
-    .reduce((sum, [, value]) => sum + value, 0);
-  const all = main + inference + others;
-  const packets = Math.max(1, receivedPackets === 0 ? participants : receivedPackets);
-  const row = (stage: string, value: number): StageRow => ({
-    stage,
-    share: value / all,
-    microsPerPacket: (value * elapsedMs * 1000) / packets,
-  });
+    .reduce((sum, [, value]) => sum + elapsedMs * value, 0);
+  const allMs = mainMs + inferenceMs + othersMs;
   return [
-    ...stages.map(({ stage, share }) => row(stage, share * main)),
-    ...(inference > 0 ? [row("inference (its own thread)", inference)] : []),
-    ...(others > 0 ? [row("garbage collection and compilation (helper threads)", others)] : []),
-  ].sort((a, b) => b.share - a.share);
+    ...mainStages(subject.stages, mainMs),
+    { stage: "inference (its own thread)", ms: inferenceMs },
+    { stage: "garbage collection and compilation (helper threads)", ms: othersMs },
+  ]
+    .filter(({ ms }) => ms > 0)
+    .sort((a, b) => b.ms - a.ms)
+    .map(({ stage, ms }) => ({
+      stage,
+      share: ms / allMs,
+      microsPerPacket: (1000 * ms) / Math.max(1, receivedPackets),
+    }));
+}
+
+/**
+ * The profile's times brought to the thread's CPU time. What it used beyond them was native code that V8 takes for
+ * idling; if it used less, it was preempted while it ran.
+ */
+function mainStages(stages: readonly StageTime[], mainMs: number): StageTime[] {
+  const profiledMs = stages.reduce((sum, { ms }) => sum + ms, 0);
+  const scale = profiledMs > mainMs ? mainMs / profiledMs : 1;
+  const unseenMs = mainMs - scale * profiledMs;
+  const nativeMs = stages.find(({ stage }) => stage === NATIVE)?.ms ?? 0;
+  return [
+    ...stages.filter(({ stage }) => stage !== NATIVE).map(({ stage, ms }) => ({ stage, ms: scale * ms })),
+    { stage: NATIVE, ms: scale * nativeMs + unseenMs },
+  ];
 }
 
 const stageTable = (step: LiveStep): string[][] => [
@@ -150,21 +167,23 @@ export function rampText(ramp: LiveRamp): string {
       "Others used the machine, the sender itself was late: latency and loss are not the service's own.",
     );
   }
-  if (profiled !== undefined) {
-    lines.push(`\nCPU by stage at ${profiled.participants} participants (with the profiler on):`);
-    lines.push(textTable(stageTable(profiled)));
-    lines.push("\nHot spots, own time as a share of the main thread's:");
-    lines.push(
-      textTable(
-        profiled.subject.hotSpots.map(({ name, where, share }) => [
-          name,
-          where,
-          `${(100 * share).toFixed(1)} %`,
-        ]),
-      ),
-    );
-  }
+  if (profiled !== undefined) lines.push(profileText(profiled));
   return lines.join("\n");
+}
+
+/** For the terminal: where the CPU went. */
+export function profileText(step: LiveStep): string {
+  const spots = step.subject.hotSpots.map(({ name, where, share }) => [
+    name,
+    where,
+    `${(100 * share).toFixed(1)} %`,
+  ]);
+  return [
+    `\nCPU by stage at ${step.participants} participants (with the profiler on):`,
+    textTable(stageTable(step)),
+    "\nHot spots, own time as a share of the main thread's:",
+    textTable(spots),
+  ].join("\n");
 }
 
 function summaryOf({ peer, description, capacity }: LiveRamp): string {

@@ -24,10 +24,9 @@ export interface ProfileNode {
 /** A stage, and the scripts whose work it is: the first pattern that fits a script's address decides. */
 export type StageRules = readonly (readonly [stage: string, script: RegExp])[];
 
-export interface StageShare {
+export interface StageTime {
   readonly stage: string;
-  /** Of the thread's busy time, 0–1. */
-  readonly share: number;
+  readonly ms: number;
 }
 
 export const GARBAGE = "garbage collection";
@@ -54,19 +53,19 @@ export const TONETAP_STAGES: StageRules = [
 
 /**
  * Divides the busy time among stages: a sample counts for the innermost function on its stack whose script a rule
- * knows. Idle samples count for nothing.
- * @returns stages that have a share, the largest first; shares sum to 1
+ * knows.
+ * Idle samples count for nothing, and those that V8 calls idle are: also what Node reads from sockets between two calls
+ * of JavaScript. Whoever knows the thread's CPU time adds the rest to NATIVE.
+ * @returns stages that have a share, the largest first
  */
-export function stageShares(profile: CpuProfile, rules: StageRules): StageShare[] {
+export function stageTimes(profile: CpuProfile, rules: StageRules): StageTime[] {
   const stageOf = stageFinder(profile, rules);
   const times = new Map<string, number>();
-  const busy = eachBusySample(profile, (node, micros) => {
+  eachBusySample(profile, (node, micros) => {
     const stage = stageOf(node);
     times.set(stage, (times.get(stage) ?? 0) + micros);
   });
-  return [...times]
-    .map(([stage, micros]) => ({ stage, share: micros / busy }))
-    .sort((a, b) => b.share - a.share);
+  return [...times].map(([stage, micros]) => ({ stage, ms: micros / 1000 })).sort((a, b) => b.ms - a.ms);
 }
 
 /** The functions with the largest own share of the busy time. */

@@ -2,7 +2,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { systemClock } from "../../src/core/clock.ts";
 import { TonetapError } from "../../src/core/errors.ts";
-import type { StageShare } from "./profile.ts";
+import type { StageTime } from "./profile.ts";
 
 /** SSRC of a participant: its number above this. */
 export const SSRC_BASE = 0x10000;
@@ -89,7 +89,8 @@ export interface SubjectSample {
   /** Datagrams that the system threw away because the socket's buffer was full; −1 where it does not tell. */
   readonly socketDrops: number;
   readonly rssBytes: number;
-  readonly stages: readonly StageShare[];
+  /** The main thread's, by its profile; empty without one. */
+  readonly stages: readonly StageTime[];
   readonly hotSpots: readonly HotSpot[];
 }
 

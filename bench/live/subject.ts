@@ -8,7 +8,7 @@ import { TonetapError } from "../../src/core/errors.ts";
 import { LatencyHistogram } from "../../src/core/histogram.ts";
 import { PacketTimes } from "./packet-times.ts";
 import { type CpuReading, coresBetween, readCpu, readSocketDrops } from "./process-meter.ts";
-import { type CpuProfile, hotSpots, type StageRules, stageShares } from "./profile.ts";
+import { type CpuProfile, hotSpots, type StageRules, stageTimes } from "./profile.ts";
 import type { FromSubject, Latency, SubjectDescription, SubjectSample, ToSubject } from "./protocol.ts";
 
 /** Running totals of a service; the bench takes differences. */
@@ -151,7 +151,7 @@ class Harness implements SubjectProbe {
     const taken: CpuProfile = profile;
     return {
       ...sample,
-      stages: stageShares(taken, this.#subject.stages),
+      stages: stageTimes(taken, this.#subject.stages),
       hotSpots: hotSpots(taken, HOT_SPOTS),
     };
   }

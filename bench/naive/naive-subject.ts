@@ -12,7 +12,6 @@ import { JitterBufferCallback } from "werift/nonstandard";
 import { WebSocketServer } from "ws";
 import { systemClock } from "../../src/core/clock.ts";
 import { TonetapError } from "../../src/core/errors.ts";
-import { featureChannels } from "../../src/core/feature-spec.ts";
 import { findModel, loadModelPackage } from "../../src/inference/index.ts";
 import { HOP_MS, OPUS_PAYLOAD_TYPE, SSRC_BASE } from "../live/protocol.ts";
 import { type Subject, type SubjectProbe, serveSubject } from "../live/subject.ts";
@@ -41,7 +40,7 @@ async function open(probe: SubjectProbe): Promise<Subject> {
   const model = await createTfjsModel(
     {
       frames: window.frames,
-      channels: featureChannels(spec),
+      channels: new NaiveFeatures(spec, window.frames, HOP_MS).channels,
       labels: labels.length,
       multiplyAdds: network?.multiplyAddsPerWindow ?? USUAL_MULTIPLY_ADDS,
     },

@@ -58,10 +58,9 @@ export interface ModelSize {
   readonly multiplyAdds: number;
 }
 
-/** Widths of training/model.py, and the multiply-adds they make with 85 channels and 300 frames. */
+/** Widths of training/model.py. */
 const STEM = 64;
 const WIDTH = 96;
-const REFERENCE_MULTIPLY_ADDS = 24e6;
 const HEADS = 4;
 const DILATIONS = [1, 2, 4];
 
@@ -78,7 +77,9 @@ export interface TfjsModel {
 export async function createTfjsModel(size: ModelSize, wasmFolder: string): Promise<TfjsModel> {
   const tf = (await load("@tensorflow/tfjs-core")) as TfCore;
   await chooseBackend(tf, wasmFolder);
-  const net = new Network(tf, size);
+  const usual = new Network(tf, size, 1);
+  // Multiply-adds go with the square of the widths.
+  const net = new Network(tf, size, Math.sqrt(size.multiplyAdds / usual.multiplyAdds));
   net.predict(new Float32Array(size.frames * size.channels));
   return {
     backend: tf.getBackend(),
@@ -117,10 +118,10 @@ class Network {
   readonly #blocks: readonly Layer[];
   readonly #head: Layer;
 
-  constructor(tf: TfCore, size: ModelSize) {
+  /** @param scale of the widths */
+  constructor(tf: TfCore, size: ModelSize, scale: number) {
     this.#tf = tf;
     this.#size = size;
-    const scale = Math.sqrt(size.multiplyAdds / REFERENCE_MULTIPLY_ADDS);
     const stem = HEADS * Math.round((STEM * scale) / HEADS);
     const width = HEADS * Math.round((WIDTH * scale) / HEADS);
     const frames = Math.ceil(size.frames / 4);

@@ -38,8 +38,8 @@ const PROFILED: LiveStep = {
     socketDrops: 0,
     rssBytes: 2e8,
     stages: [
-      { stage: "Opus decode", share: 0.75 },
-      { stage: "features", share: 0.25 },
+      { stage: "Opus decode", ms: 3_000 },
+      { stage: "features", ms: 500 },
     ],
     hotSpots: [],
   },
@@ -47,16 +47,29 @@ const PROFILED: LiveStep = {
 };
 
 describe("the live report", () => {
-  test("divides 0.5 cores over 3 rows and leaves the profiler's own thread out", () => {
-    const rows = stageRows(PROFILED);
-    expect(rows.map(({ stage }) => stage)).toEqual(["Opus decode", "features", "inference (its own thread)"]);
-    expect(rows.map(({ share }) => share)).toEqual([
-      expect.closeTo(0.6, 9),
-      expect.closeTo(0.2, 9),
-      expect.closeTo(0.2, 9),
+  test("divides 5 s of CPU over 4 rows: what the profile did not see is native, the profiler's thread is left out", () => {
+    const rows = stageRows(PROFILED).map(({ stage, share }) => [stage, share]);
+    expect(rows).toEqual([
+      ["Opus decode", expect.closeTo(0.6, 9)],
+      ["inference (its own thread)", expect.closeTo(0.2, 9)],
+      ["features", expect.closeTo(0.1, 9)],
+      ["socket reads and event loop (native)", expect.closeTo(0.1, 9)],
     ]);
-    // 0.3 cores for 10 s over 50,000 packets.
-    expect(rows[0]?.microsPerPacket).toBeCloseTo(60, 6);
+    // 3 s over 50,000 packets.
+    expect(stageRows(PROFILED)[0]?.microsPerPacket).toBeCloseTo(60, 6);
+  });
+
+  test("a profile of 8 s of a thread that used 4 s was preempted: its stages are halved", () => {
+    const stages = [
+      { stage: "Opus decode", ms: 6_000 },
+      { stage: "features", ms: 2_000 },
+    ];
+    const rows = stageRows({ ...PROFILED, subject: { ...PROFILED.subject, stages } });
+    expect(rows.map(({ stage, share }) => [stage, share])).toEqual([
+      ["Opus decode", expect.closeTo(0.6, 9)],
+      ["features", expect.closeTo(0.2, 9)],
+      ["inference (its own thread)", expect.closeTo(0.2, 9)],
+    ]);
   });
 
   test("compares medians: 240 of 200, 240, 260 against 50 is 4.8 times", () => {

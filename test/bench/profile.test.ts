@@ -6,7 +6,7 @@ import {
   hotSpots,
   NATIVE,
   type ProfileNode,
-  stageShares,
+  stageTimes,
   TONETAP_STAGES,
 } from "../../bench/live/profile.ts";
 
@@ -41,31 +41,31 @@ const profileOf = (samples: readonly number[]): CpuProfile => ({
   timeDeltas: [0, ...samples.map(() => 1_000)],
 });
 
-const shares = (profile: CpuProfile): Record<string, number> =>
-  Object.fromEntries(stageShares(profile, TONETAP_STAGES).map(({ stage, share }) => [stage, share]));
+const times = (profile: CpuProfile): Record<string, number> =>
+  Object.fromEntries(stageTimes(profile, TONETAP_STAGES).map(({ stage, ms }) => [stage, ms]));
 
 describe("stages of a profile", () => {
   test("two WebAssembly functions of one name go to the 2 stages that call them", () => {
-    expect(shares(profileOf([6, 6, 6, 9]))).toEqual({ "Opus decode": 0.75, features: 0.25 });
+    expect(times(profileOf([6, 6, 6, 9]))).toEqual({ "Opus decode": 3, features: 1 });
   });
 
   test("a built-in goes to its caller, and 5 kinds of time have a row of their own", () => {
-    expect(shares(profileOf([10, 20, 22, 3, 4]))).toEqual({
-      features: 0.2,
-      [GARBAGE]: 0.2,
-      [NATIVE]: 0.2,
-      "jitter buffer": 0.2,
-      "RxJS and chain": 0.2,
+    expect(times(profileOf([10, 20, 22, 3, 4]))).toEqual({
+      features: 1,
+      [GARBAGE]: 1,
+      [NATIVE]: 1,
+      "jitter buffer": 1,
+      "RxJS and chain": 1,
     });
   });
 
-  test("idle time is no share of anything: 3 idle samples of 4 leave the other with 1", () => {
-    expect(shares(profileOf([21, 21, 21, 2]))).toEqual({ "receive and RTP parse": 1 });
+  test("idle time is nobody's: of 4 samples 1 is work", () => {
+    expect(times(profileOf([21, 21, 21, 2]))).toEqual({ "receive and RTP parse": 1 });
   });
 
   test("a sample weighs as long as it lasted: 3,000 µs against 1,000", () => {
     const profile = { nodes: NODES, samples: [3, 5, 21], timeDeltas: [50, 3_000, 1_000] };
-    expect(shares(profile)).toEqual({ "jitter buffer": 0.75, "Opus decode": 0.25 });
+    expect(times(profile)).toEqual({ "jitter buffer": 3, "Opus decode": 1 });
   });
 
   test("every file of src that the chain runs has its stage", () => {
@@ -105,6 +105,6 @@ describe("stages of a profile", () => {
   });
 
   test("a profile without samples has 0 stages", () => {
-    expect(stageShares({ nodes: NODES }, TONETAP_STAGES)).toEqual([]);
+    expect(stageTimes({ nodes: NODES }, TONETAP_STAGES)).toEqual([]);
   });
 });
