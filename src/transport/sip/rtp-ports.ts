@@ -27,14 +27,18 @@ export class RtpPorts {
     this.#next = this.#count === 0 ? 0 : randomInt(this.#count);
   }
 
-  /** Ports of the range in use. */
+  /** Legs that have a port. */
   get used(): number {
     return this.#used.size;
   }
 
   /** @throws TonetapError overloaded when the range is used up, unavailable when the system has none. */
   async open(rtcp: "same-port" | "next-port"): Promise<UdpRtpPort> {
-    if (this.#count === 0) return UdpRtpPort.open({ clock: this.#clock, host: this.#host, rtcp });
+    if (this.#count === 0) {
+      const port = await UdpRtpPort.open({ clock: this.#clock, host: this.#host, rtcp });
+      this.#used.add(port.address.port);
+      return port;
+    }
     let taken = 0;
     for (let step = 0; step < this.#count && taken < MAX_TAKEN; step++) {
       const port = this.#first + 2 * this.#next;

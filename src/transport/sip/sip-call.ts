@@ -37,7 +37,7 @@ export interface Invitation extends Heard {
 export interface CallContext {
   readonly clock: Clock;
   readonly media: MediaSettings;
-  readonly onCall: (source: AudioSource, call: SipCallInfo) => void | Promise<unknown>;
+  readonly onCall: (source: AudioSource, call: SipCallInfo) => unknown;
   /** Our Contact, for peers that came from there. */
   readonly contact: (origin: SipOrigin) => string;
   /** Says BYE; resolves when it is answered or given up. Never rejects. */

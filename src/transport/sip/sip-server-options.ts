@@ -10,11 +10,11 @@ import type { SipTransportName } from "./sip-transport.ts";
 
 export interface SipServerOptions {
   /**
-   * A call has come. Subscribe to `source.packets` before returning: then it is answered. Throw a TonetapError to refuse it
+   * A call has come. Subscribe to `source.packets` before returning (a promise is awaited): then it is answered. Throw a TonetapError to refuse it
    * (policy 403, not-found 404, conflict 486, media 488, overloaded 503 with Retry-After, invalid-argument 400). Closing the
    * source later hangs up.
    */
-  readonly onCall: (source: AudioSource, call: SipCallInfo) => void | Promise<unknown>;
+  readonly onCall: (source: AudioSource, call: SipCallInfo) => unknown;
   /** IP address to listen on. Default 127.0.0.1: this machine only. */
   readonly host?: string;
   /** UDP and TCP port. 0–65535, default 5060; 0: the system picks one. */

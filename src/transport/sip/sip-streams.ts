@@ -100,12 +100,15 @@ export class SipStreams {
 
   /** Ends every connection once what was written is sent, or after a second. */
   async close(): Promise<void> {
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    for (const socket of this.#connections) socket.destroySoon();
+    const closed = [new Promise<void>((resolve) => this.#server.close(() => resolve()))];
+    for (const socket of this.#connections) {
+      closed.push(new Promise((resolve) => socket.once("close", () => resolve())));
+      socket.destroySoon();
+    }
     const cancel = this.#options.clock.schedule(CLOSE_TIMEOUT_MS, () => {
       for (const socket of this.#connections) socket.destroy();
     });
-    await closed;
+    await Promise.all(closed);
     cancel();
   }
 
