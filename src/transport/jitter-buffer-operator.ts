@@ -1,5 +1,6 @@
 /** The jitter buffer as an RxJS operator: first link of a participant's chain. */
 import { Observable, type OperatorFunction } from "rxjs";
+import { TonetapError } from "../core/errors.ts";
 import type { MediaUnit } from "../core/media.ts";
 import type { RtpPacket } from "../core/rtp.ts";
 import { JitterBuffer, type JitterBufferOptions } from "./jitter-buffer.ts";
@@ -17,7 +18,14 @@ export const jitterBuffer =
       subscriber.add(() => buffer.close());
       subscriber.add(
         packets.subscribe({
-          next: (packet) => buffer.push(packet),
+          next: (packet) => {
+            // What a packet or requestRetransmission() of a source throws is this stream's error; RxJS would end the process.
+            try {
+              buffer.push(packet);
+            } catch (error) {
+              subscriber.error(TonetapError.from(error));
+            }
+          },
           error: (error: unknown) => {
             buffer.flush();
             subscriber.error(error);

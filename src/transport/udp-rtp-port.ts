@@ -110,6 +110,11 @@ export class UdpRtpPort implements Closable {
     if (this.#resources.closed) return;
     const [rtpSocket, rtcpSocket] = this.#sockets;
     const { host, port } = rtcp ?? { host: rtp.host, port: rtp.port + (rtcpSocket === undefined ? 0 : 1) };
+    // A datagram may come from any port, but send() throws for 0 and 65,536.
+    if (port < 1 || port > 65_535) {
+      this.stats.unsent++;
+      return;
+    }
     (rtcpSocket ?? rtpSocket).send(bytes, port, host, (error) => {
       if (error !== null) this.stats.unsent++;
     });

@@ -268,3 +268,14 @@ test("IPv6 works: 1 packet to ::1, and a NACK back", async () => {
   source.requestRetransmission([2]);
   await eventually(() => peer.received.length === 1);
 });
+
+test("a peer on port 65535, whose RTCP port would be 65536, costs 1 unsent request and nothing else", async () => {
+  const { source, to, packets } = await listen({ rtcp: "next-port" });
+  await using peer = await Peer.open("127.0.0.1", 65_535);
+  await peer.send(rtp(0), to);
+  await eventually(() => packets.length === 1);
+
+  source.requestRetransmission([1]);
+
+  expect(source.stats.unsent).toBe(1);
+});
