@@ -2,7 +2,7 @@
  * One participant of a call: its chain from packets to emotion, and whether that chain may run. Owns the composition
  * and the pausing; publishing events and keeping the list of calls is engine.ts.
  */
-import { type OperatorFunction, Subject, type Subscription } from "rxjs";
+import { type OperatorFunction, Subject, type Subscription, tap } from "rxjs";
 import type { Config } from "./config.ts";
 import type { AudioSource, ConsentState, ParticipantRole } from "./core/audio-source.ts";
 import type { Clock } from "./core/clock.ts";
@@ -237,7 +237,7 @@ export class Participant implements Closable, AsyncDisposable {
   /** Detaches it: closes the source, answers what is under way, then it has left. */
   close(): Promise<void> {
     this.#closing ??= (async () => {
-      await this.source.close();
+      await this.#closeSource();
       this.#endSource();
       await this.ended;
     })();
@@ -285,10 +285,13 @@ export class Participant implements Closable, AsyncDisposable {
           startSample: sampleIndex(Math.max(this.#nextSample, Math.round(elapsed * SAMPLES_PER_MS))),
           firstIndex: this.#nextIndex,
         }),
+        // In the chain, so that what it throws ends this participant and not the process.
+        tap((unit) => this.#count(unit)),
       )
       .subscribe({
-        next: (unit) => this.#count(unit),
         error: (error: unknown) => {
+          // A chain that could not be built has no stage that would close it.
+          opus.close();
           this.#error = TonetapError.from(error);
           this.#end();
         },
@@ -338,14 +341,18 @@ export class Participant implements Closable, AsyncDisposable {
       this.#reports?.unsubscribe();
     });
     const error = this.#error;
-    this.source
-      .close()
-      .catch((reason: unknown) => {
-        this.#error ??= TonetapError.from(reason);
-      })
-      .finally(() => {
-        this.#hooks.onEnded(error ?? this.#error);
-        this.#resolveEnded();
-      });
+    void this.#closeSource().then(() => {
+      this.#hooks.onEnded(error ?? this.#error);
+      this.#resolveEnded();
+    });
+  }
+
+  /** Never rejects: a source that cannot close has failed, and its participant leaves all the same. */
+  async #closeSource(): Promise<void> {
+    try {
+      await this.source.close();
+    } catch (error) {
+      this.#error ??= TonetapError.from(error);
+    }
   }
 }

@@ -1,0 +1,111 @@
+import { NEVER, of, Subject } from "rxjs";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { AudioSource } from "../../src/core/audio-source.ts";
+import { systemClock } from "../../src/core/clock.ts";
+import { TonetapError } from "../../src/core/errors.ts";
+import { OPUS, type RtpPacket, type SenderReport } from "../../src/core/rtp.ts";
+import { wallMs } from "../../src/core/units.ts";
+import type { Engine } from "../../src/engine.ts";
+import { openEngine, type Recorder, recordedFrames, upTo } from "./support.ts";
+
+let engine: Engine;
+let seen: Recorder;
+
+beforeAll(async () => {
+  ({ engine, seen } = await openEngine());
+});
+afterAll(() => engine.close());
+
+/** Subject-fed source; what it is given replaces parts of it. */
+function fed(parts: Partial<AudioSource> = {}): AudioSource & { readonly feed: Subject<RtpPacket> } {
+  const feed = new Subject<RtpPacket>();
+  return {
+    kind: "test",
+    codecs: new Map([[111, OPUS]]),
+    packets: feed,
+    feed,
+    close: () => {
+      feed.complete();
+      return Promise.resolve();
+    },
+    ...parts,
+  };
+}
+
+/** The first seconds of a voice as packets; `skip` leaves out one of them. */
+async function speech(skip = -1): Promise<RtpPacket[]> {
+  const packets: RtpPacket[] = [];
+  let ticks = 0;
+  for (const [sequence, { payload, durationTicks }] of upTo(await recordedFrames("anna"), 3_000).entries()) {
+    if (sequence !== skip) {
+      packets.push({
+        sequence,
+        timestamp: ticks,
+        ssrc: 1,
+        payloadType: 111,
+        marker: false,
+        payload,
+        arrivalMs: systemClock.now(),
+      });
+    }
+    ticks += durationTicks;
+  }
+  return packets;
+}
+
+const attach = (source: AudioSource, participantId: string) =>
+  engine.attach(source, { callId: "failing", participantId, consent: "granted" });
+
+const leaving = (participantId: string) =>
+  seen.first("participant.left", ({ data }) => data.participantId === participantId);
+
+test("1 source whose retransmission request throws loses its participant, not the process", async () => {
+  const source = fed({
+    requestRetransmission: () => {
+      throw new RangeError("port 65536");
+    },
+  });
+  await attach(source, "nack");
+
+  for (const packet of await speech(5)) source.feed.next(packet);
+
+  expect((await leaving("nack")).data).toMatchObject({ reason: "failed", error: { message: "port 65536" } });
+});
+
+test("1 sender report without a time loses its participant, not the process", async () => {
+  const senderReports = new Subject<SenderReport>();
+  const source = fed({ senderReports });
+  await attach(source, "no-time");
+  const [first, ...rest] = await speech();
+  if (first === undefined) throw new TonetapError("internal", "no packets");
+
+  source.feed.next(first);
+  senderReports.next({
+    ssrc: 1,
+    ntpWallMs: wallMs(Number.NaN),
+    rtpTimestamp: 0,
+    arrivalMs: systemClock.now(),
+  });
+  for (const packet of rest) source.feed.next(packet);
+
+  expect((await leaving("no-time")).data).toMatchObject({ reason: "failed", error: { code: "internal" } });
+});
+
+test("a source that cannot close, in 2 ways, still leaves, and its name is free again", async () => {
+  const rejecting = { ...fed(), packets: NEVER, close: () => Promise.reject(new RangeError("stuck")) };
+  const throwing = {
+    ...fed(),
+    packets: of(),
+    close: () => {
+      throw new RangeError("broken");
+    },
+  };
+
+  const rejected = await attach(rejecting, "stuck");
+  await rejected.close().catch(() => undefined);
+  await attach(throwing, "broken");
+
+  expect((await leaving("stuck")).data).toMatchObject({ reason: "failed", error: { message: "stuck" } });
+  expect((await leaving("broken")).data).toMatchObject({ reason: "failed", error: { message: "broken" } });
+  await (await attach(fed(), "stuck")).close();
+});
