@@ -76,6 +76,11 @@ export class SipSource implements AudioSource {
     });
   }
 
+  /** Where it listens for RTP. */
+  get address(): UdpAddress {
+    return this.#options.port.address;
+  }
+
   get closed(): boolean {
     return this.#closing !== undefined;
   }
@@ -98,8 +103,8 @@ export class SipSource implements AudioSource {
   agree(remote: Pick<RemoteAudio, "host" | "port">, codecs: CodecMap, onHold: boolean): void {
     // RFC 3264 §8.3.2: a payload type keeps its meaning as long as the session lasts.
     for (const [payloadType, codec] of codecs) this.#codecs.set(payloadType, codec);
-    if (remote.host !== this.#announced?.host || remote.port !== this.#announced.port)
-      this.#remote = undefined;
+    // Who moved, or whose address is translated anew, is found again by its next packet.
+    this.#remote = undefined;
     this.#announced = { host: remote.host, port: remote.port };
     this.#onHold = onHold;
     this.#lastActivityMs = this.#options.clock.now();

@@ -1,0 +1,206 @@
+/** sipp as a caller: finds it, installs Debian's package when it may, runs scenarios. Says loudly when it is missing. */
+import { spawn, spawnSync } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+/** `sipp -v` ends with 99. */
+const answers = (): boolean =>
+  spawnSync("sipp", ["-v"], { encoding: "utf8" }).stdout?.includes("SIPp") === true;
+
+/** Whether sipp can be run; tests use `describe.skipIf(!hasSipp())`. */
+export function hasSipp(): boolean {
+  if (answers()) return true;
+  if (process.platform === "linux" && process.getuid?.() === 0) {
+    console.log("installing sip-tester for the tests that are called by sipp …");
+    const options = { stdio: "inherit", env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } } as const;
+    spawnSync("apt-get", ["update", "-qq"], options);
+    spawnSync("apt-get", ["install", "-y", "-qq", "--no-install-recommends", "sip-tester"], options);
+    if (answers()) return true;
+  }
+  console.warn(
+    "\n*** SKIPPED: every test in which the real sipp calls. It is not installed, and this user may not install it. " +
+      "On Debian: sudo apt-get install sip-tester\n",
+  );
+  return false;
+}
+
+export interface SippRun {
+  readonly scenario: string;
+  /** `u1`: UDP, one socket; `t1`: TCP, one connection; `tn`: TCP, one a call. */
+  readonly transport: "u1" | "t1" | "tn";
+  readonly port: number;
+  /** Default 1. */
+  readonly calls?: number;
+  /** Share of SIP messages that sipp loses, each way. Default 0. */
+  readonly lossPercent?: number;
+  /** Raw µ-law that scenarios name as [voice]. */
+  readonly voice?: Uint8Array;
+}
+
+/** Runs a scenario; 0 is success of every call. `log` says what sipp did not expect. */
+export async function runSipp(run: SippRun): Promise<{ readonly code: number; readonly log: string }> {
+  const folder = await mkdtemp(join(tmpdir(), "tonetap-sipp-"));
+  try {
+    const voice = join(folder, "voice.ul");
+    const scenario = join(folder, "scenario.xml");
+    await writeFile(voice, run.voice ?? new Uint8Array(0));
+    await writeFile(scenario, run.scenario.replaceAll("[voice]", voice));
+    const { calls = 1 } = run;
+    const child = spawn(
+      "sipp",
+      [
+        ...["-sf", scenario, "-t", run.transport, "-i", "127.0.0.1", "-mi", "127.0.0.1"],
+        ...[
+          "-m",
+          String(calls),
+          "-l",
+          String(calls),
+          "-r",
+          "200",
+          "-max_socket",
+          "1000",
+          "-nostdin",
+          "-timeout",
+          "30s",
+        ],
+        ...["-trace_err", "-error_file", join(folder, "errors.log"), `127.0.0.1:${run.port}`],
+      ],
+      { cwd: folder, stdio: ["ignore", "pipe", "pipe"] },
+    );
+    let log = "";
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding("utf8");
+      stream.on("data", (text: string) => {
+        log = (log + text).slice(-8_000);
+      });
+    }
+    const code = await new Promise<number>((resolve) => child.on("exit", (status) => resolve(status ?? 1)));
+    return { code, log };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+export interface CallScenario {
+  readonly headers?: readonly string[];
+  /** Payload types of the offer, with their lines. Default PCMU. */
+  readonly media?: string;
+  readonly lines?: readonly string[];
+  /** sipp plays [voice] as PCMU. */
+  readonly plays?: boolean;
+  /** From ACK to BYE. */
+  readonly lengthMs: number;
+}
+
+const VIA = "Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]";
+/** sipp's branches count the steps of a scenario: that of the step so many steps before. */
+const viaOf = (stepsBefore: number): string => VIA.replace("[branch]", `[branch-${stepsBefore}]`);
+const FROM = "From: Anna <sip:anna@[local_ip]:[local_port]>;tag=[pid]t[call_number]";
+
+/** A caller: INVITE with an offer, ACK, a while of talk, BYE. */
+export function callScenario(scenario: CallScenario): string {
+  const { headers = [], media = "RTP/AVP 0", lines = ["a=rtpmap:0 PCMU/8000"], lengthMs } = scenario;
+  const port = scenario.plays === true ? "[rtpstream_audio_port]" : "[media_port]";
+  return xml([
+    send([...inviteLines(headers), "", ...offerLines(media, lines, port)], true),
+    '<recv response="100" optional="true"/>',
+    '<recv response="200" rrs="true"/>',
+    send(inDialog("ACK", "[cseq]"), false),
+    scenario.plays === true ? '<nop><action><exec rtp_stream="[voice],1,0,PCMU/8000"/></action></nop>' : "",
+    `<pause milliseconds="${lengthMs}"/>`,
+    send(inDialog("BYE", "[cseq]"), true),
+    '<recv response="200"/>',
+  ]);
+}
+
+/** A caller that is refused with `status`. */
+export function refusedScenario(status: number, media: string): string {
+  return xml([
+    send([...inviteLines([]), "", ...offerLines(media, [], "[media_port]")], true),
+    '<recv response="100" optional="true"/>',
+    `<recv response="${status}"/>`,
+    send(ackOfRefusal(), false),
+  ]);
+}
+
+/** A caller that changes its mind while the other side has not decided. */
+export function cancelScenario(): string {
+  const cancel = [
+    "CANCEL sip:tonetap@[remote_ip]:[remote_port] SIP/2.0",
+    viaOf(2),
+    FROM,
+    "To: <sip:tonetap@[remote_ip]:[remote_port]>",
+    "Call-ID: [call_id]",
+    "CSeq: 1 CANCEL",
+    "Max-Forwards: 70",
+    "Content-Length: 0",
+  ];
+  return xml([
+    send([...inviteLines([]), "", ...offerLines("RTP/AVP 0", [], "[media_port]")], true),
+    '<recv response="100"/>',
+    send(cancel, true),
+    '<recv response="200"/>',
+    '<recv response="487"/>',
+    send(ackOfRefusal(), false),
+  ]);
+}
+
+function inviteLines(headers: readonly string[]): string[] {
+  return [
+    "INVITE sip:tonetap@[remote_ip]:[remote_port] SIP/2.0",
+    VIA,
+    FROM,
+    "To: <sip:tonetap@[remote_ip]:[remote_port]>",
+    "Call-ID: [call_id]",
+    "CSeq: 1 INVITE",
+    "Contact: <sip:anna@[local_ip]:[local_port];transport=[transport]>",
+    "Max-Forwards: 70",
+    ...headers,
+    "Content-Type: application/sdp",
+    "Content-Length: [len]",
+  ];
+}
+
+function offerLines(media: string, lines: readonly string[], port: string): string[] {
+  return [
+    "v=0",
+    "o=sipp 1 1 IN IP[local_ip_type] [local_ip]",
+    "s=-",
+    "c=IN IP[media_ip_type] [media_ip]",
+    "t=0 0",
+    `m=audio ${port} ${media}`,
+    ...lines,
+  ];
+}
+
+function inDialog(method: string, cseq: string): string[] {
+  return [
+    `${method} [next_url] SIP/2.0`,
+    VIA,
+    "[routes]",
+    FROM,
+    "To: <sip:tonetap@[remote_ip]:[remote_port]>[peer_tag_param]",
+    "Call-ID: [call_id]",
+    `CSeq: ${cseq} ${method}`,
+    "Max-Forwards: 70",
+    "Content-Length: 0",
+  ];
+}
+
+const ackOfRefusal = (): string[] => [
+  "ACK sip:tonetap@[remote_ip]:[remote_port] SIP/2.0",
+  "[last_Via:]",
+  FROM,
+  "[last_To:]",
+  "Call-ID: [call_id]",
+  "CSeq: 1 ACK",
+  "Max-Forwards: 70",
+  "Content-Length: 0",
+];
+
+const send = (lines: readonly string[], repeats: boolean): string =>
+  `<send${repeats ? ' retrans="500"' : ""}><![CDATA[\n${lines.join("\n")}\n\n]]></send>`;
+
+const xml = (steps: readonly string[]): string =>
+  `<?xml version="1.0" encoding="ISO-8859-1" ?>\n<scenario name="tonetap">\n${steps.join("\n")}\n</scenario>\n`;
