@@ -7,9 +7,10 @@ import {
   type ParticipantInfo,
   type ParticipantRole,
 } from "../../core/audio-source.ts";
-import { asUtf8, headerOf, type SipRequest } from "./sip-message.ts";
+import { asUtf8, headerOf, headersOf, type SipRequest } from "./sip-message.ts";
 import { type IncomingRequest, type Refusal, refusal } from "./sip-request.ts";
 
+const NAMES = ["X-Tonetap-Call", "X-Tonetap-Participant", "X-Tonetap-Role", "X-Tonetap-Consent"] as const;
 const PRINTABLE = /^\P{C}{1,128}$/u;
 
 /**
@@ -18,6 +19,10 @@ const PRINTABLE = /^\P{C}{1,128}$/u;
  */
 export function participantFromHeaders(request: IncomingRequest): ParticipantInfo | Refusal {
   const { message, callId, from } = request;
+  for (const name of NAMES) {
+    // A caller may have put one there before a proxy that we trust added its own.
+    if (headersOf(message, name).length > 1) return refusal(400, `${name} stands there more than once`);
+  }
   const call = text(message, "X-Tonetap-Call") ?? fitting(callId);
   if (typeof call === "object") return call;
   const fallback = from.uri.user === "" ? from.uri.host : from.uri.user;

@@ -2,7 +2,7 @@
  * SIP over TCP and TLS: connections that came or were made, each cut into messages by a framer. Bounded in number, in
  * what one may hold, and in how long it may stay within a message.
  */
-import { createServer, isIPv6, type Server, type Socket, connect as tcpConnect } from "node:net";
+import { createServer, isIP, isIPv6, type Server, type Socket, connect as tcpConnect } from "node:net";
 import { createServer as createTlsServer, connect as tlsConnect } from "node:tls";
 import type { Clock } from "../../core/clock.ts";
 import { TonetapError } from "../../core/errors.ts";
@@ -78,8 +78,9 @@ export class SipStreams {
       throw new TonetapError("overloaded", `all ${MAX_CONNECTIONS} SIP connections are in use`);
     }
     const { transport, clock } = this.#options;
-    const socket =
-      transport === "tls" ? tlsConnect({ host, port, servername: host }) : tcpConnect({ host, port });
+    // RFC 6066 §3: an address is no server name.
+    const name = isIP(host) === 0 ? { servername: host } : {};
+    const socket = transport === "tls" ? tlsConnect({ host, port, ...name }) : tcpConnect({ host, port });
     const path = this.#adopt(socket);
     await new Promise<void>((resolve, reject) => {
       const fail = (): void => {

@@ -226,6 +226,14 @@ describe("refusals", () => {
       /X-Tonetap-Role must be one of/,
     ],
     [
+      "a consent that stands there twice",
+      400,
+      "INVITE",
+      { body: offer(), headers: ["X-Tonetap-Consent: pending", "X-Tonetap-Consent: granted"] },
+      "Warning",
+      /more than once/,
+    ],
+    [
       "a consent that is misspelt",
       400,
       "INVITE",
