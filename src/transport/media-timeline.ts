@@ -17,7 +17,7 @@ import { extendTimestamp } from "./sequence.ts";
 
 /** Length of a packet that does not say it, when none before it did, ms. RFC 3551 §4.2. */
 const DEFAULT_PACKET_MS = 20;
-/** A silence cannot last longer than it took, give or take this much for senders that do not pace, ms. */
+/** Silence and loss cannot last longer than they took, but for this much in all, for senders that do not pace, ms. */
 const MAX_UNPACED_GAP_MS = 60_000;
 /** A delayed packet's timestamp is no further from the current one than this, ms. */
 const MAX_PLAUSIBLE_AGE_MS = 10_000;
@@ -42,6 +42,11 @@ export class MediaTimeline {
   /** Timestamp of the latest audio packet, unwrapped; packets must come after it. */
   #last = 0;
   #lastArrivalMs = 0;
+  /**
+   * Media time without packets that the sender may still claim, ms. It grows as time passes and outlives streams: each
+   * jump costs us work, and a packet of 13 bytes could claim 10 s of it.
+   */
+  #creditMs = MAX_UNPACED_GAP_MS;
   /** Length of the latest audio packet: what a missing one is taken to have had. */
   #packetTicks = 0;
   /** Missing packets since then. */
@@ -55,12 +60,12 @@ export class MediaTimeline {
     this.#emit = emit;
   }
 
-  /** Begins a stream. */
-  reset(reason: "start" | "ssrc" | "jump", arrivalMs: MonotonicMs): void {
+  /** Begins a stream, with this packet. */
+  reset(reason: "start" | "ssrc" | "jump", { ssrc, arrivalMs }: RtpPacket): void {
     this.end();
     if (reason !== "start") this.#stats.resets++;
     this.#started = false;
-    this.#emit({ kind: "reset", reason, arrivalMs });
+    this.#emit({ kind: "reset", reason, ssrc, arrivalMs });
   }
 
   /** Nothing more comes: what is still missing had no known time, so it is counted only. */
@@ -146,7 +151,7 @@ export class MediaTimeline {
     this.#stats.ignored.comfortNoise++;
     if (!this.#started || codec.clockRateHz !== this.#clockRateHz) return;
     const time = extendTimestamp(packet.timestamp, this.#last);
-    if (time <= this.#end || this.#tooFar(time, packet.arrivalMs)) return;
+    if (time <= this.#end || !this.#affords(time, packet.arrivalMs)) return;
     this.#reach(time, undefined, packet.arrivalMs);
     this.#lastArrivalMs = packet.arrivalMs;
   }
@@ -160,8 +165,8 @@ export class MediaTimeline {
         return;
       }
       // Another clock, time running backwards, or a silence longer than it took: these are not the same timeline.
-      if (codec.clockRateHz !== this.#clockRateHz || time < this.#last || this.#tooFar(time, arrivalMs)) {
-        this.reset("jump", arrivalMs);
+      if (codec.clockRateHz !== this.#clockRateHz || time < this.#last || !this.#affords(time, arrivalMs)) {
+        this.reset("jump", packet);
       } else {
         this.#reach(time, audio, arrivalMs);
         this.#last = time;
@@ -188,9 +193,13 @@ export class MediaTimeline {
     this.#emit(audioLevel === undefined ? unit : { ...unit, audioLevel });
   }
 
-  #tooFar(time: number, arrivalMs: number): boolean {
-    const gapMs = ((time - this.#end - this.#missing * this.#packetTicks) * 1000) / this.#clockRateHz;
-    return gapMs > MAX_UNPACED_GAP_MS + Math.max(0, arrivalMs - this.#lastArrivalMs);
+  /** Takes the time from the end to `time` off the credit; false if there is not that much. */
+  #affords(time: number, arrivalMs: number): boolean {
+    const creditMs = this.#creditMs + Math.max(0, arrivalMs - this.#lastArrivalMs);
+    const unsentMs = Math.max(0, ((time - this.#end) * 1000) / this.#clockRateHz);
+    const enough = unsentMs <= creditMs;
+    this.#creditMs = Math.min(MAX_UNPACED_GAP_MS, enough ? creditMs - unsentMs : creditMs);
+    return enough;
   }
 
   /** Fills media time up to `time`, where `next` begins: copies where there are any, else lost packets, then a gap. */

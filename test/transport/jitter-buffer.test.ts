@@ -601,3 +601,17 @@ test("unsubscribing at any of the first 6 units stops everything at once", () =>
     expect(clock.pending).toBe(0);
   }
 });
+
+test("a sender that claims 10 s of loss with each of 500 packets in 10 s gets 70 s of it in all", () => {
+  const { units, play } = setUp();
+  const claims = Array.from({ length: 500 }, (_, i) => opusPacket(i * 499));
+
+  play(...claims);
+
+  const claimedTicks = units.reduce(
+    (sum, unit) => sum + (unit.kind === "lost" || unit.kind === "gap" ? unit.durationTicks : 0),
+    0,
+  );
+  expect(claimedTicks / 48_000).toBeGreaterThan(50);
+  expect(claimedTicks / 48_000).toBeLessThanOrEqual(70);
+});
