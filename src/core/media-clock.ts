@@ -28,11 +28,14 @@ export class MediaClock {
   #anchorSample = 0;
   #clockRateHz = 48_000;
   #anchored = false;
+  /** Whose packets these are; undefined if nobody said. */
+  #ssrc: number | undefined;
   /** Wall time of sample 0 by the sender's clock. */
   #ntpZeroMs: number | undefined;
   /** Wall time of sample 0 by the least delayed packet. */
   #arrivalZeroMs: number | undefined;
   #arrivalSampleMs = 0;
+  /** The latest report of a stream that is not anchored yet. */
   #pending: SenderReport | undefined;
 
   constructor(clock: Clock) {
@@ -48,12 +51,17 @@ export class MediaClock {
     if (this.#pending !== undefined) this.report(this.#pending);
   }
 
-  /** A new stream (SSRC): earlier reports say nothing of it. */
-  forgetSender(): void {
+  /**
+   * A new stream or timeline: earlier reports say nothing of it, but for one that came ahead of its first packet.
+   * @param ssrc from now on only reports of this one count; of any if undefined.
+   */
+  begin(ssrc: number | undefined): void {
+    const isAhead = this.#pending !== undefined && this.#pending.ssrc === ssrc;
+    if (this.#anchored && !isAhead) this.#pending = undefined;
+    this.#ssrc = ssrc;
     this.#anchored = false;
     this.#ntpZeroMs = undefined;
     this.#arrivalZeroMs = undefined;
-    this.#pending = undefined;
   }
 
   /** Notes when audio ending at `end` arrived. */
@@ -72,19 +80,19 @@ export class MediaClock {
 
   /** RFC 3550 §6.4.1: pairs an RTP timestamp with the sender's NTP time. */
   report(report: SenderReport): void {
-    if (!this.#anchored) {
+    // A change of SSRC shows in its report before its packets are believed.
+    const isOther = this.#ssrc !== undefined && report.ssrc !== this.#ssrc;
+    if (!this.#anchored || isOther) {
       this.#pending = report;
       return;
     }
     this.#pending = undefined;
-    // The report's timestamp is 32 bits: take the value nearest to the anchor's.
-    const wrap = 2 ** 32;
-    const low = ((this.#anchorTicks % wrap) + wrap) % wrap;
-    let distance = report.rtpTimestamp - low;
-    if (distance > wrap / 2) distance -= wrap;
-    if (distance < -wrap / 2) distance += wrap;
-    const mediaMs = this.#anchorSample / SAMPLES_PER_MS + (distance * 1000) / this.#clockRateHz;
-    this.#ntpZeroMs = report.ntpWallMs - mediaMs;
+    // The report's timestamp is 32 bits: take the value nearest to the newest audio's. The anchor may be days old.
+    const anchorMs = this.#anchorSample / SAMPLES_PER_MS;
+    const newestMs = Math.max(anchorMs, this.#arrivalSampleMs);
+    const newest = this.#anchorTicks + Math.round(((newestMs - anchorMs) * this.#clockRateHz) / 1000);
+    const distance = (report.rtpTimestamp - newest) | 0;
+    this.#ntpZeroMs = report.ntpWallMs - newestMs - (distance * 1000) / this.#clockRateHz;
   }
 
   wallOf(sample: SampleIndex): WallTime {

@@ -44,7 +44,13 @@ export type MediaUnit =
       readonly arrivalMs: MonotonicMs;
     }
   | { readonly kind: "stalled"; readonly arrivalMs: MonotonicMs }
-  | { readonly kind: "reset"; readonly reason: "start" | "ssrc" | "jump"; readonly arrivalMs: MonotonicMs };
+  | {
+      readonly kind: "reset";
+      readonly reason: "start" | "ssrc" | "jump";
+      /** Whose packets follow: only its sender reports tell their time. */
+      readonly ssrc?: number;
+      readonly arrivalMs: MonotonicMs;
+    };
 
 /**
  * Where PCM came from: really decoded; recovered from the next packet's FEC or a RED copy; concealed by the

@@ -111,8 +111,7 @@ class AudioDecoding implements Stage<MediaUnit> {
   take(unit: MediaUnit): void {
     switch (unit.kind) {
       case "reset":
-        // A new SSRC or timeline: the sender reports so far say nothing of it.
-        if (unit.reason !== "start") this.#mediaClock.forgetSender();
+        this.#mediaClock.begin(unit.ssrc);
         this.#reset(unit.reason, unit.arrivalMs);
         break;
       case "stalled":

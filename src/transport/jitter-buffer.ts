@@ -134,7 +134,7 @@ export class JitterBuffer {
     this.#highest = first.sequence - 1;
     this.#state.fill(UNSEEN);
     this.#wait.restart();
-    this.#timeline.reset(reason, first.arrivalMs);
+    this.#timeline.reset(reason, first);
   }
 
   #accept(packet: RtpPacket): void {

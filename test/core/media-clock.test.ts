@@ -48,3 +48,38 @@ test("a report that comes before the 1st packet is used once the stream is ancho
 
   expect(media.wallOf(sampleIndex(320)).wallMs).toBe(EPOCH);
 });
+
+test("after 13 h without a break, past half of the 32-bit range, a report is right to 0.1 ms", () => {
+  const media = new MediaClock(new ManualClock(0, EPOCH));
+  const elapsedMs = 13 * 3_600_000;
+  media.anchor(rtpTicks(0), sampleIndex(0), 48_000);
+  media.arrived(sampleIndex(elapsedMs * 16), monotonicMs(elapsedMs));
+
+  media.report({
+    ssrc: 1,
+    rtpTimestamp: (elapsedMs * 48) % 2 ** 32,
+    ntpWallMs: wallMs(EPOCH + elapsedMs),
+    arrivalMs: monotonicMs(elapsedMs),
+  });
+
+  expect(media.wallOf(sampleIndex(0)).wallMs - EPOCH).toBeCloseTo(0, 1);
+});
+
+test("of 2 SSRCs the report of the next one waits for its stream, and the last one's is never used for it", () => {
+  const media = new MediaClock(new ManualClock(0, EPOCH));
+  const report = (ssrc: number, wall: number) =>
+    media.report({ ssrc, rtpTimestamp: 0, ntpWallMs: wallMs(wall), arrivalMs: monotonicMs(0) });
+  media.begin(1);
+  media.anchor(rtpTicks(0), sampleIndex(0), 48_000);
+  report(1, 1_000);
+  report(2, 9_000);
+  expect(media.wallOf(sampleIndex(0)).wallMs).toBe(1_000);
+
+  media.begin(2);
+  media.anchor(rtpTicks(0), sampleIndex(16_000), 48_000);
+  expect(media.wallOf(sampleIndex(16_000)).wallMs).toBe(9_000);
+
+  media.begin(3);
+  media.anchor(rtpTicks(0), sampleIndex(32_000), 48_000);
+  expect(media.wallOf(sampleIndex(32_000)).source).toBe("arrival");
+});
