@@ -241,8 +241,11 @@ export class Engine implements Closable, AsyncDisposable {
 
   async #closeAll(): Promise<void> {
     await this.drain();
-    await this.#resources.close();
-    await this.hub.close();
+    try {
+      await this.#resources.close();
+    } finally {
+      await this.hub.close();
+    }
   }
 
   #admit(identity: ParticipantIdentity, consent: string): void {

@@ -49,6 +49,8 @@ export class EventHub implements Closable, AsyncDisposable {
   readonly #subject = new Subject<TonetapEvent>();
   readonly #subscriptions = new Set<EventSubscription>();
   readonly #state = new LiveState();
+  /** Events on their way to observers: the one being delivered, and what observers published meanwhile. */
+  readonly #outgoing: TonetapEvent[] = [];
   #published = 0;
   #droppedByFormer = 0;
   #closed = false;
@@ -73,7 +75,13 @@ export class EventHub implements Closable, AsyncDisposable {
     const published = new PublishedEvent(event, this.#published++);
     this.#state.apply(published);
     for (const subscription of this.#subscriptions) subscription.offer(published);
-    this.#subject.next(event);
+    this.#outgoing.push(event);
+    // An observer published this: its turn is when everyone has seen what that observer was told.
+    if (this.#outgoing.length > 1) return;
+    for (let next = this.#outgoing[0]; next !== undefined; next = this.#outgoing[0]) {
+      this.#subject.next(next);
+      this.#outgoing.shift();
+    }
   }
 
   /**

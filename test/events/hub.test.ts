@@ -228,3 +228,19 @@ describe("a stream", () => {
     expect(indexes).toEqual([0, 1, 2]);
   });
 });
+
+test("2 observers see the same order even when one of them publishes in turn", () => {
+  const { hub, factory } = talk();
+  const seen: string[] = [];
+  hub.events$.subscribe((event) => {
+    if (kindOf(event) === "participant.joined")
+      hub.publish(factory.create("participant.paused", { ...ADA, reason: "operator" }));
+  });
+  hub.events$.subscribe((event) => seen.push(kindOf(event)));
+  const subscription = hub.subscribe({ snapshot: false }, quiet);
+
+  hub.publish(factory.create("participant.joined", joinedOf({ ...ADA, participantId: "eve" })));
+
+  expect(seen).toEqual(["participant.joined", "participant.paused"]);
+  expect(drain(subscription).map(({ event }) => kindOf(event))).toEqual(seen);
+});
