@@ -16,12 +16,15 @@ export interface RedPayload {
   readonly copies: readonly RedCopy[];
 }
 
-/** Splits a RED payload into views of it. `malformed` if headers or blocks run over its end. Never throws. */
+/** Copies a payload carries at most: senders give 1 to 3. A datagram of 64 kB could name 16,000 empty ones. */
+const MAX_COPIES = 32;
+
+/** Splits a RED payload into views of it. `malformed` if headers or blocks run over its end, or are too many. Never throws. */
 export function splitRed(payload: Uint8Array): RedPayload | "malformed" {
   // RFC 2198 §3: four-byte headers with F = 1, one for each copy, then the one-byte header of the primary.
   let headerEnd = 0;
   while (readU8(payload, headerEnd) >= 0x80) headerEnd += 4;
-  if (headerEnd >= payload.length) return "malformed";
+  if (headerEnd >= payload.length || headerEnd > 4 * MAX_COPIES) return "malformed";
   const primaryType = readU8(payload, headerEnd);
 
   const copies: RedCopy[] = [];

@@ -57,3 +57,14 @@ test("2,000 random payloads never throw", () => {
     { numRuns: 2000 },
   );
 });
+
+test("a payload of 32 copies is split, one of 33 is malformed, and so is one of 16,000", () => {
+  const split = (copies: number) => {
+    const bytes = new Uint8Array(4 * copies + 2);
+    for (let i = 0; i < copies; i++) bytes[4 * i] = 0x80 | 111;
+    bytes[4 * copies] = 111;
+    return splitRed(bytes);
+  };
+  expect(split(32)).toMatchObject({ primary: { payloadType: 111 } });
+  expect([split(33), split(16_000)]).toEqual(["malformed", "malformed"]);
+});
