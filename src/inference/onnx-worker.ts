@@ -184,6 +184,8 @@ async function run({ slot, memory, rows }: RunRequest): Promise<number> {
   const output = together
     ? await infer(model, view, first, rows.length)
     : await infer(model, gather(model, view, rows), 0, rows.length);
+  // The batcher wipes the rows; this copy of them is ours to wipe.
+  if (!together) model.gathered?.features.fill(0, 0, rows.length * shape.channels * shape.frames);
   logits.set(output, slot * maxBatch * shape.labels);
   return systemClock.now() - startedMs;
 }
