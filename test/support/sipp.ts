@@ -89,8 +89,8 @@ export interface CallScenario {
   readonly lines?: readonly string[];
   /** sipp plays [voice] as PCMU. */
   readonly plays?: boolean;
-  /** From ACK to BYE. */
-  readonly lengthMs: number;
+  /** From ACK to BYE, ms; `hung-up`: the other side says BYE. */
+  readonly lengthMs: number | "hung-up";
 }
 
 const VIA = "Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]";
@@ -108,9 +108,13 @@ export function callScenario(scenario: CallScenario): string {
     '<recv response="200" rrs="true"/>',
     send(inDialog("ACK", "[cseq]"), false),
     scenario.plays === true ? '<nop><action><exec rtp_stream="[voice],1,0,PCMU/8000"/></action></nop>' : "",
-    `<pause milliseconds="${lengthMs}"/>`,
-    send(inDialog("BYE", "[cseq]"), true),
-    '<recv response="200"/>',
+    ...(lengthMs === "hung-up"
+      ? ['<recv request="BYE"/>', send(OK, false)]
+      : [
+          `<pause milliseconds="${lengthMs}"/>`,
+          send(inDialog("BYE", "[cseq]"), true),
+          '<recv response="200"/>',
+        ]),
   ]);
 }
 
@@ -187,6 +191,16 @@ function inDialog(method: string, cseq: string): string[] {
     "Content-Length: 0",
   ];
 }
+
+const OK = [
+  "SIP/2.0 200 OK",
+  "[last_Via:]",
+  "[last_From:]",
+  "[last_To:]",
+  "[last_Call-ID:]",
+  "[last_CSeq:]",
+  "Content-Length: 0",
+];
 
 const ackOfRefusal = (): string[] => [
   "ACK sip:tonetap@[remote_ip]:[remote_port] SIP/2.0",

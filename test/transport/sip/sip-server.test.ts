@@ -426,7 +426,7 @@ describe("within a call", () => {
     const ok = await phone.ask("INVITE", { body: offer(), headers: [`Record-Route: ${route.join(", ")}`] });
     await one(bench).source.close();
     expect(one(bench).ended).toBe("complete");
-    bench.clock.advance(400);
+    await phone.settled();
     expect(phone.received.some((heard) => heard.kind === "request")).toBe(false);
     await phone.send(phone.compose("ACK", { toTag: tagOf(ok) }));
 

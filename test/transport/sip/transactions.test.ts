@@ -100,6 +100,7 @@ test("an ACK before any decision is nobody's: the 200 that follows is still repe
   const invite = new InviteTransaction(options);
   invite.acknowledge();
   invite.accept(response(200), handlers);
+  expect(invite.awaitsAck).toBe(true);
   clock.advance(500);
   expect(sent).toHaveLength(2);
   invite.close();
