@@ -290,7 +290,7 @@ export class Engine implements Closable, AsyncDisposable {
     const now = this.clock.now();
     this.#publish("participant.left", {
       ...speakerOf(participant.identity),
-      reason: this.#shuttingDown ? "shutdown" : leftReason(error),
+      reason: this.#shuttingDown ? "shutdown" : leftReason(participant, error),
       ...(error === undefined ? {} : { error: failureOf(error) }),
       durationMs: now - participant.joinedMs,
       windows: participant.windows,
@@ -382,9 +382,12 @@ const speakerOf = ({ callId, participantId, role }: ParticipantIdentity) => ({ c
 
 const failureOf = ({ code, message, retryable }: TonetapError) => ({ code, message, retryable });
 
-function leftReason(error: TonetapError | undefined): "left" | "inactive" | "failed" {
-  if (error === undefined) return "left";
-  return error.code === "timeout" ? "inactive" : "failed";
+function leftReason(
+  { source }: Participant,
+  error: TonetapError | undefined,
+): "left" | "inactive" | "failed" {
+  if (error !== undefined) return "failed";
+  return source.timedOut === true ? "inactive" : "left";
 }
 
 /** @throws TonetapError invalid-argument */

@@ -21,6 +21,8 @@ export interface AudioSource extends Closable {
   readonly packets: Observable<RtpPacket>;
   /** RTCP sender reports, if the platform has them: they give events the sender's wall clock. */
   readonly senderReports?: Observable<SenderReport>;
+  /** Whether it ended because nothing came for too long: the peer did not say that it left. */
+  readonly timedOut?: boolean;
   /** Asks the peer to send these packets again (RFC 4585 generic NACK), if it can. */
   readonly requestRetransmission?: (sequences: readonly number[]) => void;
 }

@@ -59,6 +59,7 @@ export class RtpFlow implements AudioSource, AsyncDisposable {
   #byeAtMs: MonotonicMs | undefined;
   readonly #forgetSignal: () => void;
   #ending: Promise<void> | undefined;
+  #timedOut = false;
 
   constructor(options: RtpFlowOptions) {
     this.#options = options;
@@ -67,6 +68,10 @@ export class RtpFlow implements AudioSource, AsyncDisposable {
     this.senderReports = this.#reports.asObservable();
     this.requestRetransmission = (sequences) => this.#nack(sequences);
     this.#forgetSignal = closeOnAbort(this, options.signal);
+  }
+
+  get timedOut(): boolean {
+    return this.#timedOut;
   }
 
   /** SSRC of the latest packet. */
@@ -179,6 +184,7 @@ export class RtpFlow implements AudioSource, AsyncDisposable {
   }
 
   async #finish(reason: RtpFlowEnd, error: unknown): Promise<void> {
+    this.#timedOut = reason === "inactive";
     this.#cancelTimer?.();
     this.#forgetSignal();
     try {

@@ -6,6 +6,7 @@ import { TonetapError } from "../../src/core/errors.ts";
 import { OPUS, type RtpPacket, type SenderReport } from "../../src/core/rtp.ts";
 import { wallMs } from "../../src/core/units.ts";
 import type { Engine } from "../../src/engine.ts";
+import { createRtpSender, createUdpRtpSource } from "../../src/transport/index.ts";
 import { openEngine, type Recorder, recordedFrames, upTo } from "./support.ts";
 
 let engine: Engine;
@@ -108,4 +109,37 @@ test("a source that cannot close, in 2 ways, still leaves, and its name is free 
   expect((await leaving("stuck")).data).toMatchObject({ reason: "failed", error: { message: "stuck" } });
   expect((await leaving("broken")).data).toMatchObject({ reason: "failed", error: { message: "broken" } });
   await (await attach(fed(), "stuck")).close();
+});
+
+test("a peer that goes without a word leaves as inactive after 1 s", async () => {
+  const source = await createUdpRtpSource({ inactivityMs: 1_000 });
+  await attach(source, "silent");
+  const sender = await createRtpSender({
+    clock: systemClock,
+    codec: OPUS,
+    payloadType: 111,
+    host: "127.0.0.1",
+    port: source.address.port,
+  });
+  await sender.play(upTo(await recordedFrames("anna"), 20));
+
+  expect((await leaving("silent")).data.reason).toBe("inactive");
+  await sender.close();
+});
+
+test("3 s of Opus garbage are counted packet by packet, and the next call is not disturbed", async () => {
+  const source = fed();
+  const participant = await attach(source, "garbage");
+  const packets = await speech();
+  // A code 3 packet of no frames: RFC 6716 §3.2.5 [R7].
+  for (const packet of packets) source.feed.next({ ...packet, payload: Uint8Array.of(3, 0) });
+  expect(participant.takeQuality().packets.ignored).toBe(packets.length);
+
+  await participant.close();
+  const next = fed();
+  await attach(next, "after-garbage");
+  for (const packet of packets) next.feed.next(packet);
+  next.feed.complete();
+  expect((await leaving("after-garbage")).data).toMatchObject({ reason: "left", windows: { dropped: 0 } });
+  expect(seen.of("emotion", "after-garbage").length).toBeGreaterThan(0);
 });

@@ -49,6 +49,7 @@ export class WeriftSource implements AudioSource {
   #ssrc: number | undefined;
   #closing: Promise<void> | undefined;
   #nacksUnsent = 0;
+  #timedOut = false;
 
   constructor(feed: WeriftFeed) {
     this.#feed = feed;
@@ -64,6 +65,10 @@ export class WeriftSource implements AudioSource {
       feed.transport.onRtp.subscribe((packet) => this.#onRtp(packet)),
       feed.transport.onRtcp.subscribe((packet) => this.#onRtcp(packet)),
     ];
+  }
+
+  get timedOut(): boolean {
+    return this.#timedOut;
   }
 
   /** Whether it has ended. */
@@ -176,6 +181,7 @@ export class WeriftSource implements AudioSource {
       this.#cancelTimer = clock.schedule(leftMs, () => this.#checkActivity());
       return;
     }
+    this.#timedOut = !this.closed;
     void this.close();
   }
 }
