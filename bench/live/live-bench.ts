@@ -81,13 +81,17 @@ export async function runLiveRamp(peer: PeerName, options: LiveBenchOptions): Pr
   };
 }
 
-/** One load with the profiler on, after as long without it. @throws TonetapError unavailable when a process fails. */
-export async function runLiveLoad(peer: PeerName, participants: number, seconds: number): Promise<LiveStep> {
+/** One load, measured and then profiled. @throws TonetapError unavailable when a process fails. */
+export async function runLiveLoad(
+  peer: PeerName,
+  participants: number,
+  seconds: number,
+): Promise<{ readonly step: LiveStep; readonly profiled: LiveStep }> {
   await using stage = new Stage(peer);
   await stage.open();
   await stage.hold(participants, seconds, false);
-  // Awaited here: the processes end with this block.
-  return await stage.hold(participants, seconds, true);
+  const step = await stage.hold(participants, seconds, false);
+  return { step, profiled: await stage.hold(participants, seconds, true) };
 }
 
 export function pointOf({ participants, subject, generator }: LiveStep): RampPoint {

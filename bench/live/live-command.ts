@@ -93,8 +93,8 @@ export async function runLive(args: readonly string[]): Promise<void> {
 }
 
 async function holdOnce(peer: PeerName, participants: number, seconds: number): Promise<void> {
-  const step = await runLiveLoad(peer, participants, seconds);
-  console.log(`\n${peer}\n${textTable([[...STEP_COLUMNS], stepRow(step)])}\n${profileText(step)}`);
+  const { step, profiled } = await runLiveLoad(peer, participants, seconds);
+  console.log(`\n${peer}\n${textTable([[...STEP_COLUMNS], stepRow(step)])}\n${profileText(profiled)}`);
 }
 
 async function writePage(report: LiveReport): Promise<void> {

@@ -1,5 +1,9 @@
-/** Tonetap under test: the whole service with its default configuration, fed from one UDP port. Measuring is subject.ts. */
+/**
+ * Tonetap under test: the whole service, fed from one UDP port, with its default configuration or what TONETAP_…
+ * variables say. Measuring is subject.ts.
+ */
 import { tap } from "rxjs";
+import { describeOptions, resolveConfig } from "../../src/config.ts";
 import type { AudioSource } from "../../src/core/audio-source.ts";
 import type { Participant } from "../../src/participant.ts";
 import { Service } from "../../src/service.ts";
@@ -13,7 +17,11 @@ const RECEIVE_BUFFER_BYTES = 4 << 20;
 const MAX_PARTICIPANTS = 2_000;
 
 async function open(probe: SubjectProbe): Promise<Subject> {
-  const service = await Service.open({ service: { port: 0 } });
+  const { config, origins } = resolveConfig(process.env, { "service-port": "0" });
+  const changed = describeOptions()
+    .filter(({ path }) => origins.get(path) === "environment")
+    .map(({ env }) => `${env}=${process.env[env]}`);
+  const service = await Service.open(config);
   const { engine } = service;
   const rtp = await createUdpRtpServer({
     clock: engine.clock,
@@ -29,10 +37,12 @@ async function open(probe: SubjectProbe): Promise<Subject> {
     description: {
       rtp: rtp.address,
       events: new URL("v1/events", service.url).href.replace(/^http/, "ws"),
-      backend: engine
-        .describeBackends()
-        .map((backend) => `${backend.model} on ${backend.engine}, ${backend.provider}`)
-        .join("; "),
+      backend: [
+        ...engine
+          .describeBackends()
+          .map(({ model, engine, provider }) => `${model} on ${engine}, ${provider}`),
+        ...changed,
+      ].join("; "),
     },
     stages: TONETAP_STAGES,
     counts() {
