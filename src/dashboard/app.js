@@ -71,7 +71,11 @@ function showConnection(/** @type {any} */ status) {
     waiting: "the connection is lost, trying again …",
     closed: `closed: ${status.reason || status.code}`,
   }[/** @type {"open"} */ (status.state)];
-  if (status.state === "waiting") board.clear();
+  if (status.state === "open") board.setReachable(true);
+  if (status.state === "waiting" || status.state === "closed") {
+    board.setReachable(false);
+    for (const name of ["calls", "participants", "windows", "batch", "latency", "cpu"]) stat(name, "–");
+  }
 }
 
 function showLegend(/** @type {Record<string, number>} */ scores) {
@@ -97,7 +101,7 @@ function moveTimelines() {
 }
 
 setUpTheme();
-setUpMicrophone();
+const microphone = setUpMicrophone();
 moveTimelines();
 
 const connection = connect(new URL("v1/events", location.href));
@@ -107,4 +111,5 @@ connection.on("event", (event) => {
   if (event.type === "tonetap.service.stats") showStats(event.data);
   else board.apply(event);
   if (event.type === "tonetap.emotion") showLegend(event.data.scores);
+  if (event.type === "tonetap.participant.left") microphone.left(event.data.participantId);
 });

@@ -59,9 +59,10 @@ export class CallBoard {
     }
   }
 
-  /** The connection was lost: what is shown may be stale, the next snapshot rebuilds it. */
-  clear() {
-    for (const id of [...this.calls.keys()]) this.#remove(id);
+  /** Without a connection what is shown may be stale; the next snapshot rebuilds it. @param {boolean} reachable */
+  setReachable(reachable) {
+    this.empty.dataset.reachable = String(reachable);
+    if (!reachable) for (const id of [...this.calls.keys()]) this.#remove(id);
   }
 
   scroll(/** @type {number} */ nowMs) {
@@ -82,7 +83,9 @@ export class CallBoard {
     }
     const template = /** @type {HTMLTemplateElement} */ (document.getElementById("call-template"));
     const root = /** @type {HTMLElement} */ (template.content.cloneNode(true).firstElementChild);
-    /** @type {HTMLElement} */ (root.querySelector("h2")).textContent = id;
+    const title = /** @type {HTMLElement} */ (root.querySelector("h2"));
+    title.textContent = id;
+    title.title = id;
     /** @type {HTMLElement} */ (root.querySelector(".since")).textContent =
       `since ${new Date(started).toLocaleTimeString()}`;
     const call = { root, started, cards: new Map() };

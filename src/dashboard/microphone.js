@@ -1,7 +1,10 @@
 /** The microphone button and its dialog: consent first, then WHIP. The WHIP client itself is whip-client.js. */
 import { publishMicrophone } from "./whip-client.js";
 
-/** Wires the button. One publication at a time; pressing again ends it. */
+/**
+ * Wires the button. One publication at a time; pressing again ends it.
+ * @returns {{left: (participantId: string) => void}} to be told who has left: the microphone goes off with its participant
+ */
 export function setUpMicrophone() {
   const button = /** @type {HTMLButtonElement} */ (document.getElementById("speak"));
   const dialog = /** @type {HTMLDialogElement} */ (document.getElementById("microphone"));
@@ -11,20 +14,22 @@ export function setUpMicrophone() {
   const start = /** @type {HTMLButtonElement} */ (document.getElementById("microphone-start"));
   const error = /** @type {HTMLElement} */ (document.getElementById("microphone-error"));
   const idle = button.textContent;
-  /** @type {{close(): Promise<void> | void, pc: RTCPeerConnection} | undefined} */
+  /** @type {{close(): Promise<void>, pc: RTCPeerConnection} | undefined} */
   let publication;
+  let participant = "";
 
-  const ended = () => {
+  /** The microphone goes off at once; the service is told if it still answers. */
+  const stop = () => {
+    const open = publication;
     publication = undefined;
     button.textContent = idle;
     delete button.dataset.live;
+    open?.close().catch((problem) => console.warn("The service could not be told that we stop:", problem));
   };
 
-  button.addEventListener("click", async () => {
+  button.addEventListener("click", () => {
     if (publication !== undefined) {
-      const { close } = publication;
-      ended();
-      await close();
+      stop();
       return;
     }
     error.hidden = true;
@@ -38,9 +43,11 @@ export function setUpMicrophone() {
     event.preventDefault();
     if (!consent.checked) return;
     start.disabled = true;
+    const random = crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
+    participant = `mic-${random.toString(16).padStart(8, "0")}`;
     const query = new URLSearchParams({
       call: "microphone",
-      participant: `mic-${crypto.randomUUID().slice(0, 8)}`,
+      participant,
       name: name.value.trim(),
       role: "guest",
       consent: "granted",
@@ -48,7 +55,7 @@ export function setUpMicrophone() {
     try {
       publication = await publishMicrophone({ endpoint: `whip?${query}` });
       publication.pc.addEventListener("connectionstatechange", () => {
-        if (publication?.pc.connectionState === "failed") ended();
+        if (publication?.pc.connectionState === "failed") stop();
       });
       button.textContent = "Stop the microphone";
       button.dataset.live = "true";
@@ -60,11 +67,19 @@ export function setUpMicrophone() {
       start.disabled = false;
     }
   });
+
+  return {
+    left: (participantId) => {
+      if (participantId === participant) stop();
+    },
+  };
 }
 
 /** @param {unknown} problem */
 function explain(problem) {
   if (!(problem instanceof Error)) return String(problem);
+  // Browsers offer no microphone to pages that came over plain HTTP from another machine.
+  if (!isSecureContext) return "The browser needs HTTPS, or http://localhost, to give a page the microphone.";
   switch (problem.name) {
     case "NotAllowedError":
       return "The browser did not allow the microphone. Allow it for this page and try again.";

@@ -14,9 +14,9 @@ export class ParticipantCard {
     this.root = /** @type {HTMLElement} */ (template.content.cloneNode(true).firstElementChild);
     this.name = joined.displayName ?? joined.participantId;
     this.#text("h3", this.name);
+    this.#find("h3").title = this.name;
     this.#text(".role", joined.role);
     this.#fact("via", joined.transport);
-    this.setPaused(joined.paused ? "waiting for consent" : "");
     /** @type {Timeline | undefined} */
     this.timeline = undefined;
     /** @type {Map<string, HTMLElement>} */
@@ -24,6 +24,7 @@ export class ParticipantCard {
     /** Start of the open talk-spurt, seconds since the epoch. @type {number | undefined} */
     this.speakingSince = undefined;
     this.visible = true;
+    this.setPaused(joined.paused ? "waiting for consent" : "");
     host.append(this.root);
     this.observer = new IntersectionObserver((entries) => {
       this.visible = entries.at(-1)?.isIntersecting ?? true;
@@ -78,8 +79,9 @@ export class ParticipantCard {
     this.#fact("jitter", `${data.jitterMs.toFixed(1)} ms`);
   }
 
-  /** @param {string} reason empty: analysis runs */
+  /** What was heard before is gone from the service's memory, so from the page too. @param {string} reason empty: analysis runs */
   setPaused(reason) {
+    this.#forget();
     this.root.dataset.state = reason === "" ? "quiet" : "paused";
     this.#text(".state", reason === "" ? "silent" : reason);
   }
@@ -106,6 +108,24 @@ export class ParticipantCard {
     this.observer.disconnect();
     this.timeline?.close();
     this.root.remove();
+  }
+
+  #forget() {
+    this.timeline?.close();
+    this.timeline = undefined;
+    this.speakingSince = undefined;
+    this.bars.clear();
+    this.#find(".scores").replaceChildren();
+    delete this.root.dataset.unsure;
+    this.#text(".expression", "–");
+    this.#text(".confidence", "");
+    this.#find(".chart").setAttribute("aria-label", `${this.name}: nothing heard yet`);
+    for (const fact of ["valence", "arousal"]) {
+      this.#find(`[data-fact="${fact}"] b`).style.left = "";
+      this.#text(`[data-fact="${fact}"] span`, "–");
+    }
+    this.#fact("latency", "–");
+    this.#fact("batch", "–");
   }
 
   #buildBars(/** @type {string[]} */ labels) {

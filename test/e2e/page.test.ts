@@ -82,4 +82,57 @@ describe.skipIf(!hasPeer("chromium"))("the page in Chromium", () => {
     expect(complaints).toEqual([]);
     await page.close();
   });
+
+  test("a name of 200 letters stays in its card at 360 px, and all that was heard goes with consent", async () => {
+    const page = await browser.newPage({ viewport: { width: 360, height: 800 } });
+    await page.goto(service.url.href);
+    const longName = "x".repeat(200);
+    const source = await attachUdp(service.engine, "anna", {
+      callId: "y".repeat(128),
+      displayName: longName,
+    });
+    void recordedFrames("anna").then((frames) =>
+      sendImpaired(upTo(frames, 6_000), source.address.port, CLEAN),
+    );
+    const card = page.locator(".participant");
+    const expression = card.locator(".expression");
+    await expect.poll(() => expression.textContent(), { timeout: 10_000 }).toMatch(/^[a-z]/);
+    expect(await card.locator("h3").getAttribute("title")).toBe(longName);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBe(0);
+
+    await service.engine.participant("y".repeat(128), "anna").setConsent("withdrawn");
+    await expect.poll(() => card.locator(".state").textContent()).toBe("consent withdrawn");
+    expect(await expression.textContent()).toBe("–");
+    expect(await card.locator(".scores li").count()).toBe(0);
+    expect(await card.locator("canvas").count()).toBe(0);
+
+    await source.close();
+    await expect.poll(() => page.locator(".participant").count(), { timeout: 8_000 }).toBe(0);
+    await page.close();
+  });
+
+  test("1 microphone goes off when its participant is detached, without a defect on the page", async () => {
+    const page = await browser.newPage();
+    const errors: string[] = [];
+    page.on("pageerror", (error) => errors.push(error.message));
+    await page.goto(service.url.href);
+    const button = page.locator("#speak");
+    await button.click();
+    await page.getByRole("checkbox").check();
+    await page.getByRole("button", { name: "Start", exact: true }).click();
+    await expect.poll(() => button.textContent(), { timeout: 8_000 }).toBe("Stop the microphone");
+
+    const live = await fetch(new URL("v1/calls/microphone", service.url));
+    const { participants } = (await live.json()) as { participants: { participantId: string }[] };
+    const [participant] = participants;
+    await fetch(
+      new URL(`v1/calls/microphone/participants/${participant?.participantId ?? ""}`, service.url),
+      {
+        method: "DELETE",
+      },
+    );
+    await expect.poll(() => button.textContent()).toBe("Speak into your microphone");
+    expect(errors).toEqual([]);
+    await page.close();
+  });
 });
