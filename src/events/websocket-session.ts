@@ -205,7 +205,13 @@ export class WebSocketSession {
   }
 
   #say(message: ControlMessage): void {
-    if (!this.#eventsOnly) this.#parts.socket.send(JSON.stringify(message), TEXT);
+    if (this.#eventsOnly) return;
+    const { socket, limits, counts } = this.#parts;
+    socket.send(JSON.stringify(message), TEXT);
+    // Events wait when the socket is full; answers cannot, so a peer that goes on asking and reads none of them goes.
+    if (socket.bufferedAmount < 2 * limits.highWaterBytes || this.#closingSinceMs !== undefined) return;
+    counts.closedSlow++;
+    this.close(CLOSE_CODES.tryLater, "too slow: answers were not read");
   }
 
   #reject({ code, message }: TonetapError): void {

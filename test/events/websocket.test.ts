@@ -248,6 +248,30 @@ describe("a client that never reads", () => {
     await reader.close();
   });
 
+  test("but asks on and on is closed as slow before 20 MB of answers pile up", async () => {
+    const clock = new ManualClock();
+    await using service = await startService({ clock, maxMessagesPerSecond: 1000 });
+    const deaf = await deafPeer(service);
+    await until(() => service.sockets.stats.subscribers === 1);
+    const calls = Array.from({ length: 60 }, (_, i) => `${i}`.padEnd(120, "x"));
+    const text = Buffer.from(JSON.stringify({ type: "subscribe", filter: { calls } }));
+    // RFC 6455 §5.2: FIN and text; masked, 16-bit length; a mask of zeros changes nothing.
+    const head = Buffer.from([0x81, 0xfe, text.length >> 8, text.length & 255, 0, 0, 0, 0]);
+    const frame = Buffer.concat([head, text]);
+
+    let asked = 0;
+    for (; asked * frame.length < 20e6 && service.sockets.stats.closedSlow === 0; asked += 100) {
+      for (let i = 0; i < 100; i++) deaf.write(frame);
+      clock.advance(1000);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+
+    expect(service.sockets.stats).toMatchObject({ closedSlow: 1, closedAbusive: 0 });
+    clock.advance(2000);
+    await until(() => service.sockets.stats.subscribers === 0);
+    deaf.destroy();
+  });
+
   test("and then reads after all gets a gap that accounts for every one of 6,000 events, in order", async () => {
     await using service = await startService({ highWaterBytes: 1024, queueLimit: 16 });
     const peer = await Peer.open(service);
