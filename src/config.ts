@@ -38,7 +38,12 @@ export const configSchema = z.strictObject({
       1_000,
       "ms after which a waiting window is dropped rather than sent stale.",
     ),
-    queueLimit: whole(1, 65_536, 2_048, "Windows waiting at most, about 0.1 MB each; the oldest is dropped beyond it."),
+    queueLimit: whole(
+      1,
+      65_536,
+      2_048,
+      "Windows waiting at most, about 0.1 MB each; the oldest is dropped beyond it.",
+    ),
   }),
   window: section({
     hopMs: whole(50, 5_000, 500, "ms of media between windows."),
@@ -64,6 +69,9 @@ export const configSchema = z.strictObject({
       600,
       "ms without a packet after which an open talk-spurt is closed: longer than a network stalls.",
     ),
+  }).refine(({ minWaitMs, maxWaitMs }) => minWaitMs <= maxWaitMs, {
+    path: ["maxWaitMs"],
+    message: "must be at least jitter.minWaitMs",
   }),
   smoothing: section({
     timeConstantMs: number(
@@ -189,6 +197,7 @@ export function parseConfig(input: ConfigInput = {}): Config {
     if (issue.code === "unrecognized_keys") {
       return `unknown option ${issue.keys.map((key) => (path === "" ? key : `${path}.${key}`)).join(", ")}`;
     }
+    if (issue.code === "custom") return `${path} ${issue.message}`;
     const option = options.get(path);
     return `${path} must be ${option === undefined ? "an object" : rangeOf(option)}, got ${JSON.stringify(issue.input)}`;
   });

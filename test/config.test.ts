@@ -24,6 +24,12 @@ test("all 3 wrong options are named, each with its range and what came", () => {
   );
 });
 
+test("a longest wait of 100 ms below the shortest of 150 ms is refused before 1 participant fails by it", () => {
+  expect(() => parseConfig({ jitter: { minWaitMs: 150, maxWaitMs: 100 } })).toThrow(
+    "jitter.maxWaitMs must be at least jitter.minWaitMs",
+  );
+});
+
 test("1 flag beats the environment, which beats the default, and each origin is known", () => {
   const { config, origins } = resolveConfig(
     {

@@ -17,7 +17,6 @@ export interface BatchTiming {
 
 /** Where a model can run. `auto` takes the first of cuda, webgpu and cpu that works and pays. */
 export type DeviceOption = "auto" | "cpu" | "cuda" | "webgpu";
-export const DEVICE_OPTIONS = ["auto", "cpu", "cuda", "webgpu"] as const satisfies readonly DeviceOption[];
 
 /** A device that was tried, and why it was not taken. */
 export interface RefusedProvider {
