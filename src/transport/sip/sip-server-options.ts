@@ -39,7 +39,7 @@ export interface SipServerOptions {
   readonly inactivityMs?: number;
   /** The same while the peer holds the call, ms. 1,000–86,400,000, default 3,600,000. */
   readonly holdMs?: number;
-  /** Hears of defects: an `onCall` that threw what is no TonetapError, or code of ours. For logs. */
+  /** Hears of defects: an `onCall` that threw what is no TonetapError, or code of ours. Default: a process warning. */
   readonly onError?: (error: TonetapError) => void;
   readonly clock?: Clock;
 }
@@ -102,7 +102,7 @@ export function resolveOptions(options: SipServerOptions): ResolvedOptions {
     maxCalls,
     inactivityMs,
     holdMs,
-    onError: options.onError ?? (() => undefined),
+    onError: options.onError ?? ((error) => process.emitWarning(error)),
     clock,
   };
 }
