@@ -12,6 +12,9 @@ const TRANSPORT_FEEDBACK = 205;
 const GENERIC_NACK = 1;
 const CNAME = 1;
 
+/** RFC 3550 §6.1: a compound packet fits the path's MTU. 64 kB of NACK would name 278,000 packets. */
+const MAX_COMPOUND_BYTES = 2_048;
+
 /** RFC 5905: NTP era 0 begins in 1900; seconds from there to 1970. */
 const NTP_TO_UNIX_S = 2_208_988_800;
 const NTP_FRACTION = 2 ** 32;
@@ -37,14 +40,14 @@ export function isRtcp(buffer: Uint8Array): boolean {
   return buffer.length >= 4 && readU8(buffer, 0) >> 6 === 2 && type >= 192 && type <= 223;
 }
 
-/** Parses a compound packet. Never throws; reads as far as it makes sense. */
+/** Parses a compound packet. Never throws; reads as far as it makes sense, and of more than 2,048 bytes nothing. */
 export function parseRtcp(buffer: Uint8Array, arrivalMs: MonotonicMs): RtcpReport {
   const senderReports: SenderReport[] = [];
   const byes: number[] = [];
   const cnames: { ssrc: number; cname: string }[] = [];
   const nacks: { ssrc: number; sequences: number[] }[] = [];
-  let malformed = buffer.length === 0;
-  let at = 0;
+  let malformed = buffer.length === 0 || buffer.length > MAX_COMPOUND_BYTES;
+  let at = malformed ? buffer.length : 0;
   while (at < buffer.length) {
     const end = at + 4 * (readU16(buffer, at + 2) + 1);
     if (at + 4 > buffer.length || readU8(buffer, at) >> 6 !== 2 || end > buffer.length) {

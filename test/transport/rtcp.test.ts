@@ -145,3 +145,16 @@ test("of the 256 second bytes of RTP, 32 are RTCP: payload types 64–95 with th
   expect(rtcp).toEqual(Array.from({ length: 32 }, (_, i) => 192 + i));
   expect(isRtcp(new Uint8Array(0))).toBe(false);
 });
+
+test("of a datagram of 60 kB, which would name 255,000 packets, nothing is read", () => {
+  const nack = new Uint8Array(60_000);
+  nack.set([0x81, 205, (nack.length / 4 - 1) >> 8, (nack.length / 4 - 1) & 255]);
+
+  expect(parseRtcp(nack, now)).toEqual({
+    senderReports: [],
+    byes: [],
+    cnames: [],
+    nacks: [],
+    malformed: true,
+  });
+});
