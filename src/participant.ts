@@ -312,13 +312,14 @@ export class Participant implements Closable, AsyncDisposable {
         this.windows.dropped++;
         break;
       case "speech":
+        this.#nextSample = Math.max(this.#nextSample, unit.at);
         this.#hooks.onUnit(unit);
         return;
       default:
         unit satisfies never;
     }
     this.#nextIndex = unit.index + 1;
-    this.#nextSample = unit.end;
+    this.#nextSample = Math.max(this.#nextSample, unit.end);
     this.#hooks.onUnit(unit);
   }
 
