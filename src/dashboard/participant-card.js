@@ -48,11 +48,13 @@ export class ParticipantCard {
       fill.style.transform = `scaleX(${share})`;
       /** @type {HTMLElement} */ (bar.querySelector(".number")).textContent = String(Math.round(share * 100));
     }
+    // The expression in force need not be the likeliest one at the moment.
+    const [likeliest = data.top] = labels.toSorted((a, b) => data.scores[b] - data.scores[a]);
     this.root.dataset.unsure = String(data.abstained);
     this.#text(".expression", data.abstained ? "unsure" : data.top);
     this.#text(
       ".confidence",
-      data.abstained ? `at most ${data.top} ${percent(data.confidence)}` : percent(data.confidence),
+      data.abstained ? `at most ${likeliest} ${percent(data.scores[likeliest])}` : percent(data.confidence),
     );
     this.#find(".chart").setAttribute(
       "aria-label",
