@@ -9,7 +9,9 @@ const MAX_LIST = 256;
 const QUERY_NAMES: readonly string[] = ["call", "participant", "kinds", "filter"];
 
 const ids = z
-  .union([z.literal("*"), z.array(z.string().min(1).max(128)).max(MAX_LIST)])
+  .union([z.literal("*"), z.array(z.string().min(1).max(128)).max(MAX_LIST)], {
+    error: `must be "*" or a list of up to ${MAX_LIST} ids of 1–128 characters`,
+  })
   .optional()
   .describe(`"*" or absent: all. A list (up to ${MAX_LIST} ids): these. An empty list: none.`);
 
@@ -18,7 +20,9 @@ export const eventFilterSchema = z
     calls: ids,
     participants: ids,
     kinds: z
-      .union([z.literal("*"), z.array(z.enum(EVENT_KINDS)).max(MAX_LIST)])
+      .union([z.literal("*"), z.array(z.enum(EVENT_KINDS)).max(MAX_LIST)], {
+        error: `must be "*" or a list of ${EVENT_KINDS.join(", ")}`,
+      })
       .optional()
       .describe('"*" or absent: all. A list: these. An empty list: none.'),
   })

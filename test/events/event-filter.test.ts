@@ -57,6 +57,12 @@ describe("a filter in a query", () => {
     );
   });
 
+  test("that names 1 unknown kind is answered with the 12 there are", () => {
+    expect(() => read("kinds=emoton")).toThrow(
+      `filter: kinds: must be "*" or a list of ${EVENT_KINDS.join(", ")}`,
+    );
+  });
+
   test("is refused with a text of at most 400 characters when it says one of 5 wrong things", () => {
     const wrong = ["kind=emotion", "kinds=emotions", `call=${"x".repeat(129)}`, "filter={", "filter=[1]"];
     for (const query of wrong) {
