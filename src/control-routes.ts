@@ -36,6 +36,10 @@ export function addControlRoutes(http: HttpServer, engine: Engine): void {
       port,
       rtcp,
       inactivityMs: rtp.inactivityMs,
+    }).catch((error: unknown) => {
+      throw isPortTaken(error)
+        ? new TonetapError("conflict", `UDP port ${port} is taken`, { cause: error })
+        : error;
     });
     try {
       await engine.attach(source, {
@@ -77,6 +81,12 @@ export function addControlRoutes(http: HttpServer, engine: Engine): void {
     return { status: 204 };
   });
 }
+
+const isPortTaken = (error: unknown): boolean =>
+  error instanceof TonetapError &&
+  error.cause instanceof Error &&
+  "code" in error.cause &&
+  error.cause.code === "EADDRINUSE";
 
 const find = (engine: Engine, { params }: HttpRequest) =>
   engine.participant(params.callId ?? "", params.participantId ?? "");

@@ -58,6 +58,15 @@ describe("the service over HTTP", { concurrent: true }, () => {
     expect((await call("PATCH", participant, { consent: "maybe" })).status).toBe(400);
   });
 
+  test("1 UDP port is given to 1 participant: another is told that it is taken, and does not join", async () => {
+    const first = await call("POST", "/v1/rtp", { callId: "port", participantId: "a" });
+    const { port, participant } = (await first.json()) as { port: number; participant: string };
+    const second = await call("POST", "/v1/rtp", { callId: "port", participantId: "b", port });
+    expect(second.status).toBe(409);
+    expect(await second.json()).toMatchObject({ detail: `UDP port ${port} is taken` });
+    expect((await call("DELETE", participant)).status).toBe(204);
+  });
+
   test("5 bad requests get a problem document that names what is wrong, and leave no participant", async () => {
     const bad: [unknown, number, string][] = [
       [{ callId: "bad", participantId: "a", role: "agent", consent: "granted" }, 403, "Art. 5"],
