@@ -12,6 +12,9 @@ import {
 
 /** ms of wall time a ms of media that the arrival offset may rise (500 ppm): follows a sender's slow clock, not its queueing. */
 const ARRIVAL_RISE_PER_MS = 1 / 2000;
+/** All audio this much later than it was, ms, for this long, ms of media: its sender stood still, no queue is that steady. */
+const STALL_MS = 1_000;
+const STALL_SEEN_MS = 2_000;
 
 export interface WallTime {
   readonly wallMs: WallMs;
@@ -20,7 +23,8 @@ export interface WallTime {
 
 /**
  * decodeAudio() anchors it (which tick is which sample), sender reports refine it, slidingWindows() reads it.
- * Without reports, a sample's wall time is that of the least delayed packet so far: queueing only ever adds.
+ * Without reports, a sample's wall time is that of the least delayed packet so far, queueing only ever adds, until the
+ * sender stands still.
  */
 export class MediaClock {
   readonly #clock: Clock;
@@ -35,6 +39,8 @@ export class MediaClock {
   /** Wall time of sample 0 by the least delayed packet. */
   #arrivalZeroMs: number | undefined;
   #arrivalSampleMs = 0;
+  /** Since when all audio is late, in media time, and the least late of it. */
+  #late: { readonly sinceMs: number; zeroMs: number } | undefined;
   /** The latest report of a stream that is not anchored yet. */
   #pending: SenderReport | undefined;
 
@@ -62,6 +68,7 @@ export class MediaClock {
     this.#anchored = false;
     this.#ntpZeroMs = undefined;
     this.#arrivalZeroMs = undefined;
+    this.#late = undefined;
   }
 
   /** Notes when audio ending at `end` arrived. */
@@ -74,8 +81,19 @@ export class MediaClock {
     else {
       const risen = previous + Math.max(0, mediaMs - this.#arrivalSampleMs) * ARRIVAL_RISE_PER_MS;
       this.#arrivalZeroMs = Math.min(risen, zero);
+      if (zero < risen + STALL_MS) this.#late = undefined;
+      else this.#noteLate(mediaMs, zero);
     }
     this.#arrivalSampleMs = mediaMs;
+  }
+
+  /** A sender on hold may go on where its timestamps stood: from then on all of it is late, and that is the new time. */
+  #noteLate(mediaMs: number, zeroMs: number): void {
+    this.#late ??= { sinceMs: mediaMs, zeroMs };
+    this.#late.zeroMs = Math.min(this.#late.zeroMs, zeroMs);
+    if (mediaMs - this.#late.sinceMs < STALL_SEEN_MS) return;
+    this.#arrivalZeroMs = this.#late.zeroMs;
+    this.#late = undefined;
   }
 
   /** RFC 3550 §6.4.1: pairs an RTP timestamp with the sender's NTP time. */

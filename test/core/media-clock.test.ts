@@ -83,3 +83,34 @@ test("of 2 SSRCs the report of the next one waits for its stream, and the last o
   media.anchor(rtpTicks(0), sampleIndex(32_000), 48_000);
   expect(media.wallOf(sampleIndex(32_000)).source).toBe("arrival");
 });
+
+test("a sender that stands still for 30 s and goes on with its old timestamps is in time again after 2 s", () => {
+  const clock = new ManualClock(0, EPOCH);
+  const media = new MediaClock(clock);
+  const play = (packets: number, from: number): void => {
+    for (let packet = from; packet < from + packets; packet++) {
+      clock.advance(20);
+      media.arrived(sampleIndex((packet + 1) * 320), clock.now());
+    }
+  };
+  play(100, 0);
+  clock.advance(30_000);
+  play(50, 100);
+  expect(media.wallOf(sampleIndex(48_000)).wallMs - EPOCH).toBeCloseTo(3_000, -1);
+
+  play(100, 150);
+
+  expect(media.wallOf(sampleIndex(80_000)).wallMs - EPOCH).toBeCloseTo(35_000, -1);
+});
+
+test("a network that holds 1.5 s of packets back and gives them at once moves wall time by less than 2 ms", () => {
+  const clock = new ManualClock(0, EPOCH);
+  const media = new MediaClock(clock);
+  for (let packet = 0; packet < 250; packet++) {
+    if (packet < 100 || packet >= 175) clock.advance(20);
+    if (packet === 100) clock.advance(75 * 20);
+    media.arrived(sampleIndex((packet + 1) * 320), clock.now());
+    const off = media.wallOf(sampleIndex(0)).wallMs - EPOCH;
+    expect(Math.abs(off)).toBeLessThan(2);
+  }
+});
