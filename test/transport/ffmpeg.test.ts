@@ -20,7 +20,7 @@ const CASES = [
 ] as const;
 
 for (const { rtcp, flags, end } of CASES) {
-  (usable ? test.concurrent : test.skip)(
+  test.skipIf(!usable)(
     `all 50 Opus packets of ffmpeg arrive in order, with RTCP on the ${rtcp}, ended by ${end}`,
     async () => {
       const source = await createUdpRtpSource({ clock: systemClock, rtcp, inactivityMs: 1000 });
