@@ -21,12 +21,12 @@ export interface TelephoneVoice {
   readonly reference16k: Float32Array;
 }
 
-/** `lengthMs` of a voice of the bundled call from `fromMs` on, over a telephone. Anna speaks from 0.5 s on. */
-export async function telephoneVoice(
+/** `lengthMs` of a voice of the bundled call from `fromMs` on, 16 kHz. Anna speaks from 0.5 s on. */
+export async function bundledVoice(
   name: "anna" | "ben",
   fromMs: number,
   lengthMs: number,
-): Promise<TelephoneVoice> {
+): Promise<Float32Array> {
   const path = fileURLToPath(new URL(`../../assets/demo/${name}.opus`, import.meta.url));
   const parts: Float32Array[] = [];
   for await (const part of decodeTo16k(path)) parts.push(part);
@@ -36,7 +36,16 @@ export async function telephoneVoice(
     whole.set(part, at);
     at += part.length;
   }
-  const narrow = resample(whole.subarray(fromMs * 16, (fromMs + lengthMs) * 16), 16_000, 8_000);
+  return whole.slice(fromMs * 16, (fromMs + lengthMs) * 16);
+}
+
+/** The same over a telephone. */
+export async function telephoneVoice(
+  name: "anna" | "ben",
+  fromMs: number,
+  lengthMs: number,
+): Promise<TelephoneVoice> {
+  const narrow = resample(await bundledVoice(name, fromMs, lengthMs), 16_000, 8_000);
   const exact = narrow.subarray(0, lengthMs * 8);
   return { pcmu: encodePcmu(exact), reference16k: resample(exact, 8_000, 16_000) };
 }

@@ -1,14 +1,11 @@
 /** sipp calls: a user agent that we did not write, over UDP and TCP, with its own PCMU media. */
 import { afterEach, describe, expect, test } from "vitest";
-import { systemClock } from "../../../src/core/clock.ts";
-import { MediaClock } from "../../../src/core/media-clock.ts";
-import { createOpusDecoder, decodeAudio } from "../../../src/stream/index.ts";
-import { createJitterStats, jitterBuffer } from "../../../src/transport/index.ts";
 import { createSipServer, type SipServer, type SipServerOptions } from "../../../src/transport/sip/index.ts";
 import { bestMatch } from "../../support/correlation.ts";
 import { telephoneVoice } from "../../support/pcmu.ts";
 import { callScenario, cancelScenario, hasSipp, refusedScenario, runSipp } from "../../support/sipp.ts";
 import { eventually } from "../loopback.ts";
+import { listening } from "./listening.ts";
 
 const open: SipServer[] = [];
 afterEach(async () => {
@@ -21,51 +18,22 @@ async function listen(onCall: SipServerOptions["onCall"]): Promise<{ server: Sip
   return { server, port: server.addresses.get("udp")?.port ?? 0 };
 }
 
-const join = (parts: readonly Float32Array[]): Float32Array => {
-  const whole = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
-};
-
 describe.skipIf(!hasSipp())("sipp calls", () => {
   for (const transport of ["u1", "t1"] as const) {
     test(`2.5 s of a voice as PCMU, signalled over ${transport}: what is decoded correlates ≥ 0.99, and BYE ends it`, async () => {
       const voice = await telephoneVoice("anna", 500, 2_500);
-      const opus = await createOpusDecoder();
-      const pcm: Float32Array[] = [];
-      const stats = createJitterStats();
-      let completed = false;
-      const { server, port } = await listen((source) => {
-        const { codecs } = source;
-        const mediaClock = new MediaClock(systemClock);
-        source.packets
-          .pipe(
-            jitterBuffer({ clock: systemClock, codecs, stats }),
-            decodeAudio({ opus, codecs, mediaClock }),
-          )
-          .subscribe({
-            next: (unit) => {
-              if (unit.kind === "pcm") pcm.push(Float32Array.from(unit.samples));
-            },
-            complete: () => {
-              completed = true;
-            },
-          });
-      });
+      const heard = await listening();
+      const { server, port } = await listen((source) => heard.listen(source));
 
       const scenario = callScenario({ plays: true, lengthMs: 2_800 });
       const { code, log } = await runSipp({ scenario, transport, port, voice: voice.pcmu });
 
       expect(code, log).toBe(0);
-      await eventually(() => completed);
-      expect(stats).toMatchObject({ lost: 0, late: 0 });
-      expect(stats.received).toBeGreaterThanOrEqual(124);
+      await heard.completed;
+      expect(heard.stats).toMatchObject({ lost: 0, late: 0 });
+      expect(heard.stats.received).toBeGreaterThanOrEqual(124);
       // sipp's first and last packets are its own affair.
-      const match = bestMatch(join(pcm), voice.reference16k.subarray(1_600, 2_300 * 16));
+      const match = bestMatch(heard.samples(), voice.reference16k.subarray(1_600, 2_300 * 16));
       expect(match.correlation).toBeGreaterThanOrEqual(0.99);
       expect(server.callCount).toBe(0);
     });

@@ -1,0 +1,76 @@
+/** baresip calls: a telephone with Opus that we did not write. */
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { resample } from "../../../src/transport/file/resampler.ts";
+import { createSipServer } from "../../../src/transport/sip/index.ts";
+import { bestMatch } from "../../support/correlation.ts";
+import { bundledVoice } from "../../support/pcmu.ts";
+import { wav } from "../../support/wav.ts";
+import { listening } from "../../transport/sip/listening.ts";
+
+const answers = (): boolean =>
+  spawnSync("baresip", ["-h"], { encoding: "utf8" }).stdout?.includes("baresip") === true;
+
+function hasBaresip(): boolean {
+  if (answers()) return true;
+  if (process.platform === "linux" && process.getuid?.() === 0) {
+    const options = { stdio: "inherit", env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } } as const;
+    spawnSync("apt-get", ["update", "-qq"], options);
+    spawnSync("apt-get", ["install", "-y", "-qq", "--no-install-recommends", "baresip-core"], options);
+    if (answers()) return true;
+  }
+  console.warn("\n*** SKIPPED: the real baresip. On Debian: sudo apt-get install baresip-core\n");
+  return false;
+}
+
+test.skipIf(!hasBaresip())(
+  "4 s of a voice that baresip encodes as Opus correlate ≥ 0.98, no packet of 190 is lost",
+  async () => {
+    const voice = await bundledVoice("anna", 0, 4_000);
+    const folder = await mkdtemp(join(tmpdir(), "tonetap-baresip-"));
+    const heard = await listening();
+    const server = await createSipServer({ port: 0, onCall: (source) => heard.listen(source) });
+    try {
+      // baresip plays files of its own rate only.
+      const loud = resample(voice, 16_000, 48_000);
+      await writeFile(join(folder, "voice.wav"), wav([loud, loud], 48_000, 16));
+      const config = [
+        "sip_listen 127.0.0.1:0",
+        "net_interface 127.0.0.1",
+        `audio_source aufile,${join(folder, "voice.wav")}`,
+        `audio_player aufile,${join(folder, "out.wav")}`,
+        `audio_alert aufile,${join(folder, "alert.wav")}`,
+        "ausrc_srate 48000",
+        "ausrc_channels 2",
+        "module_path /usr/lib/baresip/modules",
+        ...["opus", "g711", "aufile"].map((name) => `module ${name}.so`),
+        ...["account", "menu"].map((name) => `module_app ${name}.so`),
+        "opus_bitrate 32000",
+      ];
+      await writeFile(join(folder, "config"), `${config.join("\n")}\n`);
+      await writeFile(join(folder, "accounts"), "<sip:anna@127.0.0.1>;regint=0;audio_codecs=opus/48000/2\n");
+      await writeFile(join(folder, "contacts"), "");
+
+      const target = `sip:tonetap@127.0.0.1:${server.addresses.get("udp")?.port}`;
+      const baresip = spawn("baresip", ["-f", folder, "-e", `/dial ${target}`, "-t", "6"], {
+        stdio: "ignore",
+      });
+      await once(baresip, "exit");
+      await heard.completed;
+
+      expect(heard.stats.received).toBeGreaterThanOrEqual(190);
+      expect(heard.stats).toMatchObject({ lost: 0, late: 0 });
+      // baresip encodes for music by default: without the high-pass that Opus has for speech.
+      const reference = voice.subarray(8_000, 3 * 16_000);
+      expect(bestMatch(heard.samples(), reference).correlation).toBeGreaterThanOrEqual(0.98);
+      expect(server.stats).toMatchObject({ calls: 1, refused: 0, defects: 0 });
+    } finally {
+      await server.close();
+      await rm(folder, { recursive: true, force: true });
+    }
+  },
+);

@@ -1,0 +1,47 @@
+/** What is heard of a leg: its packets through jitter buffer and decoder, as 16 kHz samples. */
+import type { AudioSource } from "../../../src/core/audio-source.ts";
+import { systemClock } from "../../../src/core/clock.ts";
+import { MediaClock } from "../../../src/core/media-clock.ts";
+import { createOpusDecoder, decodeAudio } from "../../../src/stream/index.ts";
+import { createJitterStats, type JitterStats, jitterBuffer } from "../../../src/transport/index.ts";
+
+export interface Listening {
+  readonly stats: JitterStats;
+  readonly listen: (source: AudioSource) => void;
+  /** Everything up to now. */
+  readonly samples: () => Float32Array;
+  /** Resolves when the source completes. */
+  readonly completed: Promise<void>;
+}
+
+export async function listening(): Promise<Listening> {
+  const opus = await createOpusDecoder();
+  const stats = createJitterStats();
+  const parts: Float32Array[] = [];
+  const { promise: completed, resolve, reject } = Promise.withResolvers<void>();
+  return {
+    stats,
+    completed,
+    listen: ({ codecs, packets }) => {
+      const mediaClock = new MediaClock(systemClock);
+      packets
+        .pipe(jitterBuffer({ clock: systemClock, codecs, stats }), decodeAudio({ opus, codecs, mediaClock }))
+        .subscribe({
+          next: (unit) => {
+            if (unit.kind === "pcm") parts.push(Float32Array.from(unit.samples));
+          },
+          error: reject,
+          complete: resolve,
+        });
+    },
+    samples: () => {
+      const whole = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+      let at = 0;
+      for (const part of parts) {
+        whole.set(part, at);
+        at += part.length;
+      }
+      return whole;
+    },
+  };
+}
