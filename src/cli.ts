@@ -14,6 +14,8 @@ interface Command {
   readonly flags?: NonNullable<ParseArgsConfig["options"]>;
   readonly flagHelp?: Readonly<Record<string, string>>;
   readonly configured: boolean;
+  /** Words it takes besides flags, at most. */
+  readonly maxWords: number;
   /** @returns the exit code */
   readonly run: (input: CommandInput) => Promise<number>;
 }
@@ -31,6 +33,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     flags: { once: { type: "boolean" } },
     flagHelp: { "--once": "End after one pass and print a summary." },
     configured: true,
+    maxWords: 0,
     run: async ({ flags, signal }) => {
       const { runDemo } = await import("./demo.ts");
       return runDemo({ config: configOf(flags), once: flags.once === true, out: process.stdout, signal });
@@ -40,6 +43,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     usage: "tonetap serve",
     meaning: "Runs the service: page, events over WebSocket, WHIP.",
     configured: true,
+    maxWords: 0,
     run: async ({ flags, signal }) => {
       const { runService } = await import("./serve.ts");
       return runService({ config: configOf(flags), out: process.stdout, signal });
@@ -61,6 +65,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       "--channel": "Which channel of the file; mix (default) takes their mean.",
     },
     configured: true,
+    maxWords: Number.POSITIVE_INFINITY,
     run: async ({ flags, words, signal }) => {
       const { runAnalyze } = await import("./analyze-command.ts");
       return runAnalyze({
@@ -79,6 +84,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     flags: { json: { type: "boolean" } },
     flagHelp: { "--json": "One event a line, as JSON." },
     configured: false,
+    maxWords: 1,
     run: async ({ flags, words, signal }) => {
       const { runListen } = await import("./events/index.ts");
       return runListen({
@@ -93,6 +99,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     usage: "tonetap config",
     meaning: "Prints the configuration in force and where each value comes from.",
     configured: true,
+    maxWords: 0,
     run: ({ flags }) => {
       const { config, origins } = resolveConfig(process.env, textFlags(flags));
       for (const option of describeOptions()) {
@@ -107,9 +114,14 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
 };
 
-/** Exit codes, as sysexits.h has them where it has one. */
+/** Exit codes, as sysexits.h has them where it has one; 130 is what shells give for SIGINT. */
 const USAGE = 64;
 const FAILED = 1;
+const INTERRUPTED = 130;
+
+/** Aborted when the process is to end. */
+const ending = new AbortController();
+let readerIsGone = false;
 
 function textFlags(flags: Flags): Record<string, string | undefined> {
   return Object.fromEntries(
@@ -146,16 +158,22 @@ function commandHelp(command: Command): string {
   }`;
 }
 
-/** The first signal asks for an orderly end, the second ends at once. */
-function abortOnSignals(): AbortSignal {
-  const controller = new AbortController();
+/**
+ * The first signal asks for an orderly end, the second ends at once. So does a reader who has enough: `| head` closes
+ * the pipe.
+ */
+function watchForTheEnd(): void {
   for (const name of ["SIGINT", "SIGTERM"] as const) {
     process.on(name, () => {
-      if (controller.signal.aborted) process.exit(130);
-      controller.abort(new TonetapError("closed", `stopped by ${name}`));
+      if (ending.signal.aborted) process.exit(INTERRUPTED);
+      ending.abort(new TonetapError("closed", `stopped by ${name}`));
     });
   }
-  return controller.signal;
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+    readerIsGone = true;
+    ending.abort(new TonetapError("closed", "nobody reads what we print", { cause: error }));
+  });
 }
 
 async function main(argv: readonly string[]): Promise<number> {
@@ -168,7 +186,7 @@ async function main(argv: readonly string[]): Promise<number> {
     process.stdout.write(`${version()}\n`);
     return 0;
   }
-  const command = COMMANDS[name];
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (command === undefined) {
     process.stderr.write(`tonetap: there is no command ${name}\n\n${help()}`);
     return USAGE;
@@ -187,18 +205,45 @@ async function main(argv: readonly string[]): Promise<number> {
     process.stdout.write(commandHelp(command));
     return 0;
   }
-  return command.run({ flags: values, words: positionals, signal: abortOnSignals() });
+  const excess = positionals[command.maxWords];
+  if (excess !== undefined) {
+    throw new TonetapError("invalid-argument", `${name} does not know what to do with ${excess}`);
+  }
+  return command.run({ flags: values, words: positionals, signal: ending.signal });
 }
 
-try {
-  process.exitCode = await main(process.argv.slice(2));
-} catch (error) {
-  const isUsage =
-    (error instanceof TonetapError && error.code === "invalid-argument") ||
-    (error instanceof TypeError && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS"));
-  process.stderr.write(`tonetap: ${error instanceof Error ? error.message : String(error)}\n`);
-  if (!isUsage && !(error instanceof TonetapError) && error instanceof Error) {
-    process.stderr.write(`${error.stack ?? ""}\n`);
+/** Says what went wrong, unless we were told to end. @returns the exit code */
+function report(error: unknown): number {
+  if (ending.signal.aborted && isEnding(error)) return INTERRUPTED;
+  if (isUsage(error)) {
+    // Of parseArgs: what follows the first sentence is advice for other programs.
+    const [message = ""] = error.message.split(". To specify");
+    const [, , name = ""] = process.argv;
+    const hint = Object.hasOwn(COMMANDS, name) ? ` (tonetap ${name} --help)` : "";
+    process.stderr.write(`tonetap: ${message}${hint}\n`);
+    return USAGE;
   }
-  process.exitCode = isUsage ? USAGE : FAILED;
+  process.stderr.write(`tonetap: ${error instanceof Error ? error.message : String(error)}\n`);
+  if (!(error instanceof TonetapError) && error instanceof Error)
+    process.stderr.write(`${error.stack ?? ""}\n`);
+  return FAILED;
 }
+
+function isUsage(error: unknown): error is Error {
+  return (
+    (error instanceof TonetapError && error.code === "invalid-argument") ||
+    (error instanceof TypeError && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS"))
+  );
+}
+
+/** Only that something was stopped half-way. */
+function isEnding(error: unknown): boolean {
+  return (
+    (error instanceof TonetapError && error.code === "closed") ||
+    (error instanceof Error && "code" in error && error.code === "EPIPE")
+  );
+}
+
+watchForTheEnd();
+const code = await main(process.argv.slice(2)).catch(report);
+process.exitCode = readerIsGone ? 0 : code;

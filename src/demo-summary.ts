@@ -36,13 +36,14 @@ export class DemoSummary {
         .sort((a, b) => b[1] - a[1])
         .map(([label, count]) => `${label} ${share(count)}`);
       if (unsure > 0) parts.push(`unsure ${share(unsure)}`);
-      lines.push(`  ${name.padEnd(6)} ${parts.join(", ")}`);
+      lines.push(`  ${name.padEnd(6)} ${parts.join(", ") || "not judged"}`);
       lines.push(
         `         windows: ${windows.emitted} emitted, ${windows.abstained} abstained, ${windows.gated} gated, ${windows.dropped} dropped`,
       );
     }
     const { count } = this.#latency;
     const ms = (q: number): string => `${this.#latency.quantile(q).toFixed(0)} ms`;
+    if (count === 0) return `${lines.join("\n")}\n`;
     lines.push(
       `  from a window's last packet to its event: p50 ${ms(0.5)}, p99 ${ms(0.99)} over ${count} events`,
     );

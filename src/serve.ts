@@ -1,7 +1,7 @@
 /** `tonetap serve`: the service until it is told to stop. */
 import type { Writable } from "node:stream";
 import type { Config } from "./config.ts";
-import type { TonetapError } from "./core/errors.ts";
+import { TonetapError } from "./core/errors.ts";
 import type { Engine } from "./engine.ts";
 import { Service } from "./service.ts";
 
@@ -26,6 +26,12 @@ export async function openService({ config, out, signal }: ServeOptions): Promis
   const service = await Service.open(config, {
     signal,
     onError: (error: TonetapError) => out.write(`defect: ${error.stack ?? error.message}\n`),
+  }).catch((error: unknown) => {
+    throw error instanceof TonetapError && error.code === "conflict"
+      ? new TonetapError("conflict", `${error.message}; --service-port takes another, 0 any that is free`, {
+          cause: error,
+        })
+      : error;
   });
   out.write(`Tonetap ${service.url.href}\n`);
   out.write(`Model   ${describeModel(service.engine)}\n`);

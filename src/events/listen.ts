@@ -74,7 +74,10 @@ function open({ url, filter }: ListenOptions, signal: AbortSignal): Connection {
 
 async function print(connection: Connection, options: ListenOptions, signal: AbortSignal): Promise<void> {
   const { out, err = process.stderr, json = false } = options;
-  connection.on("status", (status) => err.write(`${statusText(status, options.url)}\n`));
+  connection.on("status", (status) => {
+    // Whoever ends it knows.
+    if (!signal.aborted) err.write(`${statusText(status, options.url)}\n`);
+  });
   connection.on("gap", (dropped) => err.write(`${dropped} events missed\n`));
   for await (const event of connection) {
     const line = json ? JSON.stringify(event) : eventLine(event);

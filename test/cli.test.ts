@@ -1,0 +1,77 @@
+/** The process itself: what it says to wrong words, and how it ends. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+
+const CLI = fileURLToPath(new URL("../src/cli.ts", import.meta.url));
+
+/** Runs it to its end; its output is closed once it holds `enough`. */
+async function run(args: readonly string[], enough?: string) {
+  const child = spawn(process.execPath, [CLI, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  let out = "";
+  let err = "";
+  child.stdout.on("data", (text: Buffer) => {
+    out += text;
+    if (enough !== undefined && out.includes(enough)) child.stdout.destroy();
+  });
+  child.stderr.on("data", (text: Buffer) => {
+    err += text;
+  });
+  const [code] = (await once(child, "close")) as [number | null];
+  return { code, out, err };
+}
+
+describe("the command line", { concurrent: true, timeout: 20_000 }, () => {
+  test("6 wrong ones end with 64 and name what is wrong in 1 line", async () => {
+    const wrong: [string[], string][] = [
+      [["toString"], "tonetap: there is no command toString\n"],
+      [["serve", "--nope"], "tonetap: Unknown option '--nope' (tonetap serve --help)\n"],
+      [["serve", "now"], "tonetap: serve does not know what to do with now (tonetap serve --help)\n"],
+      [
+        ["listen", "http://a", "b"],
+        "tonetap: listen does not know what to do with b (tonetap listen --help)\n",
+      ],
+      [["config", "--policy", "us"], 'must be one of eu, none, got "us"'],
+      [["analyze"], "analyze needs at least one file"],
+    ];
+    for (const [args, words] of wrong) {
+      const { code, err } = await run(args);
+      expect(code, args.join(" ")).toBe(64);
+      expect(err).toContain(words);
+      expect(err).not.toContain("    at ");
+    }
+  });
+
+  test("a port in use ends with 1, and 1 line says how to take another", async () => {
+    const other = createServer().listen(0, "127.0.0.1");
+    await once(other, "listening");
+    const { port } = other.address() as { port: number };
+    const { code, err } = await run(["serve", "--model-device", "cpu", "--service-port", String(port)]);
+    other.close();
+    expect(err).toBe(`tonetap: port ${port} is taken; --service-port takes another, 0 any that is free\n`);
+    expect(code).toBe(1);
+  });
+
+  test("a reader who leaves after 1 event ends demo and analyze with 0 and without a word", async () => {
+    const demo = await run(["demo", "--model-device", "cpu", "--service-port", "0"], "participant.joined");
+    expect(demo).toMatchObject({ code: 0, err: "" });
+    const file = fileURLToPath(new URL("../assets/demo/anna.opus", import.meta.url));
+    const analyze = await run(["analyze", "--json", "--model-device", "cpu", file], "tonetap.emotion");
+    expect(analyze).toMatchObject({ code: 0, err: "" });
+  });
+
+  test("1 SIGINT ends a service that is up with 0 and without a complaint", async () => {
+    const child = spawn(process.execPath, [CLI, "serve", "--service-port", "0"], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    let said = "";
+    child.stderr.on("data", (text: Buffer) => {
+      said += text;
+    });
+    child.stdout.once("data", () => child.kill("SIGINT"));
+    const [code] = (await once(child, "close")) as [number | null];
+    expect({ code, said }).toEqual({ code: 0, said: "" });
+  });
+});
