@@ -105,11 +105,13 @@ export function pointOf({ participants, subject, generator }: LiveStep): RampPoi
   };
 }
 
-/** Steps with more participants than any before: memory is seldom given back. */
-const growing = (steps: readonly LiveStep[]): LiveStep[] =>
-  steps.filter(({ participants }, i) =>
+/** Steps of a service that only ever grew and never fell behind: memory is seldom given back, and backlog is no need. */
+function growing(steps: readonly LiveStep[]): LiveStep[] {
+  const behind = steps.findIndex((step) => pointOf(step).lostPackets > 0);
+  return (behind < 0 ? steps : steps.slice(0, behind)).filter(({ participants }, i) =>
     steps.slice(0, i).every((before) => before.participants < participants),
   );
+}
 
 /** The two processes of a ramp, and a subscriber in this one. */
 class Stage implements AsyncDisposable {
