@@ -11,7 +11,11 @@ const rtpRequest = z.strictObject({
   participantId: z.string(),
   role: z.enum(PARTICIPANT_ROLES).optional(),
   consent: z.enum(CONSENT_STATES).optional(),
-  displayName: z.string().max(256).optional(),
+  /** As over WHIP: other people's screens and terminals show it. */
+  displayName: z
+    .string()
+    .regex(/^[^\p{C}]{1,128}$/u, "must be 1–128 printable characters")
+    .optional(),
   /** 0 or absent: a free one. */
   port: z.int().min(0).max(65_535).optional(),
   /** `same-port`: RTCP is multiplexed (RFC 5761). `next-port`: on the port above. */

@@ -67,12 +67,13 @@ describe("the service over HTTP", { concurrent: true }, () => {
     expect((await call("DELETE", participant)).status).toBe(204);
   });
 
-  test("5 bad requests get a problem document that names what is wrong, and leave no participant", async () => {
+  test("6 bad requests get a problem document that names what is wrong, and leave no participant", async () => {
     const bad: [unknown, number, string][] = [
       [{ callId: "bad", participantId: "a", role: "agent", consent: "granted" }, 403, "Art. 5"],
       [{ callId: "bad", participantId: "" }, 400, "participantId must be 1–128"],
       [{ callId: "bad" }, 400, "participantId"],
       [{ callId: "bad", participantId: "a", colour: "red" }, 400, "colour"],
+      [{ callId: "bad", participantId: "a", displayName: "\u001b[2J" }, 400, "displayName: must be 1–128"],
       [{ callId: "bad", participantId: "a", port: 70_000 }, 400, "port"],
     ];
     for (const [json, status, words] of bad) {
