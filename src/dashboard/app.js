@@ -7,6 +7,8 @@ import { setUpMicrophone } from "./microphone.js";
 
 /** Timelines move this often, ms: smooth enough for a minute across a card, cheap enough for fifty cards. */
 const FRAME_MS = 50;
+/** For people who asked for less motion. */
+const CALM_FRAME_MS = 1000;
 
 const byId = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
 const board = new CallBoard(byId("calls"), byId("empty"));
@@ -89,9 +91,10 @@ function showLegend(/** @type {Record<string, number>} */ scores) {
 let aheadMs = Number.POSITIVE_INFINITY;
 
 function moveTimelines() {
+  const calm = matchMedia("(prefers-reduced-motion: reduce)");
   let last = 0;
   const frame = (/** @type {number} */ time) => {
-    if (time - last >= FRAME_MS) {
+    if (time - last >= (calm.matches ? CALM_FRAME_MS : FRAME_MS)) {
       last = time;
       board.scroll(Date.now() - (Number.isFinite(aheadMs) ? aheadMs : 0));
     }
