@@ -68,8 +68,8 @@ const summary = run(
   ],
   work,
 );
-const { data } = JSON.parse(summary) as { data: { windows: { emitted: number } } };
-if (!(data.windows.emitted > 20)) {
+const { windows } = JSON.parse(summary) as { windows: { emitted: number } };
+if (!(windows.emitted > 20)) {
   console.error(`the packed command analysed the bundled recording to ${summary}`);
   process.exit(1);
 }
