@@ -3,7 +3,7 @@ import type { Writable } from "node:stream";
 import type { Config } from "./config.ts";
 import { TonetapError } from "./core/errors.ts";
 import type { Engine } from "./engine.ts";
-import { Service } from "./service.ts";
+import { isLoopback, Service } from "./service.ts";
 
 export interface ServeOptions {
   readonly config: Config;
@@ -34,6 +34,9 @@ export async function openService({ config, out, signal }: ServeOptions): Promis
       : error;
   });
   out.write(`Tonetap ${service.url.href}\n`);
+  if (!isLoopback(config.service.host)) {
+    out.write("Warning There is no login: whoever reaches this address can listen, attach and detach.\n");
+  }
   out.write(`Model   ${describeModel(service.engine)}\n`);
   return service;
 }

@@ -131,5 +131,6 @@ async function clientFromSource(folder: string, file: string) {
   };
 }
 
-const isLoopback = (host: string): boolean =>
+/** Whether an address to listen on is reached from this machine only. */
+export const isLoopback = (host: string): boolean =>
   host === "localhost" || host === "::1" || host.startsWith("127.");

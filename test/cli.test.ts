@@ -7,14 +7,18 @@ import { describe, expect, test } from "vitest";
 
 const CLI = fileURLToPath(new URL("../src/cli.ts", import.meta.url));
 
-/** Runs it to its end; its output is closed once it holds `enough`. */
-async function run(args: readonly string[], enough?: string) {
+/** Runs it to its end; once its output holds `enough`, we leave, or send SIGINT. */
+async function run(args: readonly string[], enough?: string, then: "leave" | "SIGINT" = "leave") {
   const child = spawn(process.execPath, [CLI, ...args], { stdio: ["ignore", "pipe", "pipe"] });
   let out = "";
   let err = "";
+  let told = false;
   child.stdout.on("data", (text: Buffer) => {
     out += text;
-    if (enough !== undefined && out.includes(enough)) child.stdout.destroy();
+    if (told || enough === undefined || !out.includes(enough)) return;
+    told = true;
+    if (then === "leave") child.stdout.destroy();
+    else child.kill(then);
   });
   child.stderr.on("data", (text: Buffer) => {
     err += text;
@@ -63,15 +67,22 @@ describe("the command line", { concurrent: true, timeout: 20_000 }, () => {
   });
 
   test("1 SIGINT ends a service that is up with 0 and without a complaint", async () => {
-    const child = spawn(process.execPath, [CLI, "serve", "--service-port", "0"], {
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    let said = "";
-    child.stderr.on("data", (text: Buffer) => {
-      said += text;
-    });
-    child.stdout.once("data", () => child.kill("SIGINT"));
-    const [code] = (await once(child, "close")) as [number | null];
-    expect({ code, said }).toEqual({ code: 0, said: "" });
+    const { code, err } = await run(
+      ["serve", "--model-device", "cpu", "--service-port", "0"],
+      "WHIP",
+      "SIGINT",
+    );
+    expect({ code, err }).toEqual({ code: 0, err: "" });
+  });
+
+  test("listening beyond this machine is 1 warning that there is no login; on loopback there is none", async () => {
+    const serve = (host: string) =>
+      run(
+        ["serve", "--model-device", "cpu", "--service-port", "0", "--service-host", host],
+        "WHIP",
+        "SIGINT",
+      );
+    expect((await serve("0.0.0.0")).out.match(/no login/g)).toHaveLength(1);
+    expect((await serve("localhost")).out).not.toContain("no login");
   });
 });
