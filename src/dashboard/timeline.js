@@ -118,7 +118,7 @@ export class Timeline {
           {
             stroke: dim,
             font: axisFont,
-            size: 34,
+            size: 40,
             space: 40,
             grid: { stroke: line, width: 1 },
             ticks: { show: false },
