@@ -71,28 +71,9 @@ async function playCall(engine: Engine, callId: string, signal: AbortSignal): Pr
   const { speakers } = timelineSchema.parse(
     JSON.parse(await readFile(new URL("timeline.json", RECORDING), "utf8")),
   );
-  const legs = await Promise.all(
-    speakers.map(async ({ name, file }, i) => {
-      const frames = await readRtpPayloads(fileURLToPath(new URL(file, RECORDING)));
-      const source = await createUdpRtpSource({ clock: engine.clock, host: "127.0.0.1", port: 0 });
-      const participant: Participant = await engine.attach(source, {
-        callId,
-        participantId: name,
-        displayName: name.charAt(0).toUpperCase() + name.slice(1),
-        role: i === 0 ? "customer" : "guest",
-        consent: "granted",
-      });
-      const sender = await RtpSender.open({
-        clock: engine.clock,
-        codec: OPUS,
-        payloadType: PAYLOAD_TYPE,
-        host: "127.0.0.1",
-        port: source.address.port,
-        cname: `${name}@demo`,
-      });
-      return { frames, participant, sender };
-    }),
-  );
+  const legs: Leg[] = [];
+  // One after the other: they join in the recording's order.
+  for (const speaker of speakers) legs.push(await openLeg(engine, callId, speaker, legs.length));
   await Promise.all(
     legs.map(async ({ frames, participant, sender }) => {
       try {
@@ -106,4 +87,36 @@ async function playCall(engine: Engine, callId: string, signal: AbortSignal): Pr
       }
     }),
   );
+}
+
+interface Leg {
+  readonly frames: Awaited<ReturnType<typeof readRtpPayloads>>;
+  readonly participant: Participant;
+  readonly sender: RtpSender;
+}
+
+async function openLeg(
+  engine: Engine,
+  callId: string,
+  { name, file }: { readonly name: string; readonly file: string },
+  index: number,
+): Promise<Leg> {
+  const frames = await readRtpPayloads(fileURLToPath(new URL(file, RECORDING)));
+  const source = await createUdpRtpSource({ clock: engine.clock, host: "127.0.0.1", port: 0 });
+  const participant = await engine.attach(source, {
+    callId,
+    participantId: name,
+    displayName: name.charAt(0).toUpperCase() + name.slice(1),
+    role: index === 0 ? "customer" : "guest",
+    consent: "granted",
+  });
+  const sender = await RtpSender.open({
+    clock: engine.clock,
+    codec: OPUS,
+    payloadType: PAYLOAD_TYPE,
+    host: "127.0.0.1",
+    port: source.address.port,
+    cname: `${name}@demo`,
+  });
+  return { frames, participant, sender };
 }

@@ -98,7 +98,8 @@ export class Timeline {
     return new uPlot(
       {
         ...this.#size(),
-        padding: [6, 0, 0, 0],
+        // Right: half of the last time's text.
+        padding: [6, 18, 0, 0],
         cursor: { show: false },
         legend: { show: false },
         scales: { x: { time: true, auto: false }, y: { range: [0, 1] } },
