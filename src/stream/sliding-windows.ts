@@ -8,6 +8,7 @@ import type { ModelManifest } from "../core/model.ts";
 import { type MonotonicMs, SAMPLES_PER_MS, sampleIndex } from "../core/units.ts";
 import type { GatedWindow, SpeechEdge, WindowInfo, WindowUnit } from "../core/window.ts";
 import { RunningNormaliser } from "./normaliser.ts";
+import { withScratch } from "./scratch.ts";
 import { type Stage, stageOperator } from "./stage.ts";
 import { spurtLength, type TalkSpurt, TalkSpurts } from "./talk-spurts.ts";
 import { DEFAULT_HANGOVER_MS } from "./voice-activity.ts";
@@ -87,10 +88,7 @@ class WindowMaking implements Stage<FrameUnit> {
   /** Samples between ticks. */
   readonly #hop: number;
   readonly #channels: number;
-  /** [C, T], lent to whoever takes the window. */
-  readonly #features: Float32Array;
-  /** The newest frames for the normaliser, and which of them are speech. */
-  readonly #fresh: Float32Array;
+  /** Which of the newest frames the normaliser learns from. */
   readonly #freshSpeech: Uint8Array;
   #index: number;
   #store: FrameStore | undefined;
@@ -128,9 +126,7 @@ class WindowMaking implements Stage<FrameUnit> {
     this.#maxLossShare = options.maxLossShare ?? 0.5;
     this.#hop = Math.round((options.hopMs ?? 500) * SAMPLES_PER_MS);
     this.#channels = featureChannels(features);
-    this.#features = new Float32Array(this.#channels * this.#frames);
     const fresh = Math.min(this.#frames, Math.ceil(this.#hop / features.hopLength) + 1);
-    this.#fresh = new Float32Array(normaliser.adaptive ? this.#channels * fresh : 0);
     this.#freshSpeech = new Uint8Array(normaliser.adaptive ? fresh : 0);
   }
 
@@ -156,8 +152,6 @@ class WindowMaking implements Stage<FrameUnit> {
   }
 
   close(): void {
-    this.#features.fill(0);
-    this.#fresh.fill(0);
     this.#freshSpeech.fill(0);
     this.#normaliser.reset();
     this.#store = undefined;
@@ -248,8 +242,10 @@ class WindowMaking implements Stage<FrameUnit> {
       speech += chosen;
     }
     if (speech === 0) return;
-    store.copy(first, end - first, this.#fresh, stride);
-    this.#normaliser.observe(this.#fresh, stride, end - first, this.#freshSpeech);
+    withScratch(this.#channels * stride, (fresh) => {
+      store.copy(first, end - first, fresh, stride);
+      this.#normaliser.observe(fresh, stride, end - first, this.#freshSpeech);
+    });
   }
 
   /** The tick's outcome over frames [first, end). */
@@ -277,18 +273,11 @@ class WindowMaking implements Stage<FrameUnit> {
     else if (lossShare > this.#maxLossShare) gate("loss");
     else if (verdict === "silence" || speechShare < this.#minSpeechShare) gate("silence");
     else {
-      this.#fill(store, first, frames);
-      this.#emit({ kind: "window", features: this.#features, frames, ...info });
-    }
-  }
-
-  #fill(store: FrameStore, first: number, frames: number): void {
-    const features = this.#features;
-    const stride = this.#frames;
-    store.copy(first, frames, features, stride);
-    this.#normaliser.apply(features, stride, frames);
-    for (let c = 0; frames < stride && c < this.#channels; c++) {
-      features.fill(0, c * stride + frames, (c + 1) * stride);
+      withScratch(this.#channels * this.#frames, (features) => {
+        store.copy(first, frames, features, this.#frames);
+        this.#normaliser.apply(features, this.#frames, frames);
+        this.#emit({ kind: "window", features, frames, ...info });
+      });
     }
   }
 

@@ -8,12 +8,23 @@ import {
 } from "../../core/audio-source.ts";
 import { TonetapError } from "../../core/errors.ts";
 
+const NAMES: ReadonlySet<string> = new Set(["call", "participant", "role", "consent", "name"]);
+
 /**
  * `call` and `participant` default to `fallbackId`, so that a bare URL works; `role` and `consent` are left out when
- * not given, and the engine's defaults apply. Other parameters are ignored.
+ * not given, and the engine's defaults apply. A parameter of another name is refused: a misspelt `consent` would leave
+ * someone paused without a word.
  * @throws TonetapError invalid-argument naming the parameter, its range and what came.
  */
 export function participantFromQuery(query: URLSearchParams, fallbackId: string): ParticipantInfo {
+  for (const name of query.keys()) {
+    if (!NAMES.has(name)) {
+      throw new TonetapError(
+        "invalid-argument",
+        `there is no parameter ${quote(name)}: there are ${[...NAMES].join(", ")}`,
+      );
+    }
+  }
   const role = choice<ParticipantRole>(query, "role", PARTICIPANT_ROLES);
   const consent = choice<ConsentState>(query, "consent", CONSENT_STATES);
   const displayName = text(query, "name");

@@ -90,7 +90,7 @@ describe("WHIP endpoint", () => {
   });
 
   it("hands the 5 query parameters to onSession, and makes up call and participant when there are none", async () => {
-    await publish("call=c-1&participant=p-2&role=customer&consent=granted&name=Zoë%20K.&other=1");
+    await publish("call=c-1&participant=p-2&role=customer&consent=granted&name=Zoë%20K.");
     const { path } = await publish();
 
     const id = path.slice("/whip/".length);
@@ -108,6 +108,7 @@ describe("WHIP endpoint", () => {
     ["call=", "call must be 1–128 printable characters, got"],
     [`participant=${"x".repeat(129)}`, "participant must be 1–128 printable characters, got"],
     ["name=a%00b", "name must be 1–128 printable characters, got"],
+    ["consnet=granted", 'there is no parameter "consnet": there are call, participant, role, consent, name'],
   ])("refuses the query %s with 400 and opens 0 sessions", async (query, reason) => {
     const response = await ask(endpoint, "POST", "/whip", { body: offer, query });
 
