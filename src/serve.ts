@@ -3,6 +3,7 @@ import type { Writable } from "node:stream";
 import type { Config } from "./config.ts";
 import { TonetapError } from "./core/errors.ts";
 import type { Engine } from "./engine.ts";
+import { relaxHeapLimit } from "./heap-limit.ts";
 import { isLoopback, Service } from "./service.ts";
 
 export interface ServeOptions {
@@ -23,6 +24,7 @@ export async function runService({ config, out, signal }: ServeOptions): Promise
 
 /** Opens the service and says where it is and what runs the model. */
 export async function openService({ config, out, signal }: ServeOptions): Promise<Service> {
+  relaxHeapLimit();
   const service = await Service.open(config, {
     signal,
     onError: (error: TonetapError) => out.write(`defect: ${error.stack ?? error.message}\n`),

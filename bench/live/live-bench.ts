@@ -127,7 +127,7 @@ class Stage implements AsyncDisposable {
   #nextParticipant = 0;
 
   constructor(peer: PeerName) {
-    this.#subject = new Child<ToSubject, FromSubject>(peer, SCRIPTS[peer]);
+    this.#subject = new Child<ToSubject, FromSubject>(peer, SCRIPTS[peer], ["--expose-gc"]);
   }
 
   async open(): Promise<SubjectDescription> {
@@ -141,6 +141,7 @@ class Stage implements AsyncDisposable {
 
   async hold(participants: number, seconds: number, profile: boolean): Promise<LiveStep> {
     await this.#bring(participants);
+    await this.#subject.ask({ kind: "collect" }, "done");
     await sleep(systemClock, SETTLE_S * 1000, undefined);
     const before = this.#deliveredEvents;
     await this.#generator.ask({ kind: "report" }, "report");

@@ -50,6 +50,8 @@ export type FromGenerator =
 export type ToSubject =
   | { readonly kind: "attach" | "detach"; readonly participants: readonly number[] }
   | { readonly kind: "starts"; readonly starts: readonly Start[] }
+  /** Collects all garbage. */
+  | { readonly kind: "collect" }
   | { readonly kind: "measure"; readonly profile: boolean }
   /** Ends the measurement that `measure` began. */
   | { readonly kind: "sample" }
@@ -121,9 +123,12 @@ export class Child<To extends object, From extends { readonly kind: string }> {
   readonly #early: From[] = [];
   #ended: TonetapError | undefined;
 
-  constructor(name: string, script: URL, args: readonly string[] = []) {
+  constructor(name: string, script: URL, nodeFlags: readonly string[] = []) {
     this.#name = name;
-    this.#process = fork(script, args, { stdio: ["ignore", "inherit", "inherit", "ipc"] });
+    this.#process = fork(script, {
+      execArgv: [...nodeFlags],
+      stdio: ["ignore", "inherit", "inherit", "ipc"],
+    });
     this.#process.on("message", (message: From) => this.#receive(message));
     this.#process.on("exit", (code, signal) => this.#end(`ended with ${signal ?? code}`));
     this.#process.on("error", (error) => this.#end(error.message));

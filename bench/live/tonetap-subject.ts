@@ -5,6 +5,7 @@
 import { tap } from "rxjs";
 import { describeOptions, resolveConfig } from "../../src/config.ts";
 import type { AudioSource } from "../../src/core/audio-source.ts";
+import { relaxHeapLimit } from "../../src/heap-limit.ts";
 import type { Participant } from "../../src/participant.ts";
 import { Service } from "../../src/service.ts";
 import { createUdpRtpServer } from "../../src/transport/index.ts";
@@ -21,6 +22,8 @@ async function open(probe: SubjectProbe): Promise<Subject> {
   const changed = describeOptions()
     .filter(({ path }) => origins.get(path) === "environment")
     .map(({ env }) => `${env}=${process.env[env]}`);
+  // As serve.ts does.
+  relaxHeapLimit();
   const service = await Service.open(config);
   const { engine } = service;
   const rtp = await createUdpRtpServer({
