@@ -94,7 +94,7 @@ describe.skipIf(!hasPeer("chromium"))("the page in Chromium", () => {
     void recordedFrames("anna").then((frames) =>
       sendImpaired(upTo(frames, 6_000), source.address.port, CLEAN),
     );
-    const card = page.locator(".participant");
+    const card = page.locator(".participant", { hasText: longName });
     const expression = card.locator(".expression");
     await expect.poll(() => expression.textContent(), { timeout: 10_000 }).toMatch(/^[a-z]/);
     expect(await card.locator("h3").getAttribute("title")).toBe(longName);
@@ -107,7 +107,7 @@ describe.skipIf(!hasPeer("chromium"))("the page in Chromium", () => {
     expect(await card.locator("canvas").count()).toBe(0);
 
     await source.close();
-    await expect.poll(() => page.locator(".participant").count(), { timeout: 8_000 }).toBe(0);
+    await expect.poll(() => card.count(), { timeout: 8_000 }).toBe(0);
     await page.close();
   });
 
