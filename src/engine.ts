@@ -13,7 +13,6 @@ import {
 } from "./core/audio-source.ts";
 import { type Clock, systemClock } from "./core/clock.ts";
 import { TonetapError } from "./core/errors.ts";
-import { LatencyHistogram } from "./core/histogram.ts";
 import { type Closable, CloseStack } from "./core/lifecycle.ts";
 import type { ModelManifest } from "./core/model.ts";
 import type { MonotonicMs } from "./core/units.ts";
@@ -39,6 +38,7 @@ import {
   OnnxBackend,
 } from "./inference/index.ts";
 import { Participant, type ParticipantIdentity } from "./participant.ts";
+import { ServiceMeter } from "./service-meter.ts";
 import { createOpusDecoder } from "./stream/index.ts";
 
 export interface EngineOptions {
@@ -75,16 +75,12 @@ export class Engine implements Closable, AsyncDisposable {
   readonly #factory: EventFactory;
   readonly #calls = new Map<string, Call>();
   readonly #resources: CloseStack;
-  readonly #latency = new LatencyHistogram();
+  readonly #meter: ServiceMeter;
   /** Participants being attached, by call and id: they count and their names are taken. */
   readonly #attaching = new Set<string>();
   #participants = 0;
   #shuttingDown = false;
   #closing: Promise<void> | undefined;
-  #cpu = process.cpuUsage();
-  #statsAtMs: MonotonicMs;
-  #batchesAtStats = 0;
-  #windowsAtStats = 0;
 
   private constructor(
     config: Config,
@@ -104,7 +100,7 @@ export class Engine implements Closable, AsyncDisposable {
       "batcher",
       new DynamicBatcher({ manifest, backends, maxBatch, maxDelayMs, deadlineMs, queueLimit, clock }),
     );
-    this.#statsAtMs = clock.now();
+    this.#meter = new ServiceMeter(clock);
     resources.defer(
       "quality timer",
       this.#every(config.events.qualityMs, () => this.#publishQuality()),
@@ -313,7 +309,7 @@ export class Engine implements Closable, AsyncDisposable {
     switch (unit.kind) {
       case "emotion": {
         const now = this.clock.now();
-        this.#latency.record(now - unit.arrivalMs);
+        this.#meter.latency.record(now - unit.arrivalMs);
         this.#publish("emotion", emotionData(identity, unit, this.manifest.labels, now));
         break;
       }
@@ -344,33 +340,17 @@ export class Engine implements Closable, AsyncDisposable {
   }
 
   #publishStats(): void {
-    const now = this.clock.now();
-    const elapsedMs = Math.max(1, now - this.#statsAtMs);
-    const { estimated, batches, dropped } = this.batcherStats;
-    const windows = estimated - this.#windowsAtStats;
-    const batchCount = batches - this.#batchesAtStats;
-    const cpu = process.cpuUsage(this.#cpu);
-    const backend = this.#backends[0]?.describe();
     const hub = this.hub.stats;
+    const backend = this.#backends[0]?.describe();
     this.#publish("service.stats", {
       calls: this.#calls.size,
       participants: this.#participants,
       subscribers: hub.subscribers,
       backend: `${backend?.engine.split(" ")[0] ?? ""}/${backend?.provider ?? ""}`,
       model: backend?.model ?? "",
-      windowsPerSecond: (windows * 1000) / elapsedMs,
-      meanBatchSize: batchCount === 0 ? 0 : windows / batchCount,
-      latencyMs: { p50: this.#latency.quantile(0.5), p99: this.#latency.quantile(0.99) },
-      droppedWindows: dropped.overload + dropped.deadline + dropped.backend + dropped.closed,
       droppedEvents: hub.dropped,
-      cpuShare: (cpu.user + cpu.system) / 1000 / elapsedMs,
-      rssBytes: process.memoryUsage.rss(),
+      ...this.#meter.take(this.batcherStats),
     });
-    this.#statsAtMs = now;
-    this.#windowsAtStats = estimated;
-    this.#batchesAtStats = batches;
-    this.#cpu = process.cpuUsage();
-    this.#latency.reset();
   }
 
   #every(periodMs: number, task: () => void): () => void {
