@@ -6,7 +6,7 @@ import { G711Decoder } from "../src/stream/g711.ts";
 import { HALF_BAND_DELAY } from "../src/stream/half-band.ts";
 import { createOpusDecoder } from "../src/stream/opus-decoder.ts";
 import { OpusFrameEncoder } from "../src/transport/file/opus-rtp-encoder.ts";
-import { resample } from "../src/transport/file/resampler.ts";
+import { resample } from "../src/core/resampler.ts";
 
 const NARROW_BAND_HZ = 8_000;
 /** Samples of 20 ms at 8 kHz. */

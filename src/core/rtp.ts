@@ -31,6 +31,7 @@ export type AudioMimeType =
   | "audio/opus"
   | "audio/PCMU"
   | "audio/PCMA"
+  | "audio/L16"
   | "audio/red"
   | "audio/CN"
   | "audio/telephone-event";
@@ -50,6 +51,12 @@ export type CodecMap = ReadonlyMap<number, AudioCodec>;
 export const OPUS: AudioCodec = { mimeType: "audio/opus", clockRateHz: 48_000, channels: 2 };
 export const PCMU: AudioCodec = { mimeType: "audio/PCMU", clockRateHz: 8_000, channels: 1 };
 export const PCMA: AudioCodec = { mimeType: "audio/PCMA", clockRateHz: 8_000, channels: 1 };
+/** RFC 3551 §4.5.11: 16-bit samples in network byte order; the clock runs at the audio's rate. 8,000–192,000 Hz. */
+export const l16 = (rateHz: number, channels = 1): AudioCodec => ({
+  mimeType: "audio/L16",
+  clockRateHz: rateHz,
+  channels,
+});
 export const RED_OPUS: AudioCodec = { mimeType: "audio/red", clockRateHz: 48_000, channels: 2 };
 export const COMFORT_NOISE: AudioCodec = { mimeType: "audio/CN", clockRateHz: 8_000, channels: 1 };
 export const TELEPHONE_EVENT: AudioCodec = {

@@ -36,6 +36,7 @@ const AUDIO_MIME_TYPES = [
   "audio/opus",
   "audio/PCMU",
   "audio/PCMA",
+  "audio/L16",
   "audio/red",
   "audio/CN",
   "audio/telephone-event",

@@ -16,6 +16,7 @@ import {
 import { comfortNoise, NOISE_PIECE } from "./comfort-noise.ts";
 import { createDecodeStats, type DecodeStats } from "./decode-stats.ts";
 import { G711Decoder, type G711Law } from "./g711.ts";
+import { L16Decoder } from "./l16.ts";
 import type { OpusDecoder } from "./opus-decoder.ts";
 import { type Stage, stageOperator } from "./stage.ts";
 
@@ -47,7 +48,7 @@ const CONCEAL_PIECE = 16 * OPUS_UNIT_SAMPLES;
 const USUAL_PACKET_SAMPLES = 320;
 
 /**
- * Decodes Opus and G.711, whichever a packet's type says.
+ * Decodes Opus, G.711 and L16, whichever a packet's type says.
  * - A lost packet: the next packet's FEC (`recovered`) if it carries any, else PLC (`concealed`) for `maxConcealMs`
  *   in a row, else silence (`lost`). A payload that the decoder refuses counts as lost.
  * - A `gap`: silence (`dtx`) up to `maxFillMs`; over longer ones media time jumps, with a `reset` "gap".
@@ -71,12 +72,14 @@ export function decodeAudio(options: DecodeAudioOptions): OperatorFunction<Media
 type LostUnit = Extract<MediaUnit, { kind: "lost" }>;
 type PacketUnit = Extract<MediaUnit, { kind: "packet" }>;
 type GapUnit = Extract<MediaUnit, { kind: "gap" }>;
+type Decoder = "opus" | G711Law | "l16";
 type ResetReason = Extract<PcmUnit, { kind: "reset" }>["reason"];
 
 class AudioDecoding implements Stage<MediaUnit> {
   readonly #opus: OpusDecoder;
   /** Made when the first G.711 packet comes: most participants never send one. */
   #g711: G711Decoder | undefined;
+  #l16: L16Decoder | undefined;
   readonly #codecs: CodecMap;
   readonly #mediaClock: MediaClock;
   readonly #maxConceal: number;
@@ -91,7 +94,7 @@ class AudioDecoding implements Stage<MediaUnit> {
   #anchorSample = 0;
   #clockRateHz = 0;
   /** What conceals: the decoder of the last packet. */
-  #current: "opus" | G711Law | undefined;
+  #current: Decoder | undefined;
   #packetSamples = USUAL_PACKET_SAMPLES;
   #concealedInRow = 0;
   /** What a hole in media time means after the last packet. */
@@ -134,6 +137,7 @@ class AudioDecoding implements Stage<MediaUnit> {
   close(): void {
     this.#opus.close();
     this.#g711?.reset();
+    this.#l16?.reset();
   }
 
   #packet(unit: PacketUnit): void {
@@ -155,9 +159,10 @@ class AudioDecoding implements Stage<MediaUnit> {
     const passed = this.#align(unit);
     if (decoder !== this.#current) {
       this.#g711?.reset();
+      this.#l16?.reset();
       this.#current = decoder;
     }
-    const samples = this.#decode(payload, decoder);
+    const samples = this.#decode(payload, decoder, codec);
     this.#hole = "lost";
     if (samples === undefined) {
       this.#stats.invalidPackets++;
@@ -205,8 +210,12 @@ class AudioDecoding implements Stage<MediaUnit> {
     else this.#silence(missing, "dtx", unit.arrivalMs);
   }
 
-  #decode(payload: Uint8Array, decoder: "opus" | G711Law): Float32Array | undefined {
+  #decode(payload: Uint8Array, decoder: Decoder, codec: AudioCodec | undefined): Float32Array | undefined {
     if (decoder === "opus") return this.#opus.decode(payload);
+    if (decoder === "l16") {
+      this.#l16 ??= new L16Decoder();
+      return codec === undefined ? undefined : this.#l16.decode(payload, codec);
+    }
     this.#g711 ??= new G711Decoder();
     return this.#g711.decode(payload, decoder);
   }
@@ -223,6 +232,7 @@ class AudioDecoding implements Stage<MediaUnit> {
     this.#concealedInRow = 0;
     this.#hole = "lost";
     this.#g711?.reset();
+    this.#l16?.reset();
     this.#emit({ kind: "reset", reason, start: sampleIndex(this.#position), arrivalMs });
   }
 
@@ -279,7 +289,12 @@ class AudioDecoding implements Stage<MediaUnit> {
   }
 
   #conceal(samples: number, arrivalMs: MonotonicMs): void {
-    const concealer = this.#current === "opus" ? this.#opus : this.#current && this.#g711;
+    const concealer =
+      this.#current === "opus"
+        ? this.#opus
+        : this.#current === "l16"
+          ? undefined
+          : this.#current && this.#g711;
     const allowed = concealer === undefined ? 0 : this.#maxConceal - this.#concealedInRow;
     const invented = Math.min(samples, allowed);
     for (let done = 0; concealer !== undefined && done < invented; done += CONCEAL_PIECE) {
@@ -314,8 +329,9 @@ class AudioDecoding implements Stage<MediaUnit> {
 }
 
 /** undefined: not audio that can be decoded here. */
-function decoderFor(codec: AudioCodec | undefined): "opus" | G711Law | undefined {
+function decoderFor(codec: AudioCodec | undefined): Decoder | undefined {
   if (codec?.mimeType === "audio/opus") return "opus";
+  if (codec?.mimeType === "audio/L16") return "l16";
   // RFC 3551 §4.5.14: other rates than 8 kHz exist on paper only.
   if (codec?.clockRateHz !== 8_000) return undefined;
   if (codec.mimeType === "audio/PCMU") return "mu";

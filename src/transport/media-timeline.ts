@@ -8,7 +8,7 @@
  * packet tells its time; which is why they can also learn of `next`, and of RED copies of themselves.
  */
 import type { CodedAudio, MediaUnit } from "../core/media.ts";
-import type { AudioCodec, CodecMap, RtpPacket } from "../core/rtp.ts";
+import type { AudioCodec, AudioMimeType, CodecMap, RtpPacket } from "../core/rtp.ts";
 import { type MonotonicMs, rtpTicks } from "../core/units.ts";
 import type { JitterStats } from "./jitter-stats.ts";
 import { payloadTicks } from "./packet-duration.ts";
@@ -261,6 +261,7 @@ export class MediaTimeline {
   }
 }
 
+const AUDIO: ReadonlySet<AudioMimeType> = new Set(["audio/opus", "audio/PCMU", "audio/PCMA", "audio/L16"]);
+
 /** Whether it is audio by itself: neither a container nor an event. */
-const isAudio = (codec: AudioCodec): boolean =>
-  codec.mimeType === "audio/opus" || codec.mimeType === "audio/PCMU" || codec.mimeType === "audio/PCMA";
+const isAudio = (codec: AudioCodec): boolean => AUDIO.has(codec.mimeType);

@@ -19,6 +19,11 @@ export function payloadTicks(codec: AudioCodec, payload: Uint8Array): number | u
       const ticks = Math.floor(payload.length / codec.channels);
       return ticks > 0 ? ticks : undefined;
     }
+    case "audio/L16": {
+      // RFC 3551 §4.5.11: two octets a sample and channel.
+      const ticks = Math.floor(payload.length / (2 * codec.channels));
+      return ticks > 0 ? ticks : undefined;
+    }
     case "audio/red":
     case "audio/CN":
     case "audio/telephone-event":

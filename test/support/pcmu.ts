@@ -1,7 +1,7 @@
 /** G.711 µ-law for tests that send it: the encoder, and the bundled voices through it. */
 import { fileURLToPath } from "node:url";
+import { resample } from "../../src/core/resampler.ts";
 import { decodeTo16k } from "../../src/transport/file/audio-file.ts";
-import { resample } from "../../src/transport/file/resampler.ts";
 
 /** ITU-T G.711 µ-law of 14-bit samples: bias 33, segment and step, all bits inverted on the wire. */
 function encodeSample(sample: number): number {

@@ -1,12 +1,12 @@
 /** Reads audio files as mono PCM, in constant memory. Which format it is says audio-format.ts; the codecs are audio-codecs.ts. */
 import { type FileHandle, open } from "node:fs/promises";
 import { assertRange, TonetapError } from "../../core/errors.ts";
+import { MAX_RATE_HZ, MIN_RATE_HZ, Resampler, resample } from "../../core/resampler.ts";
 import { PIPELINE_RATE_HZ } from "../../core/units.ts";
 import { concatBytes } from "../bytes.ts";
 import { type DecodedAudio, openCodec } from "./audio-codecs.ts";
 import { AUDIO_FORMATS, type AudioFormat, declaredFrames, sniffFormat } from "./audio-format.ts";
 import { readOggPackets } from "./ogg-pages.ts";
-import { MAX_RATE_HZ, MIN_RATE_HZ, Resampler, resample } from "./resampler.ts";
 
 export interface AudioFileOptions {
   /** `mix`: the mean of all channels. A number: that channel alone, from 0; call recorders often put one party on each. Default `mix`. */

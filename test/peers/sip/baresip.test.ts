@@ -5,7 +5,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { resample } from "../../../src/transport/file/resampler.ts";
+import { resample } from "../../../src/core/resampler.ts";
 import { createSipServer } from "../../../src/transport/sip/index.ts";
 import { bestMatch } from "../../support/correlation.ts";
 import { bundledVoice } from "../../support/pcmu.ts";

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { Resampler, resample } from "../../../src/transport/file/resampler.ts";
+import { Resampler, resample } from "../../src/core/resampler.ts";
 
 const tone = (hz: number, rateHz: number, length: number): Float32Array =>
   Float32Array.from({ length }, (_, i) => Math.sin((2 * Math.PI * hz * i) / rateHz));

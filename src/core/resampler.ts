@@ -1,5 +1,5 @@
 /** Changes the rate of mono PCM, chunk by chunk: a windowed-sinc polyphase filter for any pair of whole rates. */
-import { assertRange } from "../../core/errors.ts";
+import { assertRange } from "./errors.ts";
 
 export const MIN_RATE_HZ = 1_000;
 export const MAX_RATE_HZ = 384_000;
@@ -43,6 +43,11 @@ export class Resampler {
     this.#half = 2 * Math.ceil(taps / 4);
     this.#input = new Float32Array(this.#half);
     this.#start = -this.#half;
+  }
+
+  /** Output samples that push() is behind its input at most: the filter looks ahead. */
+  get latency(): number {
+    return Math.ceil((this.#half * this.#up) / this.#down) + 1;
   }
 
   /** Takes the next samples; returns the output that they complete. The input may be reused. */
