@@ -2,9 +2,9 @@
 import { parentPort } from "node:worker_threads";
 import { TonetapError } from "../src/core/errors.ts";
 import type { FeatureSpec } from "../src/core/feature-spec.ts";
+import { resample } from "../src/core/resampler.ts";
 import { PIPELINE_RATE_HZ } from "../src/core/units.ts";
 import { readAudioFile, resampleTo16k } from "../src/transport/file/audio-file.ts";
-import { resample } from "../src/core/resampler.ts";
 import { clipFeatures, trimTrailingZeros } from "./clip-features.ts";
 import { parseLine, splitSpeed, throughLine } from "./line.ts";
 import { toHalf } from "./safetensors.ts";

@@ -1,12 +1,12 @@
 /** Sends a recording through a telephone line: the product's own codecs, with or without packet loss. */
 import { TonetapError } from "../src/core/errors.ts";
 import { hasOpusFec } from "../src/core/opus-packet.ts";
+import { resample } from "../src/core/resampler.ts";
 import { PIPELINE_RATE_HZ } from "../src/core/units.ts";
 import { G711Decoder } from "../src/stream/g711.ts";
 import { HALF_BAND_DELAY } from "../src/stream/half-band.ts";
 import { createOpusDecoder } from "../src/stream/opus-decoder.ts";
 import { OpusFrameEncoder } from "../src/transport/file/opus-rtp-encoder.ts";
-import { resample } from "../src/core/resampler.ts";
 
 const NARROW_BAND_HZ = 8_000;
 /** Samples of 20 ms at 8 kHz. */
