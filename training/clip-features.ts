@@ -43,8 +43,8 @@ export function clipFeatures(samples: Float32Array, spec: FeatureSpec): ClipFeat
         for (let c = 0; c < channels; c++) {
           values[(frames + t) * channels + c] = block[c * BLOCK_FRAMES + t] ?? 0;
         }
-        const energyDb = extractor.energyDb(frames + t);
-        const spoken = detector.push({ energyDb, quiet: false, heard: true });
+        const levelDb = extractor.speechDb(frames + t);
+        const spoken = detector.push({ levelDb, quiet: false, heard: true });
         speech.fill(1, frames + t + 1 - spoken, frames + t + 1);
       }
       frames += count;

@@ -158,8 +158,8 @@ class FrameMaking implements Stage<PcmUnit> {
     const lost = (this.#lostSamples[slot] ?? 0) > half;
     const quiet = (this.#quietSamples[slot] ?? 0) > half;
     this.#ring.add(frame, lost);
-    const energyDb = this.#extractor.energyDb(frame);
-    const speech = this.#voice.push({ energyDb, quiet, heard: !lost });
+    const levelDb = this.#extractor.speechDb(frame);
+    const speech = this.#voice.push({ levelDb, quiet, heard: !lost });
     const reach = Math.min(speech, this.#ring.capacity);
     for (let back = 0; back < reach; back++) this.#ring.markSpeech(frame - back);
   }

@@ -1,4 +1,4 @@
-/** Says which feature frames are speech, by what the sender tells and by energy. Talk-spurts are sliding-windows.ts. */
+/** Says which feature frames are speech, by what the sender tells and by level. Talk-spurts are sliding-windows.ts. */
 import { assertRange } from "../core/errors.ts";
 
 /** A pause up to this long is part of a talk-spurt, ms. */
@@ -7,7 +7,7 @@ export const DEFAULT_HANGOVER_MS = 300;
 export interface VoiceActivityOptions {
   /** dB above the noise floor at which a frame is speech. 3–30, default 9. */
   readonly snrDb?: number;
-  /** dB re full scale (mean square) below which no frame is speech. −90 to −20, default −60. */
+  /** dB re full scale (mean square, 200–4,000 Hz) below which no frame is speech. −90 to −20, default −60. */
   readonly floorDb?: number;
   /** ms after speech in which single frames count; later, only a run of `minSpeechMs` does. 0–2,000, default 300. */
   readonly hangoverMs?: number;
@@ -19,8 +19,8 @@ export interface VoiceActivityOptions {
 
 /** What is known of one frame. */
 export interface FrameEvidence {
-  /** 10·log10 of the mean square, dB re full scale. */
-  readonly energyDb: number;
+  /** 10·log10 of the mean square between 200 and 4,000 Hz, dB re full scale: hum and rumble are no voice. */
+  readonly levelDb: number;
   /** The sender says that this is no speech: DTX, or RFC 6464 without its V bit. */
   readonly quiet: boolean;
   /** The frame rests on real audio; concealed and lost audio says nothing of the noise. */
@@ -31,12 +31,12 @@ export interface FrameEvidence {
 const HYSTERESIS_DB = 3;
 /** Digital silence and noise gates would make anything above them speech: the floor is never taken to be lower. */
 const LOWEST_NOISE_DB = -72;
-/** The floor is the least of energies smoothed over about 50 ms. */
+/** The floor is the least of levels smoothed over about 50 ms. */
 const SMOOTHING = 0.3;
 const NOISE_PARTS = 8;
 
 /**
- * Energy against an adaptive noise floor: minimum statistics (Martin 2001) over `noiseWindowMs`, in eight parts.
+ * Level against an adaptive noise floor: minimum statistics (Martin 2001) over `noiseWindowMs`, in eight parts.
  * A stream may begin in the middle of a word: until the first noise window has passed, the floor that speech's own
  * dips reveal is applied to the past as well.
  */
@@ -53,7 +53,7 @@ export class VoiceActivityDetector {
   #parts = 0;
   #smoothed: number | undefined;
   #noiseDb = Number.POSITIVE_INFINITY;
-  /** Energies of the frames before, −∞ where the sender said quiet: to look back in until the floor has settled. */
+  /** Levels of the frames before, −∞ where the sender said quiet: to look back in until the floor has settled. */
   readonly #past: Float64Array;
   /** Frames seen since the last reset. */
   #frames = 0;
@@ -89,12 +89,12 @@ export class VoiceActivityDetector {
    * @returns how many of the newest frames, this one included, are speech: 0 when it is not; more than 1 when it
    * shows that those before it were speech too.
    */
-  push({ energyDb, quiet, heard }: FrameEvidence): number {
-    if (heard && !quiet) this.#learnNoise(energyDb);
+  push({ levelDb, quiet, heard }: FrameEvidence): number {
+    if (heard && !quiet) this.#learnNoise(levelDb);
     const slot = this.#frames++ % this.#past.length;
-    this.#past[slot] = quiet ? Number.NEGATIVE_INFINITY : energyDb;
+    this.#past[slot] = quiet ? Number.NEGATIVE_INFINITY : levelDb;
     const inSpurt = this.#sinceSpeech <= this.#hangover;
-    if (quiet || energyDb < this.#threshold(inSpurt)) {
+    if (quiet || levelDb < this.#threshold(inSpurt)) {
       this.#run = 0;
       this.#sinceSpeech++;
       return 0;
@@ -131,8 +131,8 @@ export class VoiceActivityDetector {
     return Math.max(this.#floorDb, this.#noiseDb + this.#snrDb - (inSpurt ? HYSTERESIS_DB : 0));
   }
 
-  #learnNoise(energyDb: number): void {
-    const level = Math.max(energyDb, LOWEST_NOISE_DB);
+  #learnNoise(levelDb: number): void {
+    const level = Math.max(levelDb, LOWEST_NOISE_DB);
     const before = this.#smoothed ?? level;
     this.#smoothed = before + SMOOTHING * (level - before);
     if (this.#partFilled === this.#partLength) {
@@ -158,8 +158,8 @@ export class VoiceActivityDetector {
     const reach = Math.min(this.#frames, this.#past.length, this.#sinceSpeech + 1);
     let speech = 0;
     for (let back = 0; back < reach && back - speech <= this.#hangover; back++) {
-      const energy = this.#past[(this.#frames - 1 - back) % this.#past.length] ?? Number.NEGATIVE_INFINITY;
-      if (energy >= threshold) speech = back + 1;
+      const level = this.#past[(this.#frames - 1 - back) % this.#past.length] ?? Number.NEGATIVE_INFINITY;
+      if (level >= threshold) speech = back + 1;
     }
     return speech;
   }

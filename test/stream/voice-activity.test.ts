@@ -21,9 +21,9 @@ function detect(
 ): boolean[] {
   const detector = new VoiceActivityDetector(10, options);
   const flags: boolean[] = [];
-  for (const [frame, energyDb] of levels.entries()) {
+  for (const [frame, levelDb] of levels.entries()) {
     flags.push(false);
-    const speech = detector.push({ energyDb, quiet: quiet(frame), heard: true });
+    const speech = detector.push({ levelDb, quiet: quiet(frame), heard: true });
     for (let back = 0; back < speech; back++) flags[frame - back] = true;
   }
   return flags;
@@ -115,14 +115,14 @@ describe("voice activity", () => {
 
   test("concealed audio and DTX teach nothing of the noise: the floor stays at −50 dB", () => {
     const detector = new VoiceActivityDetector(10);
-    for (let i = 0; i < 300; i++) detector.push({ energyDb: -50, quiet: false, heard: true });
-    for (let i = 0; i < 300; i++) detector.push({ energyDb: -90, quiet: i % 2 === 0, heard: i % 2 === 0 });
+    for (let i = 0; i < 300; i++) detector.push({ levelDb: -50, quiet: false, heard: true });
+    for (let i = 0; i < 300; i++) detector.push({ levelDb: -90, quiet: i % 2 === 0, heard: i % 2 === 0 });
     expect(detector.noiseDb).toBeCloseTo(-50, 5);
   });
 
   test("a reset keeps the floor of −50 dB when asked to, else forgets it", () => {
     const detector = new VoiceActivityDetector(10);
-    for (let i = 0; i < 300; i++) detector.push({ energyDb: -50, quiet: false, heard: true });
+    for (let i = 0; i < 300; i++) detector.push({ levelDb: -50, quiet: false, heard: true });
     detector.reset(true);
     expect(detector.noiseDb).toBeCloseTo(-50, 5);
     detector.reset(false);

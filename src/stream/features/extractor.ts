@@ -22,10 +22,11 @@ export interface FeatureExtractor extends Pick<FrameStore, "channels" | "capacit
    */
   push(samples: Float32Array): number;
   /**
-   * 10·log10 of the mean square of a complete frame, dB re full scale, floor −100. There whatever the spec asks for.
+   * 10·log10 of the mean square of a complete frame between 200 and 4,000 Hz, dB re full scale, floor −100. There
+   * whatever the spec asks for: it is what voice activity is judged by.
    * @throws TonetapError invalid-argument when the frame is not held, closed.
    */
-  energyDb(frame: number): number;
+  speechDb(frame: number): number;
   /** All history is void: the next sample pushed is sample 0 of frame 0. */
   reset(): void;
   /** Overwrites all audio and features with zeros and resets: consent was withdrawn. */

@@ -5,6 +5,7 @@ import { dctMatrix } from "./dct.ts";
 import { decibels } from "./decibels.ts";
 import { melFilterBank } from "./mel.ts";
 import { PowerSpectrum } from "./spectrum.ts";
+import { speechBand } from "./speech-band.ts";
 
 /** What a frame says by itself. Its arrays are overwritten by the next frame. */
 export interface FrameFeatures {
@@ -14,6 +15,8 @@ export interface FrameFeatures {
   readonly logMel: Float64Array;
   /** `spec.chroma` values, 0–1. */
   readonly chroma: Float64Array;
+  /** 10·log10 of the mean square between 200 and 4,000 Hz, floor −100. */
+  readonly speechDb: number;
 }
 
 /** Computes a frame's features from `spec.frameLength` samples in [−1, 1]. */
@@ -31,6 +34,7 @@ export function textbookAnalyser(spec: FeatureSpec): FrameAnalyser {
   const spectrum = new PowerSpectrum(spec.frameLength, spec.fftSize);
   const melBank = melFilterBank(spec);
   const chromaBank = chromaFilterBank(spec);
+  const speech = speechBand(spec);
   const dct = dctMatrix(spec.mfcc, spec.melBands);
   const power = new Float64Array(spec.fftSize / 2 + 1);
   const logMel = new Float64Array(spec.melBands);
@@ -46,7 +50,7 @@ export function textbookAnalyser(spec: FeatureSpec): FrameAnalyser {
       multiply(dct, logMel, mfcc);
       multiply(chromaBank, power, chroma);
       normaliseChroma(chroma);
-      return { mfcc, logMel, chroma };
+      return { mfcc, logMel, chroma, speechDb: decibels(dot(speech, power)) };
     },
   };
 }
@@ -54,8 +58,12 @@ export function textbookAnalyser(spec: FeatureSpec): FrameAnalyser {
 /** out = matrix · x. */
 function multiply(matrix: readonly Float64Array[], x: Float64Array, out: Float64Array): void {
   matrix.forEach((row, i) => {
-    let sum = 0;
-    for (let k = 0; k < x.length; k++) sum += (row[k] ?? 0) * (x[k] ?? 0);
-    out[i] = sum;
+    out[i] = dot(row, x);
   });
+}
+
+function dot(a: Float64Array, b: Float64Array): number {
+  let sum = 0;
+  for (let k = 0; k < b.length; k++) sum += (a[k] ?? 0) * (b[k] ?? 0);
+  return sum;
 }

@@ -13,7 +13,7 @@ export class FrameExtractor implements FeatureExtractor {
   /** The next frame as far as it has come. */
   readonly #frame: Float64Array;
   #filled = 0;
-  /** Row f % rows: the features of frame f in the order of featureNames(), then its energy in dB. */
+  /** Row f % rows: the features of frame f in the order of featureNames(), then the level of speech in dB. */
   readonly #ring: Float64Array;
   readonly #rows: number;
   /** Derivatives in channel order: weights of frames f−h…f+h, and the first channel they are written to. */
@@ -68,7 +68,7 @@ export class FrameExtractor implements FeatureExtractor {
     }
   }
 
-  energyDb(frame: number): number {
+  speechDb(frame: number): number {
     this.#assertOpen();
     assertHeld(frame, 1, this.completed, this.capacity);
     return this.#ring[this.#row(frame) + this.channels] ?? 0;
@@ -106,7 +106,6 @@ export class FrameExtractor implements FeatureExtractor {
   #analyse(): void {
     const { spec } = this;
     const features = this.#analyser.analyse(this.#frame);
-    const energy = frameEnergyDb(this.#frame);
     const row = this.#row(this.#analysed++);
     this.#ring.set(features.mfcc, row);
     let channel = row + spec.mfcc * (1 + this.#derivatives.length);
@@ -115,8 +114,8 @@ export class FrameExtractor implements FeatureExtractor {
       channel += spec.melBands;
     }
     this.#ring.set(features.chroma, channel);
-    if (spec.logEnergy) this.#ring[channel + spec.chroma] = energy;
-    this.#ring[row + this.channels] = energy;
+    if (spec.logEnergy) this.#ring[channel + spec.chroma] = frameEnergyDb(this.#frame);
+    this.#ring[row + this.channels] = features.speechDb;
     const newest = this.#analysed - 1 - this.#lookahead;
     if (newest >= 0) this.#differentiate(newest);
   }

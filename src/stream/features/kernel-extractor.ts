@@ -12,7 +12,7 @@ const PLAN = 0;
  * Frames come in groups of four, 4g … 4g + 3. A group is computed when all four frames are there, or earlier when
  * more than `maxHoldFrames` wait in it; it is then computed again as it fills.
  *
- * Memory a participant: (rows · ringFrames + PCM) float32, 117,600 bytes for the default spec and capacity: 85 rows of
+ * Memory a participant: (rows · ringFrames + PCM) float32, 118,912 bytes for the default spec and capacity: 86 rows of
  * 328 frames (320 readable, the rest in the making) and 1,520 samples.
  */
 export class KernelExtractor implements FeatureExtractor {
@@ -79,11 +79,11 @@ export class KernelExtractor implements FeatureExtractor {
     }
   }
 
-  energyDb(frame: number): number {
+  speechDb(frame: number): number {
     this.#assertOpen();
     assertHeld(frame, 1, this.#completed, this.capacity);
     const { floats, plan } = this.#kernel;
-    return floats[this.#slot / 4 + plan.energyRow * plan.ringFrames + (frame % plan.ringFrames)] ?? 0;
+    return floats[this.#slot / 4 + plan.speechRow * plan.ringFrames + (frame % plan.ringFrames)] ?? 0;
   }
 
   reset(): void {

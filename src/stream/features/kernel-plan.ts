@@ -8,6 +8,7 @@ import { dctMatrix } from "./dct.ts";
 import { deltaWeights } from "./delta.ts";
 import { melFilterBank } from "./mel.ts";
 import { hannWindow, rootsOfUnity } from "./spectrum.ts";
+import { speechBand } from "./speech-band.ts";
 
 /** Frames the kernel computes at once: the lanes of a v128. */
 export const GROUP_FRAMES = 4;
@@ -36,8 +37,8 @@ export interface KernelPlan {
   readonly slotBytes: number;
   /** Frames a ring holds. */
   readonly ringFrames: number;
-  /** Ring row of the energy. */
-  readonly energyRow: number;
+  /** Ring row of the level of speech: it is there whatever the spec asks for. */
+  readonly speechRow: number;
   /** PCM within a slot: its offset, bytes, and room, samples. */
   readonly pcmOffset: number;
   readonly pcmSamples: number;
@@ -55,16 +56,25 @@ export function kernelPlan(spec: FeatureSpec, capacity: number): KernelPlan {
   const deltaRow = spec.delta ? mfcc : -1;
   const delta2Row = spec.delta2 ? mfcc * (spec.delta ? 2 : 1) : -1;
   const chromaRow = channels - Number(spec.logEnergy) - spec.chroma;
-  const energyRow = chromaRow + spec.chroma;
+  const energyRow = spec.logEnergy ? channels - 1 : -1;
+  const speechRow = channels;
 
   const sizes = [frameLength, hopLength, points, melBands, mfcc, spec.chroma, half, ringFrames];
-  const rows = [deltaRow, delta2Row, spec.logMel ? chromaRow - melBands : -1, chromaRow, energyRow];
+  const rows = [
+    deltaRow,
+    delta2Row,
+    spec.logMel ? chromaRow - melBands : -1,
+    chromaRow,
+    energyRow,
+    speechRow,
+  ];
   const tables = [
     floats(hannWindow(frameLength).map((w) => w / 2)),
     floats(twiddles(points)),
     floats(unpackRoots(fftSize)),
     sparseBank(forFlattened(melFilterBank(spec))),
     sparseBank(forFlattened(withoutTails(chromaFilterBank(spec)))),
+    sparseBank(forFlattened([speechBand(spec)])),
     floats(foldedDct(mfcc, melBands)),
     floats(halfDeltaWeights(spec)),
   ];
@@ -96,7 +106,7 @@ export function kernelPlan(spec: FeatureSpec, capacity: number): KernelPlan {
   });
 
   const groupSamples = (GROUP_FRAMES - 1) * hopLength + frameLength;
-  const pcmOffset = 4 * ringFrames * (energyRow + 1);
+  const pcmOffset = 4 * ringFrames * (speechRow + 1);
   // Room for a group and, so that few pushes must be split, for as much again as a group takes away.
   const pcmSamples = groupSamples + GROUP_FRAMES * hopLength;
   return {
@@ -107,7 +117,7 @@ export function kernelPlan(spec: FeatureSpec, capacity: number): KernelPlan {
     slotsStart: address,
     slotBytes: aligned(pcmOffset + 4 * pcmSamples),
     ringFrames,
-    energyRow,
+    speechRow,
     pcmOffset,
     pcmSamples,
     groupSamples,

@@ -2,7 +2,10 @@
 import meydaPackage from "meyda";
 import { TonetapError } from "../../core/errors.ts";
 import type { FeatureSpec } from "../../core/feature-spec.ts";
+import { decibels } from "./decibels.ts";
 import type { FrameAnalyser } from "./frame-analyser.ts";
+import { PowerSpectrum } from "./spectrum.ts";
+import { speechBand } from "./speech-band.ts";
 
 /** Full scale of meyda's input: its log(1 + power) loses everything below 1, so it needs int16 values. */
 const FULL_SCALE = 32_768;
@@ -68,6 +71,10 @@ export function meydaFrameAnalyser(spec: FeatureSpec): FrameAnalyser {
   if (spec.logMel) wanted.push("melBands");
   if (spec.chroma > 0) wanted.push("chroma");
   const signal = new Float32Array(spec.fftSize);
+  // Voice activity is judged alike whatever the extractor, so its level is not meyda's.
+  const spectrum = new PowerSpectrum(spec.frameLength, spec.fftSize);
+  const power = new Float64Array(spec.fftSize / 2 + 1);
+  const speech = speechBand(spec);
   const mfcc = new Float64Array(spec.mfcc);
   const logMel = new Float64Array(spec.melBands);
   const chroma = new Float64Array(spec.chroma);
@@ -80,7 +87,13 @@ export function meydaFrameAnalyser(spec: FeatureSpec): FrameAnalyser {
       mfcc.set(found?.mfcc ?? []);
       logMel.set(found?.melBands ?? []);
       chroma.set(found?.chroma ?? []);
-      return { mfcc, logMel, chroma };
+      spectrum.of(frame, power);
+      return {
+        mfcc,
+        logMel,
+        chroma,
+        speechDb: decibels(speech.reduce((sum, w, k) => sum + w * (power[k] ?? 0), 0)),
+      };
     },
   };
 }

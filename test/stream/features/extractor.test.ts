@@ -46,7 +46,7 @@ describe.each(kinds)("the $name extractor", ({ open }) => {
     expect(codeOf(() => extractor.copy(completed - 17, 1, out, 1))).toBe("invalid-argument");
     expect(codeOf(() => extractor.copy(completed, 1, out, 1))).toBe("invalid-argument");
     expect(codeOf(() => extractor.copy(completed - 1.5, 1, out, 1))).toBe("invalid-argument");
-    expect(codeOf(() => extractor.energyDb(completed - 17))).toBe("invalid-argument");
+    expect(codeOf(() => extractor.speechDb(completed - 17))).toBe("invalid-argument");
     extractor.close();
   });
 
@@ -95,7 +95,7 @@ describe.each(kinds)("the $name extractor", ({ open }) => {
     expect(codeOf(() => extractor.push(new Float32Array(320)))).toBe("closed");
     expect(codeOf(() => extractor.copy(0, 0, new Float32Array(0), 0))).toBe("closed");
     expect(codeOf(() => extractor.reset())).toBe("closed");
-    expect(codeOf(() => extractor.energyDb(0))).toBe("closed");
+    expect(codeOf(() => extractor.speechDb(0))).toBe("closed");
   });
 
   test("a straight line has slope 1 a frame: the derivatives of a level rising 1 dB a frame say so", () => {

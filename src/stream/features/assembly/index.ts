@@ -17,9 +17,10 @@ export function analyse(plan: Plan, pcm: usize, ring: usize, group: i32): void {
 
   const squares = loadFrames(plan, pcm);
   const energy = decibels(f32x4.div(squares, f32x4.splat(<f32>plan.frameLength)));
-  v128.store(column + (<usize>plan.energyRow) * rowBytes, energy);
+  if (plan.energyRow >= 0) v128.store(column + (<usize>plan.energyRow) * rowBytes, energy);
 
   powerSpectrum(plan);
+  v128.store(column + (<usize>plan.speechRow) * rowBytes, decibels(applyBank(plan.speechBank, plan.power, plan.workA)));
 
   if (plan.mfcc > 0 || plan.logMelRow >= 0) {
     applyBank(plan.melBank, plan.power, plan.logMel);

@@ -22,6 +22,7 @@ export class Plan {
   logMelRow: i32;
   chromaRow: i32;
   energyRow: i32;
+  speechRow: i32;
   /** f32[frameLength]: half the Hann window. */
   window: usize;
   /** f32: six a butterfly (three complex factors), stage after stage. */
@@ -31,6 +32,7 @@ export class Plan {
   /** Sparse matrices: see bank.ts. */
   melBank: usize;
   chromaBank: usize;
+  speechBank: usize;
   /** f32: see cepstrum.ts. */
   dct: usize;
   /** f32[2 · (deltaHalf + 1)]: weights of frame t ± n, first and second derivative. */
