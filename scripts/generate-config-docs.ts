@@ -8,7 +8,8 @@ const FILE = fileURLToPath(new URL("../docs/configuration.md", import.meta.url))
 /** The whole page. */
 export function configurationPage(): string {
   const rows = describeOptions().map((option) => {
-    const standard = Array.isArray(option.standard) ? "none" : `\`${String(option.standard)}\``;
+    const standard =
+      Array.isArray(option.standard) || option.standard === "" ? "none" : `\`${String(option.standard)}\``;
     return `| \`${option.path}\` | ${standard} | ${rangeOf(option).replace("one of ", "")} | ${option.meaning} |`;
   });
   return `# Configuration

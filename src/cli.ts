@@ -107,7 +107,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
           .split(".")
           .reduce<unknown>((node, name) => (node as Record<string, unknown>)[name], config);
         const origin = origins.get(option.path) ?? "default";
-        process.stdout.write(`${option.path.padEnd(26)} ${JSON.stringify(value).padEnd(18)} ${origin}\n`);
+        const shown = option.secret && origin !== "default" ? "(secret)" : JSON.stringify(value);
+        process.stdout.write(`${option.path.padEnd(26)} ${shown.padEnd(18)} ${origin}\n`);
       }
       return Promise.resolve(0);
     },

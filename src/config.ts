@@ -11,6 +11,8 @@ const whole = (min: number, max: number, standard: number, meaning: string) =>
   z.int().min(min).max(max).default(standard).describe(meaning);
 const text = (standard: string, meaning: string) => z.string().default(standard).describe(meaning);
 const list = (meaning: string) => z.array(z.string()).default([]).describe(meaning);
+/** What nobody may read over a shoulder: `tonetap config` does not print it. Give it by the environment. */
+const secret = <T extends z.ZodType>(schema: T): T => schema.meta({ ...schema.meta(), secret: true });
 
 const section = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape).prefault({} as never);
 
@@ -97,7 +99,22 @@ export const configSchema = z.strictObject({
     inactivityMs: number(1_000, 600_000, 30_000, "ms without a packet after which a participant has left."),
   }),
   whip: section({
-    iceServers: list("STUN and TURN URLs for WHIP; none by default."),
+    iceServers: list("STUN and TURN URLs for WHIP, told to publishers; none by default."),
+    turnUsername: text("", "Account at the TURN servers, the same for every publisher."),
+    turnCredential: secret(text("", "Password of that account. A secret.")),
+    turnSecret: secret(
+      text(
+        "",
+        "Instead of an account: the TURN servers' static-auth-secret; publishers get credentials that expire. A secret.",
+      ),
+    ),
+    turnTtlS: whole(60, 604_800, 86_400, "s that such credentials are valid: longer than a call."),
+    iceRelay: z
+      .enum(["publisher", "both"])
+      .default("publisher")
+      .describe(
+        "Who may take a relay of a TURN server; both is for a service that may not send UDP elsewhere.",
+      ),
     hostAddresses: list("Further addresses to offer as ICE host candidates (a public address behind NAT)."),
     inactivityMs: number(
       1_000,
@@ -106,7 +123,16 @@ export const configSchema = z.strictObject({
       "ms without a packet after which a WHIP publisher has left.",
     ),
     maxSessions: whole(1, 10_000, 200, "WHIP publishers at once; one more gets 503."),
-  }),
+    tokens: secret(list("Bearer tokens that may publish over WHIP; none: everyone may. Secrets.")),
+  })
+    .refine(({ turnSecret, turnUsername }) => turnSecret === "" || turnUsername === "", {
+      path: ["turnSecret"],
+      message: "and whip.turnUsername exclude each other",
+    })
+    .refine(({ turnUsername, turnCredential }) => (turnUsername === "") === (turnCredential === ""), {
+      path: ["turnCredential"],
+      message: "and whip.turnUsername need each other",
+    }),
   policy: z
     .enum(["eu", "none"])
     .default("eu")
@@ -134,6 +160,8 @@ export interface OptionInfo {
   readonly max?: number;
   readonly standard: unknown;
   readonly meaning: string;
+  /** Its value is not to be shown. */
+  readonly secret: boolean;
 }
 
 interface JsonSchemaNode {
@@ -144,6 +172,7 @@ interface JsonSchemaNode {
   readonly maximum?: number;
   readonly default?: unknown;
   readonly description?: string;
+  readonly secret?: boolean;
 }
 
 const kebab = (path: string): string =>
@@ -177,6 +206,7 @@ export function describeOptions(): OptionInfo[] {
         ...(child.maximum === undefined ? {} : { max: child.maximum }),
         standard: child.default,
         meaning: child.description ?? "",
+        secret: child.secret ?? false,
       });
     }
   };
@@ -199,7 +229,8 @@ export function parseConfig(input: ConfigInput = {}): Config {
     }
     if (issue.code === "custom") return `${path} ${issue.message}`;
     const option = options.get(path);
-    return `${path} must be ${option === undefined ? "an object" : rangeOf(option)}, got ${JSON.stringify(issue.input)}`;
+    const came = option?.secret ? "something else" : JSON.stringify(issue.input);
+    return `${path} must be ${option === undefined ? "an object" : rangeOf(option)}, got ${came}`;
   });
   throw new TonetapError("invalid-argument", lines.join("; "));
 }

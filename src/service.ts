@@ -4,15 +4,30 @@ import { readFile } from "node:fs/promises";
 import { createRequire, stripTypeScriptTypes } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { ConfigInput } from "./config.ts";
+import type { Config, ConfigInput } from "./config.ts";
 import { addControlRoutes } from "./control-routes.ts";
 import { TonetapError } from "./core/errors.ts";
 import { type Closable, CloseStack } from "./core/lifecycle.ts";
 import { createEngine, type Engine, type EngineOptions } from "./engine.ts";
 import { addServiceRoutes, EventSocketServer, type HttpRequest, HttpServer } from "./events/index.ts";
-import { createWhipEndpoint, WHIP_MAX_BODY_BYTES, type WhipEndpoint } from "./transport/werift/index.ts";
+import {
+  acceptTokens,
+  createWhipEndpoint,
+  iceServers,
+  type TurnAccess,
+  WHIP_MAX_BODY_BYTES,
+  type WhipEndpoint,
+  type WhipEndpointOptions,
+} from "./transport/werift/index.ts";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
+
+export interface ServiceOptions extends EngineOptions {
+  /** Told of defects that a request met. */
+  readonly onError?: (error: TonetapError) => void;
+  /** Says who may publish over WHIP, instead of the list `whip.tokens`. */
+  readonly authorizeWhip?: NonNullable<WhipEndpointOptions["authorize"]>;
+}
 
 /** A running service. */
 export class Service implements Closable, AsyncDisposable {
@@ -28,14 +43,8 @@ export class Service implements Closable, AsyncDisposable {
     this.#resources = resources;
   }
 
-  /**
-   * @param onError told of defects that a request met
-   * @throws TonetapError as createEngine(), and conflict when the port is taken
-   */
-  static async open(
-    config: ConfigInput = {},
-    options: EngineOptions & { readonly onError?: (error: TonetapError) => void } = {},
-  ): Promise<Service> {
+  /** @throws TonetapError as createEngine(), and conflict when the port is taken */
+  static async open(config: ConfigInput = {}, options: ServiceOptions = {}): Promise<Service> {
     const resources = new CloseStack();
     try {
       const engine = resources.use("engine", await createEngine(config, options));
@@ -63,7 +72,10 @@ export class Service implements Closable, AsyncDisposable {
         "WHIP",
         createWhipEndpoint({
           clock,
-          iceServers: whip.iceServers.map((urls) => ({ urls })),
+          ...(options.onError === undefined ? {} : { onError: options.onError }),
+          ...authorization(whip, options),
+          iceServers: iceServers(whip.iceServers, turnAccess(whip), clock),
+          iceRelay: whip.iceRelay === "both",
           // A browser on this machine must reach a service that listens to this machine only.
           iceAdditionalHostAddresses: isLoopback(service.host)
             ? ["127.0.0.1", ...whip.hostAddresses]
@@ -97,6 +109,24 @@ export class Service implements Closable, AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+function authorization(
+  { tokens }: Config["whip"],
+  { authorizeWhip }: ServiceOptions,
+): Pick<WhipEndpointOptions, "authorize"> {
+  if (authorizeWhip !== undefined) return { authorize: authorizeWhip };
+  return tokens.length === 0 ? {} : { authorize: acceptTokens(tokens) };
+}
+
+function turnAccess({
+  turnSecret,
+  turnTtlS,
+  turnUsername,
+  turnCredential,
+}: Config["whip"]): TurnAccess | undefined {
+  if (turnSecret !== "") return { secret: turnSecret, ttlS: turnTtlS };
+  return turnUsername === "" ? undefined : { username: turnUsername, credential: turnCredential };
 }
 
 function addWhipRoutes(http: HttpServer, endpoint: WhipEndpoint): void {

@@ -8,8 +8,14 @@ import { describe, expect, test } from "vitest";
 const CLI = fileURLToPath(new URL("../src/cli.ts", import.meta.url));
 
 /** Runs it to its end; once its output holds `enough`, we leave, or send SIGINT. */
-async function run(args: readonly string[], enough?: string, then: "leave" | "SIGINT" = "leave") {
-  const child = spawn(process.execPath, [CLI, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+async function run(
+  args: readonly string[],
+  enough?: string,
+  then: "leave" | "SIGINT" = "leave",
+  environment: Readonly<Record<string, string>> = {},
+) {
+  const env = { ...process.env, ...environment };
+  const child = spawn(process.execPath, [CLI, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
   let out = "";
   let err = "";
   let told = false;
@@ -46,6 +52,19 @@ describe("the command line", { concurrent: true, timeout: 20_000 }, () => {
       expect(err).toContain(words);
       expect(err).not.toContain("    at ");
     }
+  });
+
+  test("config prints 0 of 2 secrets, and that they are set", async () => {
+    const secrets = { TONETAP_WHIP_TOKENS: "hush-hush-hush-hush", TONETAP_WHIP_TURN_CREDENTIAL: "x" };
+    const { code, out } = await run(
+      ["config", "--whip-turn-credential", "hush", "--whip-turn-username", "me"],
+      undefined,
+      "leave",
+      secrets,
+    );
+    expect(code).toBe(0);
+    expect(out).not.toContain("hush");
+    expect(out.match(/^whip\.\w+ +\(secret\) +(environment|flag)$/gm)).toHaveLength(2);
   });
 
   test("a port in use ends with 1, and 1 line says how to take another", async () => {

@@ -1,7 +1,7 @@
 /** What a route is: its pattern, what its handler gets and gives. Serving them is http-server.ts. */
 import type { IncomingHttpHeaders } from "node:http";
 import { TonetapError } from "../core/errors.ts";
-import { problemOf } from "./problem.ts";
+import { problemOf } from "../core/problem.ts";
 
 export type HttpMethod = "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS";
 

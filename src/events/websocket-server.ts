@@ -8,10 +8,10 @@ import { type WebSocket, WebSocketServer } from "ws";
 import { type Clock, systemClock } from "../core/clock.ts";
 import { assertRange, TonetapError } from "../core/errors.ts";
 import type { Closable } from "../core/lifecycle.ts";
+import { problemOf } from "../core/problem.ts";
 import { checkDoor, type DoorOptions, requestUrl } from "./door.ts";
 import { type EventFilter, filterFromQuery } from "./event-filter.ts";
 import type { EventHub } from "./hub.ts";
-import { problemOf } from "./problem.ts";
 import { CLOSE_CODES, EVENTS_PATH, SUBPROTOCOLS } from "./protocol.ts";
 import { type SessionCounts, type SessionLimits, WebSocketSession } from "./websocket-session.ts";
 

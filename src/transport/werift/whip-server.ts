@@ -3,23 +3,21 @@
  * calls handle() and writes what comes back. Negotiation is whip-offer.ts, a publisher's connection whip-session.ts.
  */
 import { randomUUID } from "node:crypto";
-import { STATUS_CODES } from "node:http";
 import type { AudioSource, ParticipantInfo } from "../../core/audio-source.ts";
 import { type Clock, systemClock } from "../../core/clock.ts";
 import { assertRange, type ErrorCode, TonetapError } from "../../core/errors.ts";
 import type { Closable } from "../../core/lifecycle.ts";
+import { problemOf } from "../../core/problem.ts";
+import { assertIceUrl, linkHeader } from "./ice-servers.ts";
 import { participantFromQuery } from "./participant-query.ts";
 import { parseIceFragment, parseWhipOffer } from "./whip-offer.ts";
-import { type IceOptions, type IceServer, WhipSession } from "./whip-session.ts";
+import { type IceOptions, WhipSession } from "./whip-session.ts";
 
 /** Bytes of a request body at most. HTTP servers should stop reading there and call handle() with what they have. */
 export const WHIP_MAX_BODY_BYTES = 64 * 1024;
 
 const OFFER_TYPE = "application/sdp";
 const FRAGMENT_TYPE = "application/trickle-ice-sdpfrag";
-
-/** Seconds that a refused publisher is asked to wait. */
-const RETRY_AFTER_S = 5;
 
 export interface WhipRequest {
   /** Upper case. */
@@ -34,6 +32,7 @@ export interface WhipRequest {
 
 export interface WhipResponse {
   readonly status: number;
+  /** Lower-case names, as in requests. Errors are problem documents (RFC 9457), as core/problem.ts writes them. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
 }
@@ -50,8 +49,11 @@ export interface WhipEndpointOptions extends IceOptions {
    * TonetapError to refuse it (policy 403, conflict 409, overloaded 503, invalid-argument 400).
    */
   readonly onSession: (source: AudioSource, session: WhipSessionInfo) => void | Promise<void>;
-  /** Says whether a bearer token may publish; undefined when none came. Default: everyone may. */
-  readonly authorize?: (token: string | undefined) => boolean | Promise<boolean>;
+  /**
+   * Says whether a bearer token may publish, trickle, restart or end; undefined when none came. A thrown TonetapError
+   * refuses with its own status. Default: everyone may. For a list of tokens: `acceptTokens(list)`.
+   */
+  readonly authorize?: (token: string | undefined, request: WhipRequest) => boolean | Promise<boolean>;
   /** Path of the endpoint; sessions are one segment below. Default `/whip`. */
   readonly path?: string;
   /** Origins of pages that may publish, besides pages of the endpoint's own; `*` means any. Default none. */
@@ -60,6 +62,8 @@ export interface WhipEndpointOptions extends IceOptions {
   readonly inactivityMs?: number;
   /** Publishers at once; one more gets 503. 1–10,000; default 200. */
   readonly maxSessions?: number;
+  /** Told of defects, which publishers see as a 500 without details. Default: a process warning. */
+  readonly onError?: (error: TonetapError) => void;
   readonly clock?: Clock;
 }
 
@@ -81,6 +85,7 @@ class Endpoint implements WhipEndpoint {
   readonly #inactivityMs: number;
   readonly #maxSessions: number;
   readonly #clock: Clock;
+  readonly #onError: (error: TonetapError) => void;
   readonly #sessions = new Map<string, WhipSession>();
   /** Sessions being opened: they count against the limit. */
   readonly #opening = new Set<Promise<unknown>>();
@@ -92,6 +97,7 @@ class Endpoint implements WhipEndpoint {
     this.#inactivityMs = options.inactivityMs ?? 10_000;
     this.#maxSessions = options.maxSessions ?? 200;
     this.#clock = options.clock ?? systemClock;
+    this.#onError = options.onError ?? ((error) => process.emitWarning(error));
     assertRange("whip inactivityMs", this.#inactivityMs, 1_000, 600_000, "ms");
     assertRange("whip maxSessions", this.#maxSessions, 1, 10_000);
   }
@@ -104,7 +110,9 @@ class Endpoint implements WhipEndpoint {
     let response: WhipResponse;
     try {
       response = await this.#route(request);
-    } catch (error) {
+    } catch (thrown) {
+      const error = TonetapError.from(thrown);
+      if (error.code === "internal") this.#onError(error);
       response = problemOf(error);
     }
     return { ...response, headers: { ...response.headers, ...this.#cors(request) } };
@@ -127,28 +135,31 @@ class Endpoint implements WhipEndpoint {
   async #route(request: WhipRequest): Promise<WhipResponse> {
     const { method, path } = request;
     if (path === this.#path || path === `${this.#path}/`) {
-      if (method === "OPTIONS") return reply(200, { Allow: "OPTIONS, POST", "Accept-Post": OFFER_TYPE });
+      if (method === "OPTIONS") return reply(200, { allow: "OPTIONS, POST", "accept-post": OFFER_TYPE });
       if (method !== "POST")
-        return problem(405, `${method} is not for a WHIP endpoint`, { Allow: "OPTIONS, POST" });
+        return refusal(405, "invalid-argument", `${method} is not for a WHIP endpoint`, {
+          allow: "OPTIONS, POST",
+        });
       return (await this.#denied(request)) ?? this.#publish(request);
     }
-    if (!path.startsWith(`${this.#path}/`)) return problem(404, "no WHIP resource here");
-    const allow = { Allow: "OPTIONS, PATCH, DELETE" };
-    if (method === "OPTIONS") return reply(200, { ...allow, "Accept-Patch": FRAGMENT_TYPE });
+    if (!path.startsWith(`${this.#path}/`)) return refusal(404, "not-found", "no WHIP resource here");
+    const allow = { allow: "OPTIONS, PATCH, DELETE" };
+    if (method === "OPTIONS") return reply(200, { ...allow, "accept-patch": FRAGMENT_TYPE });
     if (method !== "PATCH" && method !== "DELETE") {
-      return problem(405, `${method} is not for a WHIP session`, allow);
+      return refusal(405, "invalid-argument", `${method} is not for a WHIP session`, allow);
     }
     const denied = await this.#denied(request);
     if (denied !== undefined) return denied;
     const session = this.#sessions.get(path.slice(this.#path.length + 1));
-    if (session === undefined) return problem(404, "no such session: it has ended, or never was");
+    if (session === undefined)
+      return refusal(404, "not-found", "no such session: it has ended, or never was");
     if (method === "PATCH") return this.#trickle(request, session);
     await session.close();
     return reply(200);
   }
 
   async #publish(request: WhipRequest): Promise<WhipResponse> {
-    const wrong = wrongBody(request, OFFER_TYPE, { "Accept-Post": OFFER_TYPE });
+    const wrong = wrongBody(request, OFFER_TYPE, { "accept-post": OFFER_TYPE });
     if (wrong !== undefined) return wrong;
     if (this.#closing !== undefined) throw new TonetapError("overloaded", "the endpoint is closing");
     if (this.sessionCount >= this.#maxSessions) {
@@ -167,10 +178,14 @@ class Endpoint implements WhipEndpoint {
     const id = randomUUID();
     const participant = participantFromQuery(request.query, id);
     const offer = parseWhipOffer(bodyText(request));
+    const { iceServers = [] } = this.#options;
+    const servers = typeof iceServers === "function" ? iceServers() : iceServers;
+    for (const { urls } of servers) assertIceUrl(urls);
     const session = await WhipSession.open({
       id,
       offer,
       ice: this.#options,
+      servers,
       clock: this.#clock,
       inactivityMs: this.#inactivityMs,
       onEnd: () => this.#sessions.delete(id),
@@ -183,14 +198,14 @@ class Endpoint implements WhipEndpoint {
     }
     if (session.source.closed) throw new TonetapError("unavailable", "the session ended before it began");
     this.#sessions.set(id, session);
-    const link = (this.#options.iceServers ?? []).map(linkOf).join(", ");
+    const link = linkHeader(servers);
     return reply(
       201,
       {
-        "Content-Type": OFFER_TYPE,
-        Location: `${this.#path}/${id}`,
-        ETag: session.etag,
-        ...(link === "" ? {} : { Link: link }),
+        "content-type": OFFER_TYPE,
+        location: `${this.#path}/${id}`,
+        etag: session.etag,
+        ...(link === "" ? {} : { link }),
       },
       session.answerSdp,
     );
@@ -198,14 +213,16 @@ class Endpoint implements WhipEndpoint {
 
   /** RFC 9725 §4.3: trickle ICE is taken; a restart is not, which §4.3.1 says with 422. */
   async #trickle(request: WhipRequest, session: WhipSession): Promise<WhipResponse> {
-    const wrong = wrongBody(request, FRAGMENT_TYPE, { "Accept-Patch": FRAGMENT_TYPE });
+    const wrong = wrongBody(request, FRAGMENT_TYPE, { "accept-patch": FRAGMENT_TYPE });
     if (wrong !== undefined) return wrong;
     const match = header(request, "if-match");
-    if (match === undefined) return problem(428, "PATCH needs If-Match with the session's ETag");
+    if (match === undefined)
+      return refusal(428, "invalid-argument", "PATCH needs If-Match with the session's ETag");
     const fragment = parseIceFragment(bodyText(request));
-    if (session.isRestart(fragment)) return problem(422, "ICE restart is not supported: publish anew");
+    if (session.isRestart(fragment))
+      return refusal(422, "conflict", "ICE restart is not supported: publish anew");
     if (match !== "*" && !match.split(",").some((tag) => tag.trim() === session.etag)) {
-      return problem(412, "If-Match names another ICE session");
+      return refusal(412, "conflict", "If-Match names another ICE session");
     }
     await session.addCandidates(fragment);
     return reply(204);
@@ -215,9 +232,9 @@ class Endpoint implements WhipEndpoint {
     if (this.#options.authorize === undefined) return undefined;
     // RFC 6750 §2.1; the scheme's name is case-insensitive (RFC 9110 §11.1).
     const token = /^bearer +([\w.~+/-]+=*)$/i.exec(header(request, "authorization") ?? "")?.[1];
-    if (await this.#options.authorize(token)) return undefined;
+    if (await this.#options.authorize(token, request)) return undefined;
     const challenge = token === undefined ? "Bearer" : 'Bearer error="invalid_token"';
-    return problem(401, "a valid bearer token is needed", { "WWW-Authenticate": challenge });
+    return refusal(401, "policy", "a valid bearer token is needed", { "www-authenticate": challenge });
   }
 
   #cors(request: WhipRequest): Record<string, string> {
@@ -225,44 +242,28 @@ class Endpoint implements WhipEndpoint {
     const allowed = this.#options.allowedOrigins ?? [];
     if (origin === undefined || !(allowed.includes("*") || allowed.includes(origin))) return {};
     return {
-      "Access-Control-Allow-Origin": origin,
-      "Access-Control-Allow-Methods": "POST, PATCH, DELETE",
-      "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match",
-      "Access-Control-Expose-Headers": "Location, ETag, Link, Retry-After",
-      Vary: "Origin",
+      "access-control-allow-origin": origin,
+      "access-control-allow-methods": "POST, PATCH, DELETE",
+      "access-control-allow-headers": "Authorization, Content-Type, If-Match",
+      "access-control-expose-headers": "Location, ETag, Link, Retry-After",
+      vary: "Origin",
     };
   }
 }
-
-const STATUS: Readonly<Record<ErrorCode, number>> = {
-  "invalid-argument": 400,
-  protocol: 400,
-  media: 400,
-  policy: 403,
-  "not-found": 404,
-  conflict: 409,
-  overloaded: 503,
-  unavailable: 503,
-  closed: 503,
-  timeout: 504,
-  internal: 500,
-};
 
 function reply(status: number, headers: Record<string, string> = {}, body = ""): WhipResponse {
   return { status, headers, body };
 }
 
-/** RFC 9457. */
-function problem(status: number, detail: string, headers: Record<string, string> = {}): WhipResponse {
-  const body = JSON.stringify({ title: STATUS_CODES[status], status, detail });
-  return reply(status, { "Content-Type": "application/problem+json", ...headers }, body);
-}
-
-function problemOf(error: unknown): WhipResponse {
-  // A defect's text is for our logs, not for the network.
-  if (!(error instanceof TonetapError) || error.code === "internal") return problem(500, "internal error");
-  const status = STATUS[error.code];
-  return problem(status, error.message, status === 503 ? { "Retry-After": String(RETRY_AFTER_S) } : {});
+/** A refusal whose status HTTP knows more exactly than our codes. */
+function refusal(
+  status: number,
+  code: ErrorCode,
+  message: string,
+  headers: Record<string, string> = {},
+): WhipResponse {
+  const problem = problemOf(new TonetapError(code, message), status);
+  return { ...problem, headers: { ...problem.headers, ...headers } };
 }
 
 function header(request: WhipRequest, name: string): string | undefined {
@@ -276,21 +277,12 @@ function wrongBody(
   accept: Record<string, string>,
 ): WhipResponse | undefined {
   const got = header(request, "content-type")?.split(";")[0]?.trim().toLowerCase();
-  if (got !== type) return problem(415, `Content-Type must be ${type}`, accept);
+  if (got !== type) return refusal(415, "invalid-argument", `Content-Type must be ${type}`, accept);
   if (Buffer.byteLength(request.body) > WHIP_MAX_BODY_BYTES) {
-    return problem(413, `the body may have ${WHIP_MAX_BODY_BYTES} bytes`);
+    return refusal(413, "invalid-argument", `the body may have ${WHIP_MAX_BODY_BYTES} bytes`);
   }
   return undefined;
 }
 
 const bodyText = (request: WhipRequest): string =>
   typeof request.body === "string" ? request.body : new TextDecoder().decode(request.body);
-
-/** RFC 9725 §4.6. */
-function linkOf(server: IceServer): string {
-  const secret =
-    server.username === undefined || server.credential === undefined
-      ? ""
-      : `; username=${JSON.stringify(server.username)}; credential=${JSON.stringify(server.credential)}; credential-type="password"`;
-  return `<${server.urls}>; rel="ice-server"${secret}`;
-}

@@ -8,25 +8,23 @@ import {
 import type { Clock } from "../../core/clock.ts";
 import { TonetapError } from "../../core/errors.ts";
 import type { Closable } from "../../core/lifecycle.ts";
+import { type IceServer, isStun, isTurn } from "./ice-servers.ts";
 import { WeriftSource } from "./werift-source.ts";
 import { writeWhipAnswer } from "./whip-answer.ts";
 import { AUDIO_LEVEL_URI, type IceFragment, MAX_CANDIDATES, type WhipOffer } from "./whip-offer.ts";
 
-/** A STUN or TURN server, as browsers write it. */
-export interface IceServer {
-  /** `stun:host:port`, `turn:host:port?transport=udp`, `turns:…` */
-  readonly urls: string;
-  readonly username?: string;
-  readonly credential?: string;
-}
-
 /** How this side gathers its candidates. */
 export interface IceOptions {
   /**
-   * Sent to publishers in Link headers. STUN servers are also asked here for this machine's public address; a TURN
-   * server on the publisher's side is enough for both. Default none: a server with an address of its own needs none.
+   * Sent to publishers in Link headers; a function is asked for each of them, see iceServers(). The first STUN server
+   * is also asked here for this machine's public address. Default none: a server with an address of its own needs none.
    */
-  readonly iceServers?: readonly IceServer[];
+  readonly iceServers?: readonly IceServer[] | (() => readonly IceServer[]);
+  /**
+   * Whether this side takes a relay of the first TURN server too: for a machine that may not send UDP to anywhere else.
+   * Default false: one relay, on the publisher's side, gets through every NAT.
+   */
+  readonly iceRelay?: boolean;
   /** Further addresses of this machine to offer as host candidates, such as 127.0.0.1. */
   readonly iceAdditionalHostAddresses?: readonly string[];
   /** Default true. */
@@ -42,14 +40,16 @@ export interface WhipSessionOptions {
   readonly id: string;
   readonly offer: WhipOffer;
   readonly ice: IceOptions;
+  /** What `ice.iceServers` gave for this session. */
+  readonly servers: readonly IceServer[];
   readonly clock: Clock;
   readonly inactivityMs: number;
   /** Runs once, when the session has ended for whatever reason. */
   readonly onEnd: () => void;
 }
 
-/** Seconds that gathering waits for a STUN server. The POST waits as long. */
-const STUN_GATHER_TIMEOUT_S = 2;
+/** Seconds that gathering waits for a STUN or TURN server. The POST waits as long. */
+const GATHER_TIMEOUT_S = 2;
 
 export class WhipSession implements Closable {
   readonly id: string;
@@ -78,7 +78,7 @@ export class WhipSession implements Closable {
   /** @throws TonetapError protocol when werift cannot answer; unavailable when no candidate could be gathered. */
   static async open(options: WhipSessionOptions): Promise<WhipSession> {
     const { offer } = options;
-    const peer = createPeer(offer, options.ice);
+    const peer = createPeer(offer, options);
     let source: WeriftSource | undefined;
     try {
       await peer.setRemoteDescription({ type: "offer", sdp: offer.reducedSdp });
@@ -88,6 +88,10 @@ export class WhipSession implements Closable {
       const transport = receiver.dtlsTransport;
       // RFC 8842 §5.3: against an active offer the answer is passive, else werift opens the handshake.
       if (offer.setup === "active") transport.role = "server";
+      // Without a STUN server of ours werift asks a public one, whatever iceServers says: nobody asked for that.
+      if (!options.servers.some(({ urls }) => isStun(urls))) {
+        delete transport.iceTransport.connection.stunServer;
+      }
       source = new WeriftSource({
         kind: "whip",
         transport,
@@ -153,17 +157,15 @@ export class WhipSession implements Closable {
   }
 }
 
-function createPeer(offer: WhipOffer, ice: IceOptions): RTCPeerConnection {
+function createPeer(offer: WhipOffer, { ice, servers }: WhipSessionOptions): RTCPeerConnection {
   return new RTCPeerConnection({
-    // werift's default is a public STUN server.
-    iceServers: (ice.iceServers ?? [])
-      .filter(({ urls }) => urls.startsWith("stun:"))
-      .map(({ urls }) => ({ urls })),
+    iceServers: servers.filter(({ urls }) => isStun(urls) || (ice.iceRelay === true && isTurn(urls))),
     iceAdditionalHostAddresses: [...(ice.iceAdditionalHostAddresses ?? [])],
     iceUseIpv4: ice.iceUseIpv4 ?? true,
     iceUseIpv6: ice.iceUseIpv6 ?? true,
     icePortRange: ice.portRange === undefined ? undefined : [ice.portRange[0], ice.portRange[1]],
-    iceStunGatherTimeout: STUN_GATHER_TIMEOUT_S,
+    iceStunGatherTimeout: GATHER_TIMEOUT_S,
+    iceTurnConnectTimeout: GATHER_TIMEOUT_S,
     bundlePolicy: "max-bundle",
     codecs: {
       audio: offer.codecs.map(

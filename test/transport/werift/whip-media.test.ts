@@ -49,7 +49,7 @@ describe("A WHIP session with a real peer", () => {
   const publish = async (change: (offer: string) => string = (offer) => offer) => {
     const response = await ask(endpoint, "POST", "/whip", { body: change(publisher.offer) });
     expect(response.status).toBe(201);
-    return { path: response.headers.Location ?? "", answer: response.body };
+    return { path: response.headers.location ?? "", answer: response.body };
   };
 
   beforeEach(async () => {

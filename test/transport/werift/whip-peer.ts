@@ -70,6 +70,8 @@ export async function createPublisher(): Promise<Publisher> {
   });
   const track = new MediaStreamTrack({ kind: "audio" });
   const { sender } = peer.addTransceiver(track, { direction: "sendonly" });
+  // iceServers: [] leaves werift with a public STUN server.
+  for (const { connection } of peer.iceTransports) delete connection.stunServer;
   const nacked: number[] = [];
   sender.onGenericNack.subscribe((nack) => {
     nacked.push(...nack.lost);

@@ -1,7 +1,10 @@
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Socket } from "node:dgram";
+import { isIP } from "node:net";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { AudioSource } from "../../../src/core/audio-source.ts";
 import { TonetapError } from "../../../src/core/errors.ts";
 import {
+  acceptTokens,
   createWhipEndpoint,
   WHIP_MAX_BODY_BYTES,
   type WhipEndpoint,
@@ -31,7 +34,7 @@ describe("WHIP endpoint", () => {
   const publish = async (query = ""): Promise<{ path: string; etag: string }> => {
     const { status, headers } = await ask(endpoint, "POST", "/whip", { body: offer, query });
     expect(status).toBe(201);
-    return { path: headers.Location ?? "", etag: headers.ETag ?? "" };
+    return { path: headers.location ?? "", etag: headers.etag ?? "" };
   };
 
   beforeEach(async () => {
@@ -54,16 +57,25 @@ describe("WHIP endpoint", () => {
     const { status, headers, body } = await ask(endpoint, "POST", "/whip", { body: offer });
 
     expect(status).toBe(201);
-    expect(headers["Content-Type"]).toBe("application/sdp");
-    expect(headers.Location).toMatch(/^\/whip\/[0-9a-f-]{36}$/);
-    expect(headers.ETag).toMatch(/^"[\w-]+"$/);
-    expect(headers.Link).toBe(
+    expect(headers["content-type"]).toBe("application/sdp");
+    expect(headers.location).toMatch(/^\/whip\/[0-9a-f-]{36}$/);
+    expect(headers.etag).toMatch(/^"[\w-]+"$/);
+    expect(headers.link).toBe(
       '<turn:127.0.0.1:9?transport=udp>; rel="ice-server"; ' +
         'username="me"; credential="a\\"b"; credential-type="password", ' +
         '<turns:127.0.0.1:9>; rel="ice-server"; username="me"; credential="c"; credential-type="password"',
     );
     expect(body).toMatch(/^a=recvonly\r$/m);
     expect(body).toMatch(/^a=candidate:\S+ 1 udp \d+ 127\.0\.0\.1 \d+ typ host/m);
+  });
+
+  it("sends 0 datagrams to a name, such as werift's own STUN server's, when it has no ICE servers", async () => {
+    const send = vi.spyOn(Socket.prototype, "send");
+    await publish();
+
+    const hosts = send.mock.calls.flat().filter((argument) => typeof argument === "string");
+    send.mockRestore();
+    expect(hosts.filter((host) => isIP(host) === 0)).toEqual([]);
   });
 
   it("asks a STUN server for the public address and offers it as 1 more candidate", async () => {
@@ -73,7 +85,7 @@ describe("WHIP endpoint", () => {
     const { headers, body } = await ask(endpoint, "POST", "/whip", { body: offer });
     stun.close();
 
-    expect(headers.Link).toBe(`<stun:127.0.0.1:${stun.port}>; rel="ice-server"`);
+    expect(headers.link).toBe(`<stun:127.0.0.1:${stun.port}>; rel="ice-server"`);
     expect(body).toMatch(/^a=candidate:\S+ 1 udp \d+ 198\.51\.100\.7 40000 typ srflx/m);
   });
 
@@ -144,7 +156,7 @@ describe("WHIP endpoint", () => {
     const response = await ask(endpoint, "POST", "/whip", { body: change(offer) });
 
     expect(response.status).toBe(400);
-    expect(response.headers["Content-Type"]).toBe("application/problem+json");
+    expect(response.headers["content-type"]).toBe("application/problem+json");
     expect(detail(response)).toContain(reason);
     expect(sessions).toHaveLength(0);
   });
@@ -164,11 +176,11 @@ describe("WHIP endpoint", () => {
       ask(endpoint, "POST", path),
     ]);
 
-    expect([json.status, json.headers["Accept-Post"]]).toEqual([415, "application/sdp"]);
+    expect([json.status, json.headers["accept-post"]]).toEqual([415, "application/sdp"]);
     expect(big.status).toBe(413);
     expect(methods.map(({ status }) => status)).toEqual([405, 405, 405, 405, 405]);
-    expect(methods[0]?.headers.Allow).toBe("OPTIONS, POST");
-    expect(methods[3]?.headers.Allow).toBe("OPTIONS, PATCH, DELETE");
+    expect(methods[0]?.headers.allow).toBe("OPTIONS, POST");
+    expect(methods[3]?.headers.allow).toBe("OPTIONS, PATCH, DELETE");
   });
 
   it("ends a session by DELETE with 200; the second DELETE finds nothing, 404", async () => {
@@ -191,7 +203,7 @@ describe("WHIP endpoint", () => {
     await ask(endpoint, "DELETE", first?.path ?? "");
     const fourth = await ask(endpoint, "POST", "/whip", { body: offer });
 
-    expect([third.status, third.headers["Retry-After"]]).toEqual([503, "5"]);
+    expect([third.status, third.headers["retry-after"]]).toEqual([503, "5"]);
     expect(detail(third)).toBe("all 2 sessions are taken");
     expect(fourth.status).toBe(201);
   });
@@ -210,7 +222,6 @@ describe("WHIP endpoint", () => {
     ["policy", 403],
     ["conflict", 409],
     ["overloaded", 503],
-    ["internal", 500],
   ] as const)("answers a %s error of onSession with %i and keeps 0 sockets", async (code, status) => {
     open({
       onSession: () => {
@@ -221,15 +232,33 @@ describe("WHIP endpoint", () => {
     const response = await ask(endpoint, "POST", "/whip", { body: offer });
 
     expect(response.status).toBe(status);
-    expect(detail(response)).toBe(
-      code === "internal" ? "internal error" : "role agent is refused by the eu policy",
-    );
+    expect(detail(response)).toBe("role agent is refused by the eu policy");
     expect(endpoint.sessionCount).toBe(0);
     await expect.poll(() => heldResources().sockets).toBe(0);
   });
 
+  it("answers a defect with 500 and no detail, and tells 1 onError", async () => {
+    const defects: TonetapError[] = [];
+    open({
+      onError: (error) => defects.push(error),
+      onSession: () => {
+        throw new TypeError("undefined is not a function");
+      },
+    });
+
+    const response = await ask(endpoint, "POST", "/whip", { body: offer });
+
+    expect(JSON.parse(response.body)).toEqual({
+      type: "urn:tonetap:error:internal",
+      title: "A defect of the service",
+      status: 500,
+      code: "internal",
+    });
+    expect(defects.map(({ message }) => message)).toEqual(["undefined is not a function"]);
+  });
+
   it("takes 1 of 4 tokens, on every request but OPTIONS", async () => {
-    open({ authorize: async (token) => token === "s3cret" });
+    open({ authorize: acceptTokens(["another-of-16-char", "s3cret-s3cret-s3cret"]) });
     const post = (authorization?: string) =>
       ask(endpoint, "POST", "/whip", {
         body: offer,
@@ -241,16 +270,16 @@ describe("WHIP endpoint", () => {
 
     const answers = await Promise.all([
       post(),
-      post("Basic s3cret"),
-      post("Bearer wrong"),
-      post("bearer s3cret"),
+      post("Basic s3cret-s3cret-s3cret"),
+      post("Bearer s3cret-s3cret-s3creT"),
+      post("bearer s3cret-s3cret-s3cret"),
     ]);
-    const path = answers[3]?.headers.Location ?? "";
+    const path = answers[3]?.headers.location ?? "";
     const deleted = await ask(endpoint, "DELETE", path);
     const options = await ask(endpoint, "OPTIONS", path);
 
     expect(answers.map(({ status }) => status)).toEqual([401, 401, 401, 201]);
-    expect(answers.map(({ headers }) => headers["WWW-Authenticate"])).toEqual([
+    expect(answers.map(({ headers }) => headers["www-authenticate"])).toEqual([
       "Bearer",
       "Bearer",
       'Bearer error="invalid_token"',
@@ -305,13 +334,13 @@ describe("WHIP endpoint", () => {
 
     expect(allowed.status).toBe(200);
     expect(allowed.headers).toMatchObject({
-      "Accept-Post": "application/sdp",
-      "Access-Control-Allow-Origin": "https://app.example",
-      "Access-Control-Expose-Headers": "Location, ETag, Link, Retry-After",
-      Vary: "Origin",
+      "accept-post": "application/sdp",
+      "access-control-allow-origin": "https://app.example",
+      "access-control-expose-headers": "Location, ETag, Link, Retry-After",
+      vary: "Origin",
     });
-    expect(Object.keys(other.headers).filter((name) => name.startsWith("Access-Control"))).toEqual([]);
-    expect(refused.headers["Access-Control-Allow-Origin"]).toBe("https://app.example");
+    expect(Object.keys(other.headers).filter((name) => name.startsWith("access-control"))).toEqual([]);
+    expect(refused.headers["access-control-allow-origin"]).toBe("https://app.example");
   });
 
   it("closes 2 sessions with the endpoint, gives back every socket, and takes no more", async () => {

@@ -1,5 +1,8 @@
-/** Errors as HTTP answers: RFC 9457 problem details. The only place that knows which code is which status. */
-import type { ErrorCode, TonetapError } from "../core/errors.ts";
+/**
+ * Errors as HTTP answers: RFC 9457 problem details, the same from every door. The only place that knows which code is
+ * which status; what is listened to and how is the doors' own.
+ */
+import type { ErrorCode, TonetapError } from "./errors.ts";
 
 const STATUS: Readonly<Record<ErrorCode, number>> = {
   "invalid-argument": 400,
@@ -34,6 +37,7 @@ const RETRY_AFTER_S = 5;
 
 export interface ProblemAnswer {
   readonly status: number;
+  /** Lower-case names. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
 }
