@@ -16,7 +16,8 @@ import {
   speechEndedData,
   speechStartedData,
 } from "./events/index.ts";
-import { DynamicBatcher, findModel, loadModelPackage, OnnxBackend } from "./inference/index.ts";
+import { findModel, loadModelPackage, ModelRuntime } from "./inference/index.ts";
+import { modelOptions } from "./model-options.ts";
 import type { WindowCounts } from "./participant.ts";
 import type { AudioFileOptions } from "./transport/file/audio-file.ts";
 
@@ -128,19 +129,9 @@ async function openModel(
   signal: AbortSignal | undefined,
 ): Promise<AnalysisParts & { readonly model: string }> {
   const model = await loadModelPackage(await findModel(config.model.package), signal);
-  const { device, maxBatch, maxDelayMs, queueLimit, workers } = config.model;
-  const backends: OnnxBackend[] = [];
-  for (let i = 0; i < workers; i++) {
-    const backend = resources.use(`backend ${i}`, new OnnxBackend({ device, maxBatch }));
-    await backend.load(model, signal);
-    backends.push(backend);
-  }
-  const { manifest } = model;
-  const batcher = resources.use(
-    "batcher",
-    new DynamicBatcher({ manifest, backends, maxBatch, maxDelayMs, queueLimit, deadlineMs: DEADLINE_MS }),
-  );
-  return { config, manifest, batcher, model: model.id };
+  const options = { ...modelOptions(config), deadlineMs: DEADLINE_MS, latencyTargetMs: 0 };
+  const { batcher } = resources.use("model", await ModelRuntime.open(model, options, { signal }));
+  return { config, manifest: model.manifest, batcher, model: model.id };
 }
 
 function summaryOf(findings: FileFindings, parts: AnalysisParts & { readonly model: string }): FileSummary {

@@ -14,6 +14,12 @@ const list = (meaning: string) => z.array(z.string()).default([]).describe(meani
 /** What nobody may read over a shoulder: `tonetap config` does not print it. Give it by the environment. */
 const secret = <T extends z.ZodType>(schema: T): T => schema.meta({ ...schema.meta(), secret: true });
 
+const numbers = (min: number, max: number, meaning: string) =>
+  z
+    .array(z.coerce.number().int().min(min).max(max))
+    .default([])
+    .describe(`${meaning} Whole numbers ${min}–${max}.`);
+
 const section = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape).prefault({} as never);
 
 export const configSchema = z.strictObject({
@@ -28,12 +34,20 @@ export const configSchema = z.strictObject({
   model: section({
     package: text("tonetap-base", "Model package: a bundled name or a folder with model.json."),
     device: z
-      .enum(["auto", "cpu", "cuda", "webgpu"])
+      .enum(["auto", "cpu", "cuda", "webgpu", "tensorrt"])
       .default("auto")
       .describe("Where the model runs; auto tries a GPU first and says what it got."),
-    workers: whole(1, 64, 1, "Inference worker threads, each with one session."),
+    deviceIds: numbers(0, 63, "GPUs to use, each with its own workers; none: the first."),
+    workers: whole(1, 64, 1, "Inference worker threads a device, each with one session."),
     maxBatch: whole(1, 512, 32, "Windows in one batch at most."),
+    preferredBatches: numbers(1, 512, "Batch sizes that go out without waiting for more."),
     maxDelayMs: number(0, 50, 5, "ms that the oldest window waits for batch-mates; 0 sends at once."),
+    latencyTargetMs: number(
+      0,
+      60_000,
+      0,
+      "ms from a window to its answer: batch size and delay are chosen for it by measuring the device; 0 leaves them.",
+    ),
     deadlineMs: number(
       10,
       60_000,
@@ -44,8 +58,12 @@ export const configSchema = z.strictObject({
       1,
       65_536,
       2_048,
-      "Windows waiting at most, about 0.1 MB each; the oldest is dropped beyond it.",
+      "Windows waiting at most, about 0.1 MB each; beyond it a call with more than its share loses its oldest.",
     ),
+    tenantWeights: z
+      .array(z.string().regex(/^.+=[1-9]\d{0,2}$/, "must be tenant=weight, weight 1–999"))
+      .default([])
+      .describe("Windows of a tenant's turn when they queue, as tenant=weight; 1 for the others."),
   }),
   window: section({
     hopMs: whole(50, 5_000, 500, "ms of media between windows."),

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { CONSENT_STATES, PARTICIPANT_ROLES } from "./core/audio-source.ts";
 import { TonetapError } from "./core/errors.ts";
+import { WINDOW_PRIORITIES } from "./core/window.ts";
 import type { Engine } from "./engine.ts";
 import { type HttpRequest, type HttpServer, jsonBody, jsonResponse } from "./events/index.ts";
 import { createUdpRtpSource } from "./transport/index.ts";
@@ -16,6 +17,8 @@ const rtpRequest = z.strictObject({
     .string()
     .regex(/^[^\p{C}]{1,128}$/u, "must be 1–128 printable characters")
     .optional(),
+  tenant: z.string().optional(),
+  priority: z.enum(WINDOW_PRIORITIES).optional(),
   /** 0 or absent: a free one. */
   port: z.int().min(0).max(65_535).optional(),
   /** `same-port`: RTCP is multiplexed (RFC 5761). `next-port`: on the port above. */
@@ -33,7 +36,7 @@ export function addControlRoutes(http: HttpServer, engine: Engine): void {
   const { rtp } = engine.config;
 
   http.route("POST", "/v1/rtp", async (request) => {
-    const { port = 0, rtcp = "same-port", role, consent, displayName, ...ids } = body(request, rtpRequest);
+    const { port = 0, rtcp = "same-port", ...participant } = body(request, rtpRequest);
     const source = await createUdpRtpSource({
       clock: engine.clock,
       host: rtp.host,
@@ -46,27 +49,22 @@ export function addControlRoutes(http: HttpServer, engine: Engine): void {
         : error;
     });
     try {
-      await engine.attach(source, {
-        ...ids,
-        ...(role === undefined ? {} : { role }),
-        ...(consent === undefined ? {} : { consent }),
-        ...(displayName === undefined ? {} : { displayName }),
-      });
+      await engine.attach(source, given(participant));
     } catch (error) {
       await source.close();
       throw error;
     }
-    const participant = `/v1/calls/${encodeURIComponent(ids.callId)}/participants/${encodeURIComponent(ids.participantId)}`;
+    const path = `/v1/calls/${encodeURIComponent(participant.callId)}/participants/${encodeURIComponent(participant.participantId)}`;
     const codecs = [...source.codecs].map(([payloadType, { mimeType, clockRateHz }]) => ({
       payloadType,
       mimeType,
       clockRateHz,
     }));
     const response = jsonResponse(
-      { host: source.address.host, port: source.address.port, rtcp, codecs, participant },
+      { host: source.address.host, port: source.address.port, rtcp, codecs, participant: path },
       201,
     );
-    return { ...response, headers: { ...response.headers, location: participant } };
+    return { ...response, headers: { ...response.headers, location: path } };
   });
 
   http.route("PATCH", "/v1/calls/:callId/participants/:participantId", async (request) => {
@@ -85,6 +83,12 @@ export function addControlRoutes(http: HttpServer, engine: Engine): void {
     return { status: 204 };
   });
 }
+
+type Given<T> = { [K in keyof T]: Exclude<T[K], undefined> };
+
+/** Without the fields that did not come. */
+const given = <T extends object>(fields: T): Given<T> =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Given<T>;
 
 const isPortTaken = (error: unknown): boolean =>
   error instanceof TonetapError &&

@@ -16,7 +16,7 @@ import { TonetapError } from "./core/errors.ts";
 import { type Closable, CloseStack } from "./core/lifecycle.ts";
 import type { ModelManifest } from "./core/model.ts";
 import type { MonotonicMs } from "./core/units.ts";
-import type { EmotionUnit } from "./core/window.ts";
+import { type EmotionUnit, WINDOW_PRIORITIES, type WindowOwner } from "./core/window.ts";
 import {
   type EventData,
   EventFactory,
@@ -32,11 +32,11 @@ import {
 import {
   type BackendDescription,
   type BatcherStats,
-  DynamicBatcher,
   findModel,
   loadModelPackage,
-  OnnxBackend,
+  ModelRuntime,
 } from "./inference/index.ts";
+import { modelOptions } from "./model-options.ts";
 import { Participant, type ParticipantIdentity } from "./participant.ts";
 import { ServiceMeter } from "./service-meter.ts";
 import { createOpusDecoder } from "./stream/index.ts";
@@ -70,8 +70,7 @@ export class Engine implements Closable, AsyncDisposable {
   /** Its labels are the names in every emotion event. */
   readonly manifest: ModelManifest;
   readonly hub = new EventHub();
-  readonly #batcher: DynamicBatcher;
-  readonly #backends: readonly OnnxBackend[];
+  readonly #model: ModelRuntime;
   readonly #factory: EventFactory;
   readonly #calls = new Map<string, Call>();
   readonly #resources: CloseStack;
@@ -82,24 +81,13 @@ export class Engine implements Closable, AsyncDisposable {
   #shuttingDown = false;
   #closing: Promise<void> | undefined;
 
-  private constructor(
-    config: Config,
-    clock: Clock,
-    manifest: ModelManifest,
-    backends: readonly OnnxBackend[],
-    resources: CloseStack,
-  ) {
+  private constructor(config: Config, clock: Clock, model: ModelRuntime, resources: CloseStack) {
     this.config = config;
     this.clock = clock;
-    this.manifest = manifest;
-    this.#backends = backends;
+    this.#model = model;
+    this.manifest = model.model.manifest;
     this.#resources = resources;
     this.#factory = new EventFactory({ instance: config.events.instance, clock });
-    const { maxBatch, maxDelayMs, deadlineMs, queueLimit } = config.model;
-    this.#batcher = resources.use(
-      "batcher",
-      new DynamicBatcher({ manifest, backends, maxBatch, maxDelayMs, deadlineMs, queueLimit, clock }),
-    );
     this.#meter = new ServiceMeter(clock);
     resources.defer(
       "quality timer",
@@ -115,19 +103,8 @@ export class Engine implements Closable, AsyncDisposable {
   static async open(config: Config, { clock = systemClock, signal }: EngineOptions = {}): Promise<Engine> {
     const model = await loadModelPackage(await findModel(config.model.package), signal);
     const resources = new CloseStack();
-    try {
-      const backends: OnnxBackend[] = [];
-      for (let i = 0; i < config.model.workers; i++) {
-        const { device, maxBatch } = config.model;
-        const backend = resources.use(`backend ${i}`, new OnnxBackend({ device, maxBatch, clock }));
-        await backend.load(model, signal);
-        backends.push(backend);
-      }
-      return new Engine(config, clock, model.manifest, backends, resources);
-    } catch (error) {
-      await resources.close();
-      throw error;
-    }
+    const runtime = await ModelRuntime.open(model, modelOptions(config), { clock, signal });
+    return new Engine(config, clock, resources.use("model", runtime), resources);
   }
 
   /** Every event from the subscription on. An observer that is slow makes the engine slow: see {@link stream}. */
@@ -142,18 +119,19 @@ export class Engine implements Closable, AsyncDisposable {
 
   /** What runs the model, one a worker. */
   describeBackends(): BackendDescription[] {
-    return this.#backends.map((backend) => backend.describe());
+    return this.#model.describeBackends();
   }
 
   get batcherStats(): BatcherStats {
-    return this.#batcher.stats;
+    return this.#model.batcher.stats;
   }
 
   /** Undefined when calls can be taken; else why not, in words. */
   get notReady(): string | undefined {
     if (this.#shuttingDown) return "the engine is closing";
-    const down = this.describeBackends().filter(({ state }) => state !== "ready");
-    if (down.length === this.#backends.length) return `no model worker is ready: ${down[0]?.state}`;
+    const backends = this.describeBackends();
+    const down = backends.filter(({ state }) => state !== "ready");
+    if (down.length === backends.length) return `no model worker is ready: ${down[0]?.state}`;
     return undefined;
   }
 
@@ -172,6 +150,7 @@ export class Engine implements Closable, AsyncDisposable {
       ...(displayName === undefined ? {} : { displayName }),
     };
     this.#admit(identity, consent);
+    const owner = ownerOf(info);
     const key = JSON.stringify([callId, participantId]);
     this.#attaching.add(key);
     try {
@@ -193,7 +172,13 @@ export class Engine implements Closable, AsyncDisposable {
         identity,
         consent,
         source,
-        { clock: this.clock, config: this.config, manifest: this.manifest, batcher: this.#batcher },
+        {
+          clock: this.clock,
+          config: this.config,
+          manifest: this.manifest,
+          batcher: this.#model.batcher,
+          owner,
+        },
         {
           onUnit: (unit) => this.#publishUnit(identity, unit),
           onPaused: (reason) => this.#publish("participant.paused", { ...speakerOf(identity), reason }),
@@ -341,7 +326,7 @@ export class Engine implements Closable, AsyncDisposable {
 
   #publishStats(): void {
     const hub = this.hub.stats;
-    const backend = this.#backends[0]?.describe();
+    const [backend] = this.describeBackends();
     this.#publish("service.stats", {
       calls: this.#calls.size,
       participants: this.#participants,
@@ -359,6 +344,13 @@ export class Engine implements Closable, AsyncDisposable {
 }
 
 const speakerOf = ({ callId, participantId, role }: ParticipantIdentity) => ({ callId, participantId, role });
+
+/** @throws TonetapError invalid-argument */
+function ownerOf({ callId, tenant = "", priority = "normal" }: ParticipantInfo): WindowOwner {
+  if (tenant !== "") assertId("tenant", tenant);
+  assertOneOf("priority", priority, WINDOW_PRIORITIES);
+  return { call: callId, tenant, priority };
+}
 
 const failureOf = ({ code, message, retryable }: TonetapError) => ({ code, message, retryable });
 

@@ -12,7 +12,7 @@ import { MediaClock } from "./core/media-clock.ts";
 import type { ModelManifest } from "./core/model.ts";
 import type { AudioMimeType, RtpPacket, SenderReport } from "./core/rtp.ts";
 import { type MonotonicMs, SAMPLES_PER_MS, type SampleIndex, sampleIndex } from "./core/units.ts";
-import type { EmotionUnit, WindowBatcher } from "./core/window.ts";
+import type { EmotionUnit, WindowBatcher, WindowOwner } from "./core/window.ts";
 import { inferEmotion, smoothEmotion } from "./inference/index.ts";
 import { type Quality, QualityMeter } from "./quality.ts";
 import {
@@ -32,6 +32,8 @@ export interface ChainParts {
   readonly config: Config;
   readonly manifest: ModelManifest;
   readonly batcher: WindowBatcher;
+  /** For fairness and priority in the batcher. */
+  readonly owner?: WindowOwner;
 }
 
 /** What one run of a chain has for itself. */
@@ -50,7 +52,7 @@ export interface ChainRun {
 /** The way of one participant's audio, from packets to smoothed emotion. */
 export function emotionChain(
   source: Pick<AudioSource, "codecs" | "requestRetransmission">,
-  { clock, config, manifest, batcher }: ChainParts,
+  { clock, config, manifest, batcher, owner }: ChainParts,
   run: ChainRun,
 ): OperatorFunction<RtpPacket, EmotionUnit> {
   const { features, window } = manifest;
@@ -80,7 +82,7 @@ export function emotionChain(
         minSpeechShare: config.window.minSpeechShare,
         maxLossShare: config.window.maxLossShare,
       }),
-      inferEmotion(batcher, { key: run.key }),
+      inferEmotion(batcher, { key: run.key, ...(owner === undefined ? {} : { owner }) }),
       smoothEmotion({ ...manifest, ...config.smoothing }),
     );
 }

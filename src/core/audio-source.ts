@@ -2,6 +2,7 @@
 import type { Observable } from "rxjs";
 import type { Closable } from "./lifecycle.ts";
 import type { CodecMap, RtpPacket, SenderReport } from "./rtp.ts";
+import type { WindowPriority } from "./window.ts";
 
 /**
  * One participant's audio. Implement this to attach a platform of your own; `engine.attach(source, …)` does the rest.
@@ -57,4 +58,8 @@ export interface ParticipantInfo {
   readonly consent?: ConsentState;
   /** Shown to people; never logged. */
   readonly displayName?: string;
+  /** Whose call it is, where several customers share the service: each gets its share of the model. */
+  readonly tenant?: string;
+  /** Whose windows go first when the model is busy. Default `normal`. */
+  readonly priority?: WindowPriority;
 }

@@ -108,6 +108,22 @@ export interface EmotionResult extends WindowInfo {
 /** What smoothEmotion() gives on: the end of a participant's chain. */
 export type EmotionUnit = EmotionResult | DroppedWindow | GatedWindow | SpeechEdge;
 
+/** Highest first. A window waits while one of a higher priority does. */
+export const WINDOW_PRIORITIES = ["high", "normal", "low"] as const;
+export type WindowPriority = (typeof WINDOW_PRIORITIES)[number];
+
+/** Whose window it is, where windows share a model. Keep one object a participant: it is read for every window. */
+export interface WindowOwner {
+  /** Calls of a tenant take equal turns. Default: the key. */
+  readonly call?: string;
+  /** Tenants take turns by their weight. Default: the tenant without a name. */
+  readonly tenant?: string;
+  /** Default `normal`. */
+  readonly priority?: WindowPriority;
+  /** Its own deadline, ms, instead of the batcher's. Above the batcher's longest delay, up to 60,000. */
+  readonly deadlineMs?: number;
+}
+
 /** Where windows of all calls meet. Implemented by inference/batcher.ts; inferEmotion() needs no more than this. */
 export interface WindowBatcher {
   /**
@@ -115,5 +131,5 @@ export interface WindowBatcher {
    * overload, deadline and failure are answers.
    * @param key whose window it is (call and participant); answers of one key come in the order of its submits.
    */
-  submit(key: string, window: FeatureWindow): Promise<EmotionEstimate | DroppedWindow>;
+  submit(key: string, window: FeatureWindow, owner?: WindowOwner): Promise<EmotionEstimate | DroppedWindow>;
 }

@@ -1,5 +1,4 @@
 /** Brings windows of all calls together into batches and answers each one. Running a batch is a backend's work. */
-import { BoundedQueue } from "../core/bounded-queue.ts";
 import { type Clock, systemClock } from "../core/clock.ts";
 import { assertRange, TonetapError } from "../core/errors.ts";
 import type { Closable } from "../core/lifecycle.ts";
@@ -11,10 +10,12 @@ import type {
   FeatureWindow,
   WindowBatcher,
   WindowInfo,
+  WindowOwner,
 } from "../core/window.ts";
 import { AnswerOrder, type Question } from "./answer-order.ts";
 import type { BatchTiming, InferenceBackend } from "./backend.ts";
 import { BatcherCounters, type BatcherStats } from "./batcher-stats.ts";
+import { FairQueue, type Waiting } from "./fair-queue.ts";
 import { softmax } from "./softmax.ts";
 import { droppedWindow, windowInfo } from "./window-info.ts";
 import { type ModelShape, modelShape, WindowMemory } from "./window-memory.ts";
@@ -26,22 +27,29 @@ export interface BatcherOptions {
   readonly backends: readonly InferenceBackend[];
   /** Windows in one batch at most. Default and limit: the smallest maxBatch of the backends. */
   readonly maxBatch?: number;
+  /**
+   * Sizes at which a batch goes out without waiting for a bigger one: the largest of them that the waiting windows
+   * fill. Some devices are quickest at these. 1 … maxBatch each; default: maxBatch alone.
+   */
+  readonly preferredBatches?: readonly number[];
   /** How long the oldest window waits for batch-mates while a backend is idle, ms. 0–50, default 5; 0 sends at once. */
   readonly maxDelayMs?: number;
   /** A window that has waited this long is dropped rather than answered stale, ms. 10–60,000, default 1,000. */
   readonly deadlineMs?: number;
   /**
-   * Windows waiting at most; beyond it the oldest is dropped. 1–1,000,000, default 2,048. One takes 4·(C + 1)·T bytes
-   * (103 kB for 85 × 300), from when its place is first used.
+   * Windows waiting at most; beyond it one is dropped, see {@link FairQueue}. 1–1,000,000, default 2,048. One takes
+   * 4·(C + 1)·T bytes (103 kB for 85 × 300), from when its place is first used.
    */
   readonly queueLimit?: number;
+  /** Windows of each tenant's turn, 1–1,000, where windows queue up; 1 for tenants not named. */
+  readonly tenantWeights?: Readonly<Record<string, number>>;
   readonly clock?: Clock;
 }
 
 type Answer = EmotionEstimate | DroppedWindow;
 
 /** One submitted window, until it is answered. */
-interface Ticket {
+interface Ticket extends Waiting {
   readonly question: Question<Answer>;
   readonly info: WindowInfo;
   readonly frames: number;
@@ -61,9 +69,10 @@ interface Instance {
 }
 
 /**
- * A dynamic batcher in the manner of Triton's. A batch goes out when it is full, or when its oldest window has waited
- * `maxDelayMs`, as soon as a backend is idle. A full batch may also go to a backend that is busy with one batch, so
- * that it never waits for this thread between two. Windows go in order of arrival.
+ * A dynamic batcher in the manner of Triton's. A batch goes out when it has a preferred size, or when the oldest window
+ * has waited `maxDelayMs`, as soon as a backend is idle. A full batch may also go to a backend that is busy with one
+ * batch, so that it never waits for this thread between two. Where more windows wait than a batch takes, those of a
+ * higher priority go first, and tenants and calls take turns.
  */
 export class DynamicBatcher implements WindowBatcher, Closable {
   readonly #clock: Clock;
@@ -71,17 +80,21 @@ export class DynamicBatcher implements WindowBatcher, Closable {
   readonly #shape: ModelShape;
   readonly #temperature: number;
   readonly #maxBatch: number;
+  /** Ascending; the last is maxBatch. */
+  readonly #preferred: readonly number[];
   readonly #maxDelayMs: number;
   readonly #deadlineMs: number;
   readonly #memory: WindowMemory;
-  readonly #queue: BoundedQueue<Ticket>;
+  readonly #queue: FairQueue<Ticket>;
   readonly #order = new AnswerOrder<Answer>();
   readonly #counters: BatcherCounters;
   readonly #closing = new AbortController();
   #lastRow = -1;
   #inFlight = 0;
   #timer: { readonly dueMs: number; readonly cancel: () => void } | undefined;
-  #drained: (() => void) | undefined;
+  /** Nothing waits for batch-mates any more. */
+  #draining = false;
+  readonly #idle: (() => void)[] = [];
   #closed: Promise<void> | undefined;
 
   constructor(options: BatcherOptions) {
@@ -102,6 +115,9 @@ export class DynamicBatcher implements WindowBatcher, Closable {
       );
     }
     assertRange("queueLimit", queueLimit, 1, 1_000_000, "windows");
+    const preferred = options.preferredBatches ?? [];
+    for (const size of preferred) assertRange("preferredBatches", size, 1, this.#maxBatch, "windows");
+    this.#preferred = [...preferred.toSorted((a, b) => a - b), this.#maxBatch];
     this.#clock = options.clock ?? systemClock;
     this.#shape = modelShape(manifest);
     this.#temperature = manifest.temperature;
@@ -111,8 +127,8 @@ export class DynamicBatcher implements WindowBatcher, Closable {
       running: 0,
       state: "up",
     }));
-    this.#queue = new BoundedQueue<Ticket>(queueLimit, "drop-oldest");
-    // One row for the arriving window, before the oldest gives up its own.
+    this.#queue = new FairQueue<Ticket>(queueLimit, options.tenantWeights);
+    // One row for the arriving window, before another gives up its own.
     const rows = queueLimit + 1 + backends.length * MAX_RUNNING * this.#maxBatch;
     this.#memory = new WindowMemory(rows, this.#shape);
     this.#counters = new BatcherCounters(this.#maxBatch);
@@ -128,17 +144,25 @@ export class DynamicBatcher implements WindowBatcher, Closable {
     });
   }
 
-  /** @throws TonetapError invalid-argument when the window is not of the model's size: it is wired to the wrong features. */
-  submit(key: string, window: FeatureWindow): Promise<Answer> {
-    this.#assertFits(window);
+  /**
+   * @throws TonetapError invalid-argument when the window is not of the model's size (it is wired to the wrong features)
+   * or its owner's priority or deadline is none
+   */
+  submit(key: string, window: FeatureWindow, owner: WindowOwner = {}): Promise<Answer> {
+    this.#assertFits(window, owner);
     const refusal = this.#refusal();
     const { question, answer } = this.#order.ask(key);
+    const submittedMs = this.#clock.now();
     const ticket: Ticket = {
       question,
       info: windowInfo(window),
       frames: window.frames,
       row: refusal === undefined ? this.#store(window) : NO_ROW,
-      submittedMs: this.#clock.now(),
+      submittedMs,
+      dueMs: submittedMs + (owner.deadlineMs ?? this.#deadlineMs),
+      call: owner.call ?? key,
+      tenant: owner.tenant ?? "",
+      priority: owner.priority ?? "normal",
     };
     this.#counters.submitted++;
     if (refusal !== undefined) {
@@ -151,6 +175,14 @@ export class DynamicBatcher implements WindowBatcher, Closable {
     return answer;
   }
 
+  /** Has all that waits judged, without waiting for batch-mates; resolves when nothing waits or runs. It stays open. */
+  async drain(): Promise<void> {
+    this.#draining = true;
+    this.#pump();
+    await this.#untilIdle();
+    this.#draining = false;
+  }
+
   /** Answers what waits as dropped (`closed`), and lets the batches in the model finish. */
   close(): Promise<void> {
     this.#closed ??= this.#close();
@@ -160,11 +192,13 @@ export class DynamicBatcher implements WindowBatcher, Closable {
   async #close(): Promise<void> {
     this.#closing.abort(new TonetapError("closed", "the batcher is closed"));
     this.#pump();
-    if (this.#inFlight > 0) {
-      await new Promise<void>((resolve) => {
-        this.#drained = resolve;
-      });
-    }
+    await this.#untilIdle();
+  }
+
+  /** Resolves when no window waits or runs. */
+  #untilIdle(): Promise<void> {
+    if (this.#inFlight + this.#queue.length === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#idle.push(resolve));
   }
 
   /** Why no window can be answered now or later, if so. */
@@ -186,20 +220,30 @@ export class DynamicBatcher implements WindowBatcher, Closable {
   #pump(): void {
     const refusal = this.#refusal();
     const nowMs = this.#clock.now();
-    for (let oldest = this.#queue.peek(); oldest !== undefined; oldest = this.#queue.peek()) {
-      const late = nowMs >= oldest.submittedMs + this.#deadlineMs;
-      if (refusal === undefined && !late) break;
-      this.#queue.shift();
-      this.#drop(oldest, refusal ?? "deadline");
+    if (refusal !== undefined) {
+      for (let ticket = this.#queue.take(); ticket !== undefined; ticket = this.#queue.take()) {
+        this.#drop(ticket, refusal);
+      }
     }
-    for (let oldest = this.#queue.peek(); oldest !== undefined; oldest = this.#queue.peek()) {
-      const full = this.#queue.length >= this.#maxBatch;
-      if (!full && nowMs < oldest.submittedMs + this.#maxDelayMs) break;
-      const instance = this.#instanceFor(full);
+    for (const ticket of this.#queue.takeLate(nowMs)) this.#drop(ticket, "deadline");
+    for (let size = this.#batchSize(nowMs); size > 0; size = this.#batchSize(nowMs)) {
+      const instance = this.#instanceFor(size === this.#maxBatch);
       if (instance === undefined) break;
-      this.#send(instance);
+      this.#send(instance, size);
     }
     this.#arm();
+    if (this.#inFlight + this.#queue.length === 0) {
+      for (const resolve of this.#idle.splice(0)) resolve();
+    }
+  }
+
+  /** Windows that should go out now, if a backend can take them; 0 when it pays to wait. */
+  #batchSize(nowMs: number): number {
+    const oldest = this.#queue.oldest(submittedMs);
+    if (oldest === undefined) return 0;
+    const waiting = Math.min(this.#queue.length, this.#maxBatch);
+    if (this.#draining || nowMs >= oldest.submittedMs + this.#maxDelayMs) return waiting;
+    return this.#preferred.findLast((size) => size <= waiting) ?? 0;
   }
 
   /** The least busy backend that may take a batch now. */
@@ -212,15 +256,17 @@ export class DynamicBatcher implements WindowBatcher, Closable {
     return best;
   }
 
-  /** Wakes up when the oldest window must go out or be dropped, whichever comes first. */
+  /** Wakes up when the oldest window must go out or one must be dropped, whichever comes first. */
   #arm(): void {
-    const oldest = this.#queue.peek();
+    const oldest = this.#queue.oldest(submittedMs);
     if (oldest === undefined) {
       this.#disarm();
       return;
     }
     const idle = this.#instanceFor(false) !== undefined;
-    const dueMs = oldest.submittedMs + (idle ? this.#maxDelayMs : this.#deadlineMs);
+    const dueMs = idle
+      ? Math.min(oldest.submittedMs + this.#maxDelayMs, this.#queue.nextDueMs)
+      : this.#queue.nextDueMs;
     if (this.#timer !== undefined) {
       // Firing too early is harmless, and cheaper than a new timer for every window.
       if (this.#timer.dueMs <= dueMs) return;
@@ -238,13 +284,15 @@ export class DynamicBatcher implements WindowBatcher, Closable {
     this.#timer = undefined;
   }
 
-  #send(instance: Instance): void {
+  #send(instance: Instance, size: number): void {
     const tickets: Ticket[] = [];
-    while (tickets.length < this.#maxBatch) {
-      const ticket = this.#queue.shift();
+    while (tickets.length < size) {
+      const ticket = this.#queue.take();
       if (ticket === undefined) break;
       tickets.push(ticket);
     }
+    // Whose turn comes first matters no more; rows in sequence are one tensor.
+    tickets.sort((a, b) => a.row - b.row);
     instance.running++;
     this.#inFlight += tickets.length;
     void this.#run(instance, tickets);
@@ -268,7 +316,6 @@ export class DynamicBatcher implements WindowBatcher, Closable {
       else this.#estimate(instance, ticket, logits, i, tickets.length, timing.inferenceMs);
     }
     this.#pump();
-    if (this.#inFlight === 0) this.#drained?.();
   }
 
   #estimate(
@@ -329,7 +376,7 @@ export class DynamicBatcher implements WindowBatcher, Closable {
     this.#order.answer(ticket.question, answer);
   }
 
-  #assertFits(window: FeatureWindow): void {
+  #assertFits(window: FeatureWindow, { deadlineMs }: WindowOwner): void {
     const { channels, frames } = this.#shape;
     if (window.features.length !== channels * frames) {
       throw new TonetapError(
@@ -338,9 +385,14 @@ export class DynamicBatcher implements WindowBatcher, Closable {
       );
     }
     assertRange("frames of a window", window.frames, 1, frames);
+    if (deadlineMs !== undefined) {
+      assertRange("deadlineMs of a window", deadlineMs, this.#maxDelayMs + 1, 60_000, "ms");
+    }
   }
 }
 
 /** Batches under way in one backend at most: one runs, a full one is ready to follow. */
 const MAX_RUNNING = 2;
 const NO_ROW = -1;
+
+const submittedMs = (ticket: Ticket): number => ticket.submittedMs;

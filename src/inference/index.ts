@@ -1,5 +1,13 @@
 /** What the inference folder offers to those who compose it. */
 export * from "./backend.ts";
+export {
+  type BatchGoal,
+  type BatchPlan,
+  type BatchPoint,
+  measureBatchCurve,
+  measuredSizes,
+  planBatches,
+} from "./batch-plan.ts";
 export { type BatcherOptions, DynamicBatcher } from "./batcher.ts";
 export type { BatcherStats, LatencyStats } from "./batcher-stats.ts";
 export { type InferEmotionOptions, inferEmotion } from "./infer-emotion.ts";
@@ -12,6 +20,7 @@ export {
   modelManifestSchema,
   parseManifest,
 } from "./model-package.ts";
+export { ModelRuntime, type ModelRuntimeOptions } from "./model-runtime.ts";
 export { OnnxBackend, type OnnxBackendOptions } from "./onnx-backend.ts";
 export { EmotionSmoother, type SmoothingOptions, smoothEmotion } from "./smooth-emotion.ts";
 export { softmax } from "./softmax.ts";

@@ -2,12 +2,14 @@
 import { Observable, type OperatorFunction } from "rxjs";
 import { BoundedQueue } from "../core/bounded-queue.ts";
 import { assertRange, TonetapError } from "../core/errors.ts";
-import type { EstimateUnit, WindowBatcher, WindowUnit } from "../core/window.ts";
+import type { EstimateUnit, WindowBatcher, WindowOwner, WindowUnit } from "../core/window.ts";
 import { droppedWindow } from "./window-info.ts";
 
 export interface InferEmotionOptions {
   /** Names the participant to the batcher, e.g. `callId/participantId`. */
   readonly key: string;
+  /** Whose windows they are, for fairness between calls and tenants, and for priority. */
+  readonly owner?: WindowOwner;
   /**
    * Units held back at most, the oldest pending window included. Beyond it that window is given up: it goes on as
    * dropped (`overload`) and its answer is ignored. 1–10,000, default 64.
@@ -30,7 +32,7 @@ export function inferEmotion(
   batcher: WindowBatcher,
   options: InferEmotionOptions,
 ): OperatorFunction<WindowUnit, EstimateUnit> {
-  const { key, maxPending = 64 } = options;
+  const { key, owner, maxPending = 64 } = options;
   assertRange("maxPending", maxPending, 1, 10_000, "units");
   return (source) =>
     new Observable<EstimateUnit>((subscriber) => {
@@ -63,7 +65,7 @@ export function inferEmotion(
             // The batcher has copied the borrowed features when submit() returns.
             let answer: ReturnType<WindowBatcher["submit"]>;
             try {
-              answer = batcher.submit(key, unit);
+              answer = batcher.submit(key, unit, owner);
             } catch (error) {
               subscriber.error(TonetapError.from(error));
               return;

@@ -17,6 +17,8 @@ import type { OpenedReply } from "./worker-protocol.ts";
 export interface OnnxBackendOptions {
   /** Default `auto`: a GPU where one works and pays, else the processor. */
   readonly device?: DeviceOption;
+  /** Which of several GPUs, 0–63. Default: the runtime's choice, the first. */
+  readonly deviceId?: number;
   /** Most windows in one run. 1–512, default 32. */
   readonly maxBatch?: number;
   /** A batch that takes longer, ms, means a hanging device: the thread is replaced. 100–600,000, default 10,000. */
@@ -42,6 +44,7 @@ const SCRIPT = new URL(
 export class OnnxBackend implements InferenceBackend {
   readonly maxBatch: number;
   readonly #device: DeviceOption;
+  readonly #deviceId: number | undefined;
   readonly #runTimeoutMs: number;
   readonly #maxRestarts: number;
   readonly #clock: Clock;
@@ -61,12 +64,14 @@ export class OnnxBackend implements InferenceBackend {
 
   constructor(options: OnnxBackendOptions = {}) {
     this.#device = options.device ?? "auto";
+    this.#deviceId = options.deviceId;
     this.maxBatch = options.maxBatch ?? 32;
     this.#runTimeoutMs = options.runTimeoutMs ?? 10_000;
     this.#maxRestarts = options.maxRestarts ?? 8;
     this.#clock = options.clock ?? systemClock;
     this.#script = options.script ?? SCRIPT;
     assertRange("maxBatch", this.maxBatch, 1, 512);
+    if (this.#deviceId !== undefined) assertRange("deviceId", this.#deviceId, 0, 63);
     assertRange("runTimeoutMs", this.#runTimeoutMs, 100, 600_000, "ms");
     assertRange("maxRestarts", this.#maxRestarts, 0, 100);
   }
@@ -154,6 +159,7 @@ export class OnnxBackend implements InferenceBackend {
         shape,
         tensors: model.manifest.tensors,
         device: this.#device,
+        deviceId: this.#deviceId,
         maxBatch: this.maxBatch,
       },
     });

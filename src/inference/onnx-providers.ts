@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { TonetapError } from "../core/errors.ts";
 import type { DeviceOption, RefusedProvider } from "./backend.ts";
 
-export type ProviderName = "cuda" | "webgpu" | "cpu";
+export type ProviderName = "tensorrt" | "cuda" | "webgpu" | "cpu";
 
 /** What decides about a provider before it is started. */
 export interface Machine {
@@ -13,17 +13,22 @@ export interface Machine {
   readonly arch: string;
   /** Providers that this build of onnxruntime-node knows. */
   readonly supported: readonly string[];
-  /** The CUDA provider's library lies beside the binding. */
-  readonly cudaLibrary: boolean;
+  /** Providers whose own library lies beside the binding. */
+  readonly libraries: ReadonlySet<"cuda" | "tensorrt">;
   /** GPU device nodes, e.g. `/dev/dri/renderD128`. Empty where the platform has none to list (macOS, Windows). */
   readonly gpuNodes: readonly string[];
   /** `VK_DRIVER_FILES` or `VK_ICD_FILENAMES`: the Vulkan drivers that the loader is confined to. */
   readonly vulkanDrivers: string;
 }
 
-/** The providers to try, in turn, for what was asked for. Only `auto` has a second choice. */
-export function candidateProviders(device: DeviceOption): readonly ProviderName[] {
-  return device === "auto" ? ["cuda", "webgpu", "cpu"] : [device];
+/**
+ * The providers to try, in turn, for what was asked for. Only `auto` has a second choice; it thinks of TensorRT only
+ * where someone has installed it.
+ */
+export function candidateProviders(device: DeviceOption, machine: Machine): readonly ProviderName[] {
+  if (device !== "auto") return [device];
+  const plain = ["cuda", "webgpu", "cpu"] as const;
+  return machine.libraries.has("tensorrt") ? ["tensorrt", ...plain] : plain;
 }
 
 // SwiftShader and Mesa's lavapipe and llvmpipe compute on the processor, hundreds of times slower than ONNX Runtime does.
@@ -43,8 +48,8 @@ export function refuseProvider(
     return `onnxruntime-node has no ${provider} for ${machine.platform} ${machine.arch}`;
   }
   // Without its library the runtime would say so too, after printing two lines of its own to the terminal.
-  if (provider === "cuda" && !machine.cudaLibrary) {
-    return "libonnxruntime_providers_cuda is not installed beside onnxruntime-node";
+  if ((provider === "cuda" || provider === "tensorrt") && !machine.libraries.has(provider)) {
+    return `libonnxruntime_providers_${provider} is not installed beside onnxruntime-node`;
   }
   if (provider !== "webgpu" || device !== "auto") return undefined;
   if (machine.platform === "linux" && machine.gpuNodes.length === 0) return "this machine has no GPU device";
@@ -82,7 +87,7 @@ export async function chooseProvider<Session>(
   const tried: RefusedProvider[] = [];
   const refuse = (provider: string, reason: string): void => void tried.push({ provider, reason });
   let gpu: { readonly provider: ProviderName; readonly session: Session } | undefined;
-  for (const provider of candidateProviders(device)) {
+  for (const provider of candidateProviders(device, machine)) {
     if (gpu !== undefined && provider !== "cpu") continue;
     const reason = refuseProvider(provider, device, machine);
     if (reason !== undefined) {
@@ -133,19 +138,15 @@ function reasonOf(error: unknown): string {
 /** Looks at this machine. */
 export function inspectMachine(supported: readonly string[]): Machine {
   const { platform, arch, env } = process;
+  const binding = join(onnxRuntimeRoot(), "bin", "napi-v6", platform, arch);
+  const providerLibrary = (name: string): string =>
+    platform === "win32" ? `onnxruntime_providers_${name}.dll` : `libonnxruntime_providers_${name}.so`;
   return {
     platform,
     arch,
     supported,
-    cudaLibrary: existsSync(
-      join(
-        onnxRuntimeRoot(),
-        "bin",
-        "napi-v6",
-        platform,
-        arch,
-        platform === "win32" ? "onnxruntime_providers_cuda.dll" : "libonnxruntime_providers_cuda.so",
-      ),
+    libraries: new Set(
+      (["cuda", "tensorrt"] as const).filter((name) => existsSync(join(binding, providerLibrary(name)))),
     ),
     gpuNodes: [
       ...matching("/dev/dri", /^renderD\d+$/),

@@ -10,6 +10,8 @@ export interface LoadRequest {
   readonly shape: ModelShape;
   readonly tensors: { readonly features: string; readonly mask: string; readonly logits: string };
   readonly device: DeviceOption;
+  /** Which of several GPUs. */
+  readonly deviceId: number | undefined;
   readonly maxBatch: number;
   /** Logits of every slot, [slots, maxBatch, L]; the thread writes them. */
   readonly logits: Float32Array<SharedArrayBuffer>;

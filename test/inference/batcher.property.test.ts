@@ -32,6 +32,8 @@ const setups = fc.record({
   /** Batch n fails when n % period is 0. */
   failurePeriod: fc.constantFrom(2, 3, 1_000),
   unavailable: fc.boolean(),
+  /** All keys are one call's: then windows leave in order of arrival. Else calls take turns. */
+  oneCall: fc.boolean(),
 });
 
 /** Feature 0 is the window's number, so an answer shows whose features it was computed from. */
@@ -69,7 +71,11 @@ it("in 150 random histories answers every window once, in order of its key, from
       for (const step of history) {
         if ("submit" in step) {
           const number = submittedMs.push(clock.now()) - 1;
-          const promise = batcher.submit(step.submit, windowAt(number, features(number)));
+          const promise = batcher.submit(
+            step.submit,
+            windowAt(number, features(number)),
+            setup.oneCall ? { call: "one" } : undefined,
+          );
           promises.push(
             promise.then((answer) => {
               answered.push({ key: step.submit, index: answer.index });
@@ -95,7 +101,7 @@ it("in 150 random histories answers every window once, in order of its key, from
         const { queued, inFlight, submitted, estimated, dropped, backendsUp } = batcher.stats;
         expect(queued).toBeLessThanOrEqual(queueLimit);
         expect(estimated + sum(dropped) + queued + inFlight).toBe(submitted);
-        // Windows leave in order of arrival, so the last `queued` ones are those that wait.
+        // The last `queued` ones are those that wait; with turns, an older one may.
         const oldestMs = submittedMs[submitted - queued] ?? clock.now();
         expect(clock.now() - oldestMs).toBeLessThan(deadlineMs);
         if (inFlight === 0 && backendsUp > 0 && queued > 0) {

@@ -134,6 +134,94 @@ describe("DynamicBatcher: when a batch goes out", () => {
   });
 });
 
+describe("DynamicBatcher: sizes and turns", () => {
+  it("sends 2 of 3 waiting windows at once when batches of 2 are preferred, the third after 10 ms", async () => {
+    const linear = await backend({ batchMs: () => 2 });
+    const { submit } = bound(open([linear], { maxDelayMs: 10, preferredBatches: [2] }));
+
+    const answers = [0, 1, 2].map((i) => submit("a", windowAt(i)));
+    await pass(9);
+    expect(linear.begun).toEqual([2]);
+    await pass(3);
+
+    expect(linear.begun).toEqual([2, 1]);
+    expect(await known(answers)).toEqual(new Array(3).fill("estimate"));
+  });
+
+  it("takes the largest of the preferred 2 and 4 that 5 windows fill when a backend comes free", async () => {
+    const linear = await backend({ maxBatch: 8, batchMs: () => 4 });
+    const { submit } = bound(open([linear], { maxDelayMs: 20, preferredBatches: [4, 2] }));
+    for (const i of [0, 1]) void submit("a", windowAt(i));
+    for (const i of [2, 3, 4, 5, 6]) void submit("a", windowAt(i));
+
+    await pass(4);
+
+    expect(linear.begun).toEqual([2, 4]);
+    await pass(20);
+  });
+
+  it("puts 1 window of a second call into a batch of 4 for which the first call has 6 waiting", async () => {
+    const linear = await backend({ batchMs: () => 10 });
+    const { submit } = bound(open([linear], { maxDelayMs: 0 }));
+    void submit("warm", windowAt(0));
+    const flood = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map((i) => submit("a/x", windowAt(i), { call: "a" }));
+    const other = submit("b/y", windowAt(0), { call: "b" });
+
+    // 4 of the flood were handed on as a full batch before the other call spoke.
+    await pass(30);
+
+    expect(await known([other])).toEqual(["estimate"]);
+    expect((await known(flood)).filter((answer) => answer === "estimate")).toHaveLength(7);
+    await pass(20);
+  });
+
+  it("sends a high window before 4 normal ones that wait behind a busy backend", async () => {
+    const linear = await backend({ batchMs: () => 10, maxBatch: 1 });
+    const { submit } = bound(open([linear], { maxDelayMs: 0 }));
+    const order: string[] = [];
+    const ask = (key: string, priority: "high" | "normal"): void =>
+      void submit(key, windowAt(0), { priority }).then(() => order.push(key));
+
+    for (const key of ["n0", "n1", "n2", "n3"]) ask(key, "normal");
+    ask("h", "high");
+    await pass(50);
+
+    // Two were in the backend already: one running, a full one ready to follow.
+    expect(order).toEqual(["n0", "n1", "h", "n2", "n3"]);
+  });
+
+  it("drops a window at its own deadline of 20 ms, and lets one of the batcher's 1,000 ms wait on", async () => {
+    const linear = await backend({ batchMs: () => 60 });
+    const { submit } = bound(open([linear], { maxDelayMs: 0 }));
+    void submit("a", windowAt(0));
+    const answers = [submit("b", windowAt(0)), submit("c", windowAt(0), { deadlineMs: 20 })];
+
+    await pass(20);
+    expect(await known(answers)).toEqual(["waiting", "deadline"]);
+    await pass(100);
+
+    expect(await known(answers)).toEqual(["estimate", "deadline"]);
+    expect(() => submit("d", windowAt(0), { deadlineMs: 0 })).toThrow(
+      "deadlineMs of a window must be 1–60000 ms, got 0",
+    );
+  });
+
+  it("drains: 3 windows that wait for batch-mates are judged at once, and it goes on after that", async () => {
+    const linear = await backend({ batchMs: () => 5 });
+    const shared = open([linear], { maxDelayMs: 50 });
+    const answers = [0, 1, 2].map((i) => shared.submit("a", windowAt(i)));
+
+    const drained = shared.drain();
+    await pass(5);
+    await drained;
+    answers.push(shared.submit("a", windowAt(3)));
+
+    expect(await known(answers)).toEqual(["estimate", "estimate", "estimate", "waiting"]);
+    await pass(55);
+    expect(linear.begun).toEqual([3, 1]);
+  });
+});
+
 describe("DynamicBatcher: what an estimate says", () => {
   it("gives each of 3 windows its own softmax(mean feature / temperature 2)", async () => {
     const { submit } = bound(open([await backend()], { maxDelayMs: 1 }));
@@ -390,6 +478,8 @@ describe("DynamicBatcher: order, closing, counts", () => {
     [{ maxDelayMs: 51 }, "maxDelayMs must be 0–50 ms, got 51"],
     [{ deadlineMs: 9 }, "deadlineMs must be 10–60000 ms, got 9"],
     [{ deadlineMs: 10, maxDelayMs: 10 }, "maxDelayMs must be below deadlineMs, 10 ms, got 10"],
+    [{ preferredBatches: [5] }, "preferredBatches must be 1–4 windows, got 5"],
+    [{ tenantWeights: { a: 1_001 } }, "weight of tenant a must be 1–1000, got 1001"],
     [{ queueLimit: 0 }, "queueLimit must be 1–1000000 windows, got 0"],
     [{ backends: [] }, "backends must be 1–1024, got 0"],
   ])("refuses 1 option out of range: %j", async (options, message) => {
@@ -413,5 +503,5 @@ describe("softmax()", () => {
 
 /** `submit` alone, to read well in the tests. */
 function bound(of: DynamicBatcher): { submit: DynamicBatcher["submit"] } {
-  return { submit: (key, window) => of.submit(key, window) };
+  return { submit: (key, window, owner) => of.submit(key, window, owner) };
 }

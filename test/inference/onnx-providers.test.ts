@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { TonetapError } from "../../src/core/errors.ts";
 import {
+  candidateProviders,
   chooseProvider,
   type Machine,
   onnxRuntimeVersion,
@@ -11,12 +12,12 @@ import {
 const GPU_MACHINE: Machine = {
   platform: "linux",
   arch: "x64",
-  supported: ["cpu", "webgpu", "cuda"],
-  cudaLibrary: true,
+  supported: ["cpu", "webgpu", "cuda", "tensorrt"],
+  libraries: new Set(["cuda"]),
   gpuNodes: ["/dev/dri/renderD128"],
   vulkanDrivers: "",
 };
-const PLAIN_MACHINE: Machine = { ...GPU_MACHINE, cudaLibrary: false, gpuNodes: [] };
+const PLAIN_MACHINE: Machine = { ...GPU_MACHINE, libraries: new Set(), gpuNodes: [] };
 
 /** Providers that open, with the ms of a full batch; an error is what opening throws. */
 function trials(outcomes: Partial<Record<ProviderName, number | Error>>) {
@@ -36,10 +37,26 @@ function trials(outcomes: Partial<Record<ProviderName, number | Error>>) {
   };
 }
 
+describe("candidateProviders()", () => {
+  it("tries tensorrt first of 4 where its library is installed, else 3 without it", () => {
+    const withTensorRt: Machine = { ...GPU_MACHINE, libraries: new Set(["cuda", "tensorrt"]) };
+
+    expect(candidateProviders("auto", withTensorRt)).toEqual(["tensorrt", "cuda", "webgpu", "cpu"]);
+    expect(candidateProviders("auto", GPU_MACHINE)).toEqual(["cuda", "webgpu", "cpu"]);
+    expect(candidateProviders("tensorrt", GPU_MACHINE)).toEqual(["tensorrt"]);
+  });
+});
+
 describe("refuseProvider()", () => {
   it.each([
     ["cuda", "auto", PLAIN_MACHINE, "libonnxruntime_providers_cuda is not installed beside onnxruntime-node"],
     ["cuda", "cuda", PLAIN_MACHINE, "libonnxruntime_providers_cuda is not installed beside onnxruntime-node"],
+    [
+      "tensorrt",
+      "tensorrt",
+      GPU_MACHINE,
+      "libonnxruntime_providers_tensorrt is not installed beside onnxruntime-node",
+    ],
     [
       "cuda",
       "cuda",

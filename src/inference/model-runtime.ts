@@ -1,0 +1,124 @@
+/** One model, loaded and ready: its backends and the batcher before them. Which model a call is judged by is model-host.ts. */
+import { type Clock, systemClock } from "../core/clock.ts";
+import { type Closable, CloseStack } from "../core/lifecycle.ts";
+import type { BackendDescription, DeviceOption, InferenceBackend } from "./backend.ts";
+import { type BatchPlan, measureBatchCurve, planBatches } from "./batch-plan.ts";
+import { DynamicBatcher } from "./batcher.ts";
+import type { ModelPackage } from "./model-package.ts";
+import { OnnxBackend } from "./onnx-backend.ts";
+import { modelShape } from "./window-memory.ts";
+
+/** How a model is run. The configuration's section `model` is one. */
+export interface ModelRuntimeOptions {
+  readonly device: DeviceOption;
+  /** GPUs to use; empty: the first. */
+  readonly deviceIds: readonly number[];
+  /** Instances on each device. */
+  readonly workers: number;
+  readonly maxBatch: number;
+  readonly preferredBatches: readonly number[];
+  readonly maxDelayMs: number;
+  /** Chooses batch size and delay, within the limits above, by measuring the device; 0 leaves them as they are. */
+  readonly latencyTargetMs: number;
+  readonly deadlineMs: number;
+  readonly queueLimit: number;
+  readonly tenantWeights: Readonly<Record<string, number>>;
+}
+
+export interface OpenOptions {
+  readonly clock?: Clock;
+  /** Gives up opening. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export class ModelRuntime implements Closable {
+  readonly model: ModelPackage;
+  readonly batcher: DynamicBatcher;
+  /** What the latency target led to; undefined without one. */
+  readonly plan: BatchPlan | undefined;
+  readonly #backends: readonly InferenceBackend[];
+  readonly #resources: CloseStack;
+
+  private constructor(
+    model: ModelPackage,
+    batcher: DynamicBatcher,
+    plan: BatchPlan | undefined,
+    backends: readonly InferenceBackend[],
+    resources: CloseStack,
+  ) {
+    this.model = model;
+    this.batcher = batcher;
+    this.plan = plan;
+    this.#backends = backends;
+    this.#resources = resources;
+  }
+
+  /** Loads the model everywhere, side by side, and warms it up. @throws TonetapError as InferenceBackend.load() */
+  static async open(
+    model: ModelPackage,
+    options: ModelRuntimeOptions,
+    { clock = systemClock, signal }: OpenOptions = {},
+  ): Promise<ModelRuntime> {
+    const resources = new CloseStack();
+    try {
+      const backends = createBackends(options, clock);
+      for (const [i, backend] of backends.entries()) resources.use(`backend ${i}`, backend);
+      for (const backend of backends) await backend.load(model, signal);
+      const plan = await planFor(model, options, backends, clock, signal);
+      const { maxBatch, maxDelayMs } = plan ?? options;
+      const batcher = resources.use(
+        "batcher",
+        new DynamicBatcher({
+          manifest: model.manifest,
+          backends,
+          maxBatch,
+          maxDelayMs,
+          preferredBatches: options.preferredBatches.filter((size) => size <= maxBatch),
+          deadlineMs: options.deadlineMs,
+          queueLimit: options.queueLimit,
+          tenantWeights: options.tenantWeights,
+          clock,
+        }),
+      );
+      return new ModelRuntime(model, batcher, plan, backends, resources);
+    } catch (error) {
+      await resources.close();
+      throw error;
+    }
+  }
+
+  /** One a worker. */
+  describeBackends(): BackendDescription[] {
+    return this.#backends.map((backend) => backend.describe());
+  }
+
+  /** What waits is dropped (`closed`); drain the batcher first to have it judged. */
+  close(): Promise<void> {
+    return this.#resources.close();
+  }
+}
+
+function createBackends(options: ModelRuntimeOptions, clock: Clock): InferenceBackend[] {
+  const { device, deviceIds, workers, maxBatch } = options;
+  const devices = deviceIds.length === 0 ? [undefined] : deviceIds;
+  return devices.flatMap((deviceId) =>
+    Array.from(
+      { length: workers },
+      () => new OnnxBackend({ device, maxBatch, clock, ...(deviceId === undefined ? {} : { deviceId }) }),
+    ),
+  );
+}
+
+async function planFor(
+  { manifest }: ModelPackage,
+  { latencyTargetMs, maxBatch, maxDelayMs }: ModelRuntimeOptions,
+  backends: readonly InferenceBackend[],
+  clock: Clock,
+  signal: AbortSignal | undefined,
+): Promise<BatchPlan | undefined> {
+  const [first] = backends;
+  if (latencyTargetMs === 0 || first === undefined) return undefined;
+  // All instances are alike; the first stands for them.
+  const curve = await measureBatchCurve(first, modelShape(manifest), clock, signal);
+  return planBatches(curve, { latencyTargetMs, maxBatch, maxDelayMs });
+}
