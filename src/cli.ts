@@ -41,7 +41,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   serve: {
     usage: "tonetap serve",
-    meaning: "Runs the service: page, events over WebSocket, WHIP.",
+    meaning: "Runs the service: page, events over WebSocket, WHIP, SIP where it is asked for.",
     configured: true,
     maxWords: 0,
     run: async ({ flags, signal }) => {

@@ -3,6 +3,7 @@
  * texts are all read off this schema. What an option does is in the folder that takes it.
  */
 import { z } from "zod";
+import { CONSENT_STATES, PARTICIPANT_ROLES } from "./core/audio-source.ts";
 import { TonetapError } from "./core/errors.ts";
 
 const number = (min: number, max: number, standard: number, meaning: string) =>
@@ -151,6 +152,62 @@ export const configSchema = z.strictObject({
       path: ["turnCredential"],
       message: "and whip.turnUsername need each other",
     }),
+  sip: section({
+    transports: list("How SIP calls are taken: udp, tcp, tls; none takes no calls.").refine(
+      (names) => names.every((name) => ["udp", "tcp", "tls"].includes(name)),
+      { message: "must be among udp, tcp, tls" },
+    ),
+    host: text("127.0.0.1", "IP address that SIP and its RTP are received on."),
+    port: whole(0, 65_535, 5060, "Port of SIP over UDP and TCP; 0 takes a free one."),
+    tlsPort: whole(0, 65_535, 5061, "Port of SIP over TLS; 0 takes a free one."),
+    tlsCertFile: text("", "PEM file with the certificate, and what leads to it, of SIP over TLS."),
+    tlsKeyFile: text("", "PEM file with that certificate's key."),
+    announcedHost: text(
+      "",
+      "IP address that SIP peers are told; empty: sip.host. Needed behind NAT and with 0.0.0.0.",
+    ),
+    rtpPortMin: whole(
+      0,
+      65_534,
+      0,
+      "First UDP port for the RTP of SIP calls, two a call; 0 takes any free ones.",
+    ),
+    rtpPortMax: whole(0, 65_535, 0, "Last UDP port for the RTP of SIP calls."),
+    allowedPeers: list(
+      "Hosts that may call, as addresses or prefixes (192.0.2.0/24); none: everybody who gets through.",
+    ),
+    usersFile: text("", "File of callers, name:password a line: then a call needs digest credentials."),
+    realm: text("tonetap", "Realm of those credentials."),
+    defaultRole: z
+      .enum(PARTICIPANT_ROLES)
+      .default("guest")
+      .describe("Role of a caller whose INVITE has no X-Tonetap-Role."),
+    defaultConsent: z
+      .enum(CONSENT_STATES)
+      .default("pending")
+      .describe(
+        "Consent of a caller whose INVITE has no X-Tonetap-Consent; nothing is analysed while pending.",
+      ),
+    mediaPeer: z
+      .enum(["signalled", "any"])
+      .default("signalled")
+      .describe(
+        "Whose RTP a call takes: of the hosts that the signalling names, or of the first sender (media relays).",
+      ),
+    inactivityMs: number(
+      1_000,
+      3_600_000,
+      60_000,
+      "ms without RTP and RTCP after which a SIP call is ended.",
+    ),
+    sessionExpiresS: whole(
+      90,
+      86_400,
+      1_800,
+      "Longest session interval of RFC 4028, s: how often a peer shows that it is there.",
+    ),
+    maxCalls: whole(1, 100_000, 1_000, "SIP calls at once; one more gets 503 with Retry-After."),
+  }),
   policy: z
     .enum(["eu", "none"])
     .default("eu")

@@ -17,6 +17,9 @@ export async function runService({ config, out, signal }: ServeOptions): Promise
   await using service = await openService({ config, out, signal });
   out.write(`Events  ${new URL("v1/events", service.url).href.replace(/^http/, "ws")}\n`);
   out.write(`WHIP    ${new URL("whip", service.url).href}\n`);
+  for (const [transport, { host, port }] of service.sip?.addresses ?? []) {
+    out.write(`SIP     ${transport} ${host}:${port}\n`);
+  }
   await aborted(signal);
   out.write("Closing: everyone is detached, last windows are answered …\n");
   return 0;
@@ -38,6 +41,11 @@ export async function openService({ config, out, signal }: ServeOptions): Promis
   out.write(`Tonetap ${service.url.href}\n`);
   if (!isLoopback(config.service.host)) {
     out.write("Warning There is no login: whoever reaches this address can listen, attach and detach.\n");
+  }
+  const { sip } = config;
+  const anyoneMayCall = sip.allowedPeers.length === 0 && sip.usersFile === "";
+  if (service.sip !== undefined && !isLoopback(sip.host) && anyoneMayCall) {
+    out.write("Warning Whoever reaches the SIP port can call: see sip.allowedPeers and sip.usersFile.\n");
   }
   out.write(`Model   ${describeModel(service.engine)}\n`);
   return service;

@@ -1,4 +1,4 @@
-/** The engine behind HTTP: page, events over WebSocket, WHIP. Opens in order, closes in reverse; knows no command line. */
+/** The engine behind HTTP: page, events over WebSocket, WHIP; SIP beside it. Opens in order, closes in reverse; knows no command line. */
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createRequire, stripTypeScriptTypes } from "node:module";
@@ -10,6 +10,8 @@ import { TonetapError } from "./core/errors.ts";
 import { type Closable, CloseStack } from "./core/lifecycle.ts";
 import { createEngine, type Engine, type EngineOptions } from "./engine.ts";
 import { addServiceRoutes, EventSocketServer, type HttpRequest, HttpServer } from "./events/index.ts";
+import { openSipDoor } from "./sip-door.ts";
+import type { SipServer } from "./transport/sip/index.ts";
 import {
   acceptTokens,
   createWhipEndpoint,
@@ -34,12 +36,21 @@ export class Service implements Closable, AsyncDisposable {
   readonly engine: Engine;
   readonly url: URL;
   readonly http: HttpServer;
+  /** Takes calls where the configuration names a transport for them. */
+  readonly sip: SipServer | undefined;
   readonly #resources: CloseStack;
 
-  private constructor(engine: Engine, http: HttpServer, url: URL, resources: CloseStack) {
+  private constructor(
+    engine: Engine,
+    http: HttpServer,
+    url: URL,
+    sip: SipServer | undefined,
+    resources: CloseStack,
+  ) {
     this.engine = engine;
     this.http = http;
     this.url = url;
+    this.sip = sip;
     this.#resources = resources;
   }
 
@@ -88,6 +99,8 @@ export class Service implements Closable, AsyncDisposable {
           },
         }),
       );
+      const sip = await openSipDoor(engine, options.onError);
+      if (sip !== undefined) resources.use("SIP", sip);
       // Closed before the sockets: subscribers are told that everyone has left.
       resources.defer("calls", () => engine.drain());
       addServiceRoutes(http, { hub, notReady: () => engine.notReady });
@@ -95,7 +108,7 @@ export class Service implements Closable, AsyncDisposable {
       addWhipRoutes(http, endpoint);
       addPage(http);
       const url = await http.listen(service.host, service.port);
-      return new Service(engine, http, url, resources);
+      return new Service(engine, http, url, sip, resources);
     } catch (error) {
       await resources.close();
       throw error;

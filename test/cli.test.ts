@@ -85,13 +85,15 @@ describe("the command line", { concurrent: true, timeout: 20_000 }, () => {
     expect(analyze).toMatchObject({ code: 0, err: "" });
   });
 
-  test("1 SIGINT ends a service that is up with 0 and without a complaint", async () => {
-    const { code, err } = await run(
-      ["serve", "--model-device", "cpu", "--service-port", "0"],
-      "WHIP",
+  test("1 SIGINT ends a service that is up with 0 and without a complaint, having said where it takes SIP", async () => {
+    const sip = ["--sip-transports", "udp,tcp", "--sip-port", "0"];
+    const { code, err, out } = await run(
+      ["serve", "--model-device", "cpu", "--service-port", "0", ...sip],
+      "SIP     udp",
       "SIGINT",
     );
     expect({ code, err }).toEqual({ code: 0, err: "" });
+    expect(out.match(/^SIP {5}(?:udp|tcp) 127\.0\.0\.1:[0-9]+$/gm)).toHaveLength(2);
   });
 
   test("listening beyond this machine is 1 warning that there is no login; on loopback there is none", async () => {

@@ -1,14 +1,17 @@
-/** A request of ours (BYE) until it is answered or given up: the non-INVITE client transaction of RFC 3261 §17.1.2. */
+/** A request of ours until it is answered or given up: the client transactions of RFC 3261 §17.1. */
 import type { Clock } from "../../core/clock.ts";
 import type { SipPath } from "./server-transactions.ts";
+import type { SipResponse } from "./sip-message.ts";
 import { GIVE_UP_MS, T1_MS, T2_MS } from "./sip-timing.ts";
 
 export interface ClientTransactionOptions {
   readonly clock: Clock;
   readonly path: SipPath;
   readonly message: Uint8Array;
-  /** Runs once, with the final status, or with undefined when none came. */
-  readonly onEnd: (status: number | undefined) => void;
+  /** An INVITE is not repeated once somebody works on it, and its pauses grow without end (§17.1.1). */
+  readonly isInvite?: boolean;
+  /** Runs once, with the final response, or with undefined when none came. */
+  readonly onEnd: (response: SipResponse | undefined) => void;
 }
 
 export class ClientTransaction {
@@ -23,15 +26,18 @@ export class ClientTransaction {
     this.#options = options;
     const { clock, path, message } = options;
     path.send(message);
-    // Timers E and F.
+    // Timers A and E; B and F.
     if (!path.reliable) this.#repeat(T1_MS);
     this.#cancelEnd = clock.schedule(GIVE_UP_MS, () => this.#end(undefined));
   }
 
   /** A response to it has come. */
-  receive(status: number): void {
-    if (status < 200) this.#proceeding = true;
-    else this.#end(status);
+  receive(response: SipResponse): void {
+    if (response.status >= 200) this.#end(response);
+    else {
+      this.#proceeding = true;
+      if (this.#options.isInvite === true) this.#cancelRepeat?.();
+    }
   }
 
   /** Gives it up. */
@@ -40,19 +46,20 @@ export class ClientTransaction {
   }
 
   #repeat(delayMs: number): void {
-    const { clock, path, message } = this.#options;
+    const { clock, path, message, isInvite = false } = this.#options;
     this.#cancelRepeat = clock.schedule(delayMs, () => {
       path.send(message);
       // RFC 3261 §17.1.2.2: whoever is working on it is asked every T2.
-      this.#repeat(this.#proceeding ? T2_MS : Math.min(2 * delayMs, T2_MS));
+      const next = this.#proceeding ? T2_MS : 2 * delayMs;
+      this.#repeat(isInvite ? next : Math.min(next, T2_MS));
     });
   }
 
-  #end(status: number | undefined): void {
+  #end(response: SipResponse | undefined): void {
     if (this.#ended) return;
     this.#ended = true;
     this.#cancelRepeat?.();
     this.#cancelEnd();
-    this.#options.onEnd(status);
+    this.#options.onEnd(response);
   }
 }

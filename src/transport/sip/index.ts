@@ -1,4 +1,7 @@
 /** `tonetap/sip`: call legs of a PBX, SBC or dialer as audio sources. */
+export type { DigestAlgorithm } from "./digest.ts";
+export type { DigestOptions } from "./digest-guard.ts";
+export type { ParticipantDefaults } from "./participant-headers.ts";
 export type { SipAddress, SipCallInfo } from "./sip-call-info.ts";
 export { createSipServer, type SipServer, type SipServerStats } from "./sip-server.ts";
 export type { SipServerOptions } from "./sip-server-options.ts";

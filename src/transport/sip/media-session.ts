@@ -2,6 +2,7 @@
 import { randomInt } from "node:crypto";
 import { isIPv6 } from "node:net";
 import type { Clock } from "../../core/clock.ts";
+import type { CodecMap } from "../../core/rtp.ts";
 import type { UdpRtpPort } from "../udp-rtp-port.ts";
 import type { RtpPorts } from "./rtp-ports.ts";
 import {
@@ -14,6 +15,8 @@ import {
 } from "./sdp.ts";
 import type { Refusal } from "./sip-request.ts";
 import { type MediaPeer, SipSource } from "./sip-source.ts";
+
+const NO_MORE_CODECS: CodecMap = new Map();
 
 export interface MediaSettings {
   readonly clock: Clock;
@@ -81,6 +84,16 @@ export class MediaSession {
   /** The peer has answered our offer: it sends with the payload types that we named (RFC 3264 §5.1). */
   answered(remote: RemoteAudio): void {
     this.source.agree(remote, OFFERED_CODECS, isHold(remote));
+  }
+
+  /** What we said last: as an offer it asks that everything stays as it is. */
+  get latest(): string | undefined {
+    return this.#lastText;
+  }
+
+  /** The peer has answered {@link latest}: it may have moved, or hold the call. */
+  confirmed(remote: RemoteAudio): void {
+    this.source.agree(remote, NO_MORE_CODECS, isHold(remote));
   }
 
   /** RFC 3264 §8: the version rises when, and only when, something has changed. */

@@ -13,11 +13,20 @@ import { type IncomingRequest, type Refusal, refusal } from "./sip-request.ts";
 const NAMES = ["X-Tonetap-Call", "X-Tonetap-Participant", "X-Tonetap-Role", "X-Tonetap-Consent"] as const;
 const PRINTABLE = /^\P{C}{1,128}$/u;
 
+/** What counts where an INVITE says nothing. */
+export interface ParticipantDefaults {
+  readonly role: ParticipantRole;
+  readonly consent: ConsentState;
+}
+
 /**
- * Without them: the SIP Call-ID, the user part of From, role `guest`, consent `pending`. The name is that of From.
+ * Without them: the SIP Call-ID, the user part of From, and the defaults. The name is that of From.
  * A value that is out of range refuses the call (400): a consent that was misspelt must not be guessed.
  */
-export function participantFromHeaders(request: IncomingRequest): ParticipantInfo | Refusal {
+export function participantFromHeaders(
+  request: IncomingRequest,
+  defaults: ParticipantDefaults,
+): ParticipantInfo | Refusal {
   const { message, callId, from } = request;
   for (const name of NAMES) {
     // A caller may have put one there before a proxy that we trust added its own.
@@ -28,9 +37,9 @@ export function participantFromHeaders(request: IncomingRequest): ParticipantInf
   const fallback = from.uri.user === "" ? from.uri.host : from.uri.user;
   const participantId = text(message, "X-Tonetap-Participant") ?? fitting(fallback);
   if (typeof participantId === "object") return participantId;
-  const role = choice<ParticipantRole>(message, "X-Tonetap-Role", PARTICIPANT_ROLES) ?? "guest";
+  const role = choice<ParticipantRole>(message, "X-Tonetap-Role", PARTICIPANT_ROLES) ?? defaults.role;
   if (typeof role === "object") return role;
-  const consent = choice<ConsentState>(message, "X-Tonetap-Consent", CONSENT_STATES) ?? "pending";
+  const consent = choice<ConsentState>(message, "X-Tonetap-Consent", CONSENT_STATES) ?? defaults.consent;
   if (typeof consent === "object") return consent;
   const displayName = from.displayName.replace(/\p{C}/gu, "").slice(0, 128);
   return {

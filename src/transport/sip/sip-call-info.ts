@@ -1,8 +1,8 @@
 /** What the owner of a SIP server is told of a call: who, to whom, from where. */
 import type { ParticipantInfo } from "../../core/audio-source.ts";
+import type { Heard } from "./sip-call.ts";
 import type { NameAddr } from "./sip-header.ts";
 import { asUtf8 } from "./sip-message.ts";
-import type { IncomingRequest } from "./sip-request.ts";
 import type { SipOrigin } from "./sip-transport.ts";
 
 export interface SipAddress {
@@ -25,12 +25,13 @@ export interface SipCallInfo {
   readonly headers: ReadonlyMap<string, readonly string[]>;
   /** Where the INVITE came from: a proxy perhaps. */
   readonly origin: SipOrigin;
+  /** Whom the caller proved to be, where digest credentials are asked for. */
+  readonly digestUser?: string;
 }
 
 export function sipCallInfo(
-  request: IncomingRequest,
+  { request, origin, digestUser }: Heard,
   participant: ParticipantInfo,
-  origin: SipOrigin,
 ): SipCallInfo {
   const headers = new Map<string, string[]>();
   for (const { name, value } of request.message.headers) {
@@ -40,7 +41,15 @@ export function sipCallInfo(
     else values.push(asUtf8(value));
   }
   const { callId } = request;
-  return { callId, from: addressOf(request.from), to: addressOf(request.to), participant, headers, origin };
+  return {
+    callId,
+    from: addressOf(request.from),
+    to: addressOf(request.to),
+    participant,
+    headers,
+    origin,
+    ...(digestUser === undefined ? {} : { digestUser }),
+  };
 }
 
 const addressOf = ({ uri, displayName }: NameAddr): SipAddress => ({

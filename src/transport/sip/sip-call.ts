@@ -6,14 +6,22 @@ import type { AudioSource } from "../../core/audio-source.ts";
 import type { Clock } from "../../core/clock.ts";
 import { type ErrorCode, TonetapError } from "../../core/errors.ts";
 import { MediaSession, type MediaSettings } from "./media-session.ts";
-import { participantFromHeaders } from "./participant-headers.ts";
+import { type ParticipantDefaults, participantFromHeaders } from "./participant-headers.ts";
 import type { InviteTransaction, RequestTransaction, SipPath } from "./server-transactions.ts";
+import { SessionKeeper } from "./session-keeper.ts";
+import {
+  agreeOnSession,
+  type SessionTerms,
+  type SessionTimerSettings,
+  sessionFields,
+  tokensOf,
+} from "./session-terms.ts";
 import { sdpOf } from "./sip-body.ts";
 import { type SipCallInfo, sipCallInfo } from "./sip-call-info.ts";
-import { SipDialog } from "./sip-dialog.ts";
-import type { SipResponse } from "./sip-message.ts";
-import { type IncomingRequest, type Refusal, refusal } from "./sip-request.ts";
-import { ALLOW, createRefusal, createResponse, SDP_TYPE } from "./sip-response.ts";
+import { type DialogRequest, SipDialog } from "./sip-dialog.ts";
+import type { SipRequest, SipResponse } from "./sip-message.ts";
+import { type HeaderFields, type IncomingRequest, type Refusal, refusal } from "./sip-request.ts";
+import { ALLOW, createRefusal, createResponse, SDP_TYPE, SUPPORTED } from "./sip-response.ts";
 import type { SipOrigin } from "./sip-transport.ts";
 
 /** How long the owner may take to decide, ms. */
@@ -26,6 +34,8 @@ export interface Heard {
   readonly request: IncomingRequest;
   readonly path: SipPath;
   readonly origin: SipOrigin;
+  /** Whom its digest credentials prove. */
+  readonly digestUser?: string;
 }
 
 /** An INVITE under way. */
@@ -37,22 +47,25 @@ export interface Invitation extends Heard {
 export interface CallContext {
   readonly clock: Clock;
   readonly media: MediaSettings;
+  readonly participantDefaults: ParticipantDefaults;
+  readonly session: SessionTimerSettings;
   readonly onCall: (source: AudioSource, call: SipCallInfo) => unknown;
   /** Our Contact, for peers that came from there. */
   readonly contact: (origin: SipOrigin) => string;
-  /** Says BYE; resolves when it is answered or given up. Never rejects. */
-  readonly sayBye: (dialog: SipDialog, last: Heard) => Promise<void>;
+  /** Sends a request to the peer; gives the final response, undefined when none came. Never rejects. */
+  readonly ask: (dialog: SipDialog, last: Heard, request: DialogRequest) => Promise<SipResponse | undefined>;
   /** Hears of what went wrong on our side. */
   readonly onError: (error: TonetapError) => void;
   /** The call is over. Runs once. */
   readonly onEnd: () => void;
 }
 
-/** What a 2xx says of the media. */
+/** What a 2xx says. */
 interface Agreement {
-  readonly sdp: string;
-  /** It is our offer: the ACK must bring the answer. */
+  readonly sdp: string | undefined;
+  /** The SDP is our offer: the ACK must bring the answer. */
   readonly answerDue: boolean;
+  readonly session: SessionTerms | undefined;
 }
 
 export class SipCall {
@@ -69,6 +82,9 @@ export class SipCall {
   #last: Heard;
   #media: MediaSession | undefined;
   #answerDue = false;
+  /** An offer of ours, in a re-INVITE, has no answer yet. */
+  #offering = false;
+  readonly #keeper: SessionKeeper;
   #cancelDeadline: (() => void) | undefined;
   readonly #over = Promise.withResolvers<void>();
 
@@ -78,6 +94,12 @@ export class SipCall {
     this.#invitation = invitation;
     this.#last = invitation;
     this.dialog = new SipDialog(invitation.request, localTag);
+    this.#keeper = new SessionKeeper({
+      clock: context.clock,
+      refresh: (fields) => this.#refresh(fields),
+      // Whoever does not refresh has gone without a word.
+      onExpired: () => void this.#media?.source.expire(),
+    });
   }
 
   /** Resolves when the peer has been told, has told us, or could not be reached. */
@@ -132,16 +154,18 @@ export class SipCall {
     this.#accept(invitation, agreement);
   }
 
-  /** UPDATE (RFC 3311): as a re-INVITE, answered at once. Without SDP it only says where the peer is. */
+  /** UPDATE (RFC 3311): as a re-INVITE, answered at once. Without SDP it only says where the peer is, and that it is. */
   update(heard: Heard, transaction: RequestTransaction): void {
-    const hasOffer = heard.request.message.body.length > 0;
-    const agreement = hasOffer ? this.#renegotiate(heard.request) : undefined;
-    if (agreement !== undefined && "kind" in agreement) {
+    const { message } = heard.request;
+    const agreement =
+      message.body.length > 0 ? this.#renegotiate(heard.request) : this.#agreeWithoutMedia(message);
+    if ("kind" in agreement) {
       transaction.respond(this.#refusalResponse(heard, agreement));
       return;
     }
     this.#hear(heard);
-    transaction.respond(this.#okResponse(heard, agreement?.sdp));
+    this.#keeper.agree(agreement.session);
+    transaction.respond(this.#okResponse(heard, agreement));
   }
 
   /** The peer says BYE. */
@@ -166,7 +190,9 @@ export class SipCall {
   async #prepare(): Promise<Agreement | Refusal> {
     const { request, origin } = this.#invitation;
     const { media: settings } = this.#context;
-    const participant = participantFromHeaders(request);
+    const session = agreeOnSession(request.message, this.#context.session);
+    if (session !== undefined && "kind" in session) return session;
+    const participant = participantFromHeaders(request, this.#context.participantDefaults);
     if ("kind" in participant) return participant;
     const sdp = sdpOf(request.message);
     if (typeof sdp === "object") return sdp;
@@ -177,10 +203,10 @@ export class SipCall {
     this.#media = media;
     const agreement: Agreement =
       remote === undefined
-        ? { sdp: media.offer(), answerDue: true }
-        : { sdp: media.answer(remote), answerDue: false };
+        ? { sdp: media.offer(), answerDue: true, session }
+        : { sdp: media.answer(remote), answerDue: false, session };
     if (this.#isOver()) await media.source.close();
-    else await this.#context.onCall(media.source, sipCallInfo(request, participant, origin));
+    else await this.#context.onCall(media.source, sipCallInfo(this.#invitation, participant));
     if (media.source.closed) return refusal(480, "the call was closed before it was answered");
     return agreement;
   }
@@ -190,11 +216,37 @@ export class SipCall {
     if (media === undefined || media.source.closed) return refusal(481, "the call has ended");
     // RFC 3261 §14.2, RFC 3311 §5.2: one offer at a time. A 200 without its ACK may have one under way.
     if (this.#invitation.transaction.awaitsAck) return refusal(491, "the last INVITE has had no ACK yet");
+    if (this.#offering) return refusal(491, "an INVITE of ours is under way");
     const sdp = sdpOf(request.message);
     if (typeof sdp === "object") return sdp;
-    if (sdp === undefined) return { sdp: media.offer(), answerDue: true };
+    const session = agreeOnSession(request.message, this.#context.session);
+    if (session !== undefined && "kind" in session) return session;
+    if (sdp === undefined) return { sdp: media.offer(), answerDue: true, session };
     const remote = MediaSession.read(this.#context.media, sdp);
-    return "kind" in remote ? remote : { sdp: media.answer(remote), answerDue: false };
+    return "kind" in remote ? remote : { sdp: media.answer(remote), answerDue: false, session };
+  }
+
+  #agreeWithoutMedia(message: SipRequest): Agreement | Refusal {
+    const session = agreeOnSession(message, this.#context.session);
+    if (session !== undefined && "kind" in session) return session;
+    return { sdp: undefined, answerDue: false, session };
+  }
+
+  /** A sign of life of ours (RFC 4028 §7.4): UPDATE where the peer knows it, else a re-INVITE that changes nothing. */
+  async #refresh(terms: HeaderFields): Promise<SipResponse | undefined> {
+    const { ask, contact } = this.#context;
+    const fields = { Contact: contact(this.#last.origin), Allow: ALLOW, ...terms };
+    if (tokensOf(this.#last.request.message, "Allow").has("update")) {
+      return ask(this.dialog, this.#last, { method: "UPDATE", fields });
+    }
+    this.#offering = true;
+    const body = this.#media?.latest;
+    const response = await ask(this.dialog, this.#last, { method: "INVITE", fields, body });
+    this.#offering = false;
+    const sdp = response !== undefined && response.status < 300 ? sdpOf(response) : undefined;
+    const remote = typeof sdp === "string" ? MediaSession.read(this.#context.media, sdp) : undefined;
+    if (remote !== undefined && !("kind" in remote)) this.#media?.confirmed(remote);
+    return response;
   }
 
   /** The answer to an offer of ours. One that cannot be agreed to leaves a call without media: it ends. */
@@ -211,9 +263,10 @@ export class SipCall {
     this.dialog.refreshTarget(heard.request);
   }
 
-  #accept(invitation: Invitation, { sdp, answerDue }: Agreement): void {
-    this.#answerDue = answerDue;
-    invitation.transaction.accept(this.#okResponse(invitation, sdp), {
+  #accept(invitation: Invitation, agreement: Agreement): void {
+    this.#answerDue = agreement.answerDue;
+    this.#keeper.agree(agreement.session);
+    invitation.transaction.accept(this.#okResponse(invitation, agreement), {
       onUnacknowledged: () => {
         if (this.#state === "accepted") this.#state = "established";
         this.#leave();
@@ -221,10 +274,17 @@ export class SipCall {
     });
   }
 
-  #okResponse({ request, origin }: Heard, sdp: string | undefined): SipResponse {
+  #okResponse({ request, origin }: Heard, { sdp, session }: Agreement): SipResponse {
+    const contact = this.#context.contact(origin);
     return createResponse(request.message, 200, {
       toTag: this.dialog.localTag,
-      headers: { Contact: this.#context.contact(origin), Allow: ALLOW, Accept: SDP_TYPE },
+      headers: {
+        Contact: contact,
+        Allow: ALLOW,
+        Accept: SDP_TYPE,
+        Supported: SUPPORTED,
+        ...sessionFields(session),
+      },
       ...(sdp === undefined ? {} : { body: sdp }),
     });
   }
@@ -243,13 +303,15 @@ export class SipCall {
   #leave(): void {
     if (this.#state !== "established") return;
     this.#state = "leaving";
+    this.#keeper.close();
     void this.#media?.source.close();
-    void this.#context.sayBye(this.dialog, this.#last).then(() => this.#finish());
+    void this.#context.ask(this.dialog, this.#last, { method: "BYE" }).then(() => this.#finish());
   }
 
   #finish(): void {
     if (this.#isOver()) return;
     this.#state = "over";
+    this.#keeper.close();
     this.#cancelDeadline?.();
     const closed = this.#media?.source.close() ?? Promise.resolve();
     this.#context.onEnd();

@@ -1,10 +1,19 @@
 /** A dialog from the called side (RFC 3261 §12): tags, sequence numbers, route set, where the peer is. No I/O, no time. */
 import { formatNameAddr, parseNameAddr, splitList } from "./sip-header.ts";
-import { headerOf, headersOf, type SipHeader, type SipRequest } from "./sip-message.ts";
-import type { IncomingRequest } from "./sip-request.ts";
+import { headerOf, headersOf, type SipHeader, type SipRequest, type SipResponse } from "./sip-message.ts";
+import type { HeaderFields, IncomingRequest } from "./sip-request.ts";
+import { SDP_TYPE } from "./sip-response.ts";
 import { parseUri, type SipUri } from "./sip-uri.ts";
 
 const NO_BODY = new Uint8Array(0);
+
+/** What a request of ours says besides what the dialog says. */
+export interface DialogRequest {
+  readonly method: "BYE" | "INVITE" | "UPDATE";
+  readonly fields?: HeaderFields;
+  /** SDP. */
+  readonly body?: string | undefined;
+}
 
 export class SipDialog {
   readonly callId: string;
@@ -60,9 +69,30 @@ export class SipDialog {
     if (request.contact !== undefined) this.#target = request.contact.uri;
   }
 
+  /** The same, of a Contact of a response; one that is unreadable says nothing. */
+  moveTarget(contact: string | undefined): void {
+    const parsed = parseNameAddr(splitList([contact ?? ""])?.[0] ?? "");
+    if (parsed !== undefined) this.#target = parsed.uri;
+  }
+
   /** A request within the dialog (§12.2.1.1). */
-  createRequest(method: string, via: string): SipRequest {
+  createRequest({ method, fields = {}, body }: DialogRequest, via: string): SipRequest {
     this.#localSequence++;
+    const own = Object.entries(fields).flatMap(([name, values]) =>
+      [values].flat().map((value) => ({ name, value })),
+    );
+    const type = body === undefined ? [] : [{ name: "Content-Type", value: SDP_TYPE }];
+    const request = this.#compose(method, `${this.#localSequence} ${method}`, via);
+    const headers = [...request.headers, ...own, ...type];
+    return { ...request, headers, body: body === undefined ? NO_BODY : Buffer.from(body, "utf8") };
+  }
+
+  /** The ACK of an INVITE of ours: with the INVITE's number (§13.2.2.4), which the response repeats. */
+  createAck(response: SipResponse, via: string): SipRequest {
+    return this.#compose("ACK", (headerOf(response, "CSeq") ?? "").replace(/\S+$/, "ACK"), via);
+  }
+
+  #compose(method: string, cseq: string, via: string): SipRequest {
     const { uri, routes } = this.#routing();
     const headers: SipHeader[] = [
       { name: "Via", value: via },
@@ -71,7 +101,7 @@ export class SipDialog {
       { name: "From", value: this.#local },
       { name: "To", value: this.#remote },
       { name: "Call-ID", value: this.callId },
-      { name: "CSeq", value: `${this.#localSequence} ${method}` },
+      { name: "CSeq", value: cseq },
     ];
     return { kind: "request", method, uri, headers, body: NO_BODY };
   }

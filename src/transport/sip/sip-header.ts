@@ -143,6 +143,14 @@ export function stampVia(
   return [head, ...kept, ...received].join(";");
 }
 
+/** Reads `Digest realm="…", nonce="…"` (RFC 3261 §25.1, RFC 7616 §3.3): a lower-case scheme and its parameters. */
+export function parseAuth(text: string): { readonly scheme: string; readonly params: SipParams } | undefined {
+  const [, scheme, rest] = /^([A-Za-z][A-Za-z0-9-]*)[ \t]+(.*)$/s.exec(text) ?? [];
+  const parts = rest === undefined ? undefined : splitOutside(rest, ",");
+  if (scheme === undefined || parts === undefined) return undefined;
+  return { scheme: scheme.toLowerCase(), params: readParams(parts) };
+}
+
 /** RFC 3261 §20.16: a number below 2³¹ and a method. */
 export function parseCSeq(text: string): { readonly number: number; readonly method: string } | undefined {
   const [, digits, method] = /^([0-9]{1,10})\s+(\S+)$/.exec(text) ?? [];

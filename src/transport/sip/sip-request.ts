@@ -20,6 +20,9 @@ export interface IncomingRequest {
   readonly contact: NameAddr | undefined;
 }
 
+/** Name → value, or values of a line each. */
+export type HeaderFields = Readonly<Record<string, string | readonly string[]>>;
+
 /** Why a request is not served. */
 export interface Refusal {
   readonly kind: "refusal";
@@ -27,17 +30,18 @@ export interface Refusal {
   readonly status: number;
   /** For people; goes into a Warning header. */
   readonly detail: string;
-  /** Further header fields that the status asks for. */
-  readonly headers?: Readonly<Record<string, string>>;
+  /** Further header fields that the status asks for; of a list, each in a line of its own. */
+  readonly headers?: HeaderFields;
   /** RFC 3261 §20.43. Default 399. */
   readonly warningCode?: number;
 }
 
-export const refusal = (
-  status: number,
-  detail: string,
-  headers: Readonly<Record<string, string>> = {},
-): Refusal => ({ kind: "refusal", status, detail, headers });
+export const refusal = (status: number, detail: string, headers: HeaderFields = {}): Refusal => ({
+  kind: "refusal",
+  status,
+  detail,
+  headers,
+});
 
 /** Of these a request has at most one (RFC 3261 §7.3.1, §20). */
 const SINGLE = ["From", "To", "Call-ID", "CSeq", "Max-Forwards"] as const;

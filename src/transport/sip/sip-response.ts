@@ -1,8 +1,10 @@
 /** Writes responses: what each must copy from its request (RFC 3261 §8.2.6), and the phrases people read. */
 import { headerOf, headersOf, type SipHeader, type SipRequest, type SipResponse } from "./sip-message.ts";
-import type { Refusal } from "./sip-request.ts";
+import type { HeaderFields, Refusal } from "./sip-request.ts";
 
 export const ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE";
+/** RFC 4028. Reliable ringing (100rel) is no extension that we need: nothing rings here. */
+export const SUPPORTED = "timer";
 export const SDP_TYPE = "application/sdp";
 const SERVER = "tonetap";
 
@@ -11,12 +13,14 @@ const REASONS: Readonly<Record<number, string>> = {
   100: "Trying",
   200: "OK",
   400: "Bad Request",
+  401: "Unauthorized",
   403: "Forbidden",
   404: "Not Found",
   405: "Method Not Allowed",
   415: "Unsupported Media Type",
   416: "Unsupported URI Scheme",
   420: "Bad Extension",
+  422: "Session Interval Too Small",
   480: "Temporarily Unavailable",
   481: "Call/Transaction Does Not Exist",
   482: "Loop Detected",
@@ -34,7 +38,7 @@ const REASONS: Readonly<Record<number, string>> = {
 export interface ResponseOptions {
   /** Ours, in To; left out if To has one already, or for 100. */
   readonly toTag?: string;
-  readonly headers?: Readonly<Record<string, string>>;
+  readonly headers?: HeaderFields;
   /** SDP. */
   readonly body?: string;
 }
@@ -60,7 +64,9 @@ export function createResponse(
   if (status >= 200 && status < 300) {
     for (const value of headersOf(request, "Record-Route")) copied.push({ name: "Record-Route", value });
   }
-  const own = Object.entries(headers).map(([name, value]) => ({ name, value }));
+  const own = Object.entries(headers).flatMap(([name, values]) =>
+    [values].flat().map((value) => ({ name, value })),
+  );
   const type = body === undefined ? [] : [{ name: "Content-Type", value: SDP_TYPE }];
   return {
     kind: "response",

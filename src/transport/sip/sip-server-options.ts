@@ -3,6 +3,10 @@ import { isIP } from "node:net";
 import type { AudioSource } from "../../core/audio-source.ts";
 import { type Clock, systemClock } from "../../core/clock.ts";
 import { assertRange, TonetapError } from "../../core/errors.ts";
+import { AllowedPeers } from "./allowed-peers.ts";
+import { DigestGuard, type DigestOptions } from "./digest-guard.ts";
+import type { ParticipantDefaults } from "./participant-headers.ts";
+import { type SessionTimerSettings, SHORTEST_SESSION_S } from "./session-terms.ts";
 import type { SipCallInfo } from "./sip-call-info.ts";
 import type { MediaPeer } from "./sip-source.ts";
 import type { TlsIdentity } from "./sip-streams.ts";
@@ -33,6 +37,19 @@ export interface SipServerOptions {
   readonly announcedRtpHost?: string;
   /** Whose media a call takes; see {@link MediaPeer}. Default `signalled`. */
   readonly mediaPeer?: MediaPeer;
+  /** Hosts that may send requests: addresses and prefixes such as 192.0.2.0/24; others get 403. Default: everybody. */
+  readonly allowedPeers?: readonly string[];
+  /** With it, an INVITE that begins a call needs digest credentials (RFC 8760), else it gets 401. */
+  readonly digest?: DigestOptions;
+  /** Role and consent where the header fields say nothing. Default guest, pending. */
+  readonly participantDefaults?: Partial<ParticipantDefaults>;
+  /**
+   * Session timers (RFC 4028), s: the interval that we ask for and the longest that we take, 90–86,400, default 1,800;
+   * and the shortest that we take, 90–`sessionExpiresS`, default 90. Only peers that know of them, or proxies that ask
+   * for them, get any.
+   */
+  readonly sessionExpiresS?: number;
+  readonly minSessionExpiresS?: number;
   /** Calls at once; one more gets 503. 1–100,000, default 1,000. */
   readonly maxCalls?: number;
   /** Without RTP and RTCP for so long a call is ended, ms. 1,000–3,600,000, default 60,000. */
@@ -55,6 +72,10 @@ export interface ResolvedOptions {
   readonly announcedHost: string;
   readonly announcedRtpHost: string;
   readonly mediaPeer: MediaPeer;
+  readonly allowedPeers: AllowedPeers;
+  readonly digest: DigestGuard | undefined;
+  readonly participantDefaults: ParticipantDefaults;
+  readonly session: SessionTimerSettings;
   readonly maxCalls: number;
   readonly inactivityMs: number;
   readonly holdMs: number;
@@ -66,6 +87,7 @@ export interface ResolvedOptions {
 export function resolveOptions(options: SipServerOptions): ResolvedOptions {
   const { host = "127.0.0.1", port = 5060, rtpPorts, maxCalls = 1_000 } = options;
   const { inactivityMs = 60_000, holdMs = 3_600_000, mediaPeer = "signalled", clock = systemClock } = options;
+  const { sessionExpiresS = 1_800, minSessionExpiresS = SHORTEST_SESSION_S } = options;
   const rtpHost = options.rtpHost ?? host;
   const tls = options.tls === undefined ? undefined : { port: 5061, ...options.tls };
   const transports = options.transports ?? (tls === undefined ? ["udp", "tcp"] : ["udp", "tcp", "tls"]);
@@ -76,6 +98,8 @@ export function resolveOptions(options: SipServerOptions): ResolvedOptions {
   assertRange("sip maxCalls", maxCalls, 1, 100_000);
   assertRange("sip inactivityMs", inactivityMs, 1_000, 3_600_000, "ms");
   assertRange("sip holdMs", holdMs, 1_000, 86_400_000, "ms");
+  assertRange("sip sessionExpiresS", sessionExpiresS, SHORTEST_SESSION_S, 86_400, "s");
+  assertRange("sip minSessionExpiresS", minSessionExpiresS, SHORTEST_SESSION_S, sessionExpiresS, "s");
   if (transports.length === 0 || transports.some((name) => !["udp", "tcp", "tls"].includes(name))) {
     fail("transports", "at least one of udp, tcp, tls", transports);
   }
@@ -99,6 +123,10 @@ export function resolveOptions(options: SipServerOptions): ResolvedOptions {
     announcedHost,
     announcedRtpHost,
     mediaPeer,
+    allowedPeers: new AllowedPeers(options.allowedPeers ?? []),
+    digest: options.digest === undefined ? undefined : new DigestGuard(clock, options.digest),
+    participantDefaults: { role: "guest", consent: "pending", ...options.participantDefaults },
+    session: { sessionExpiresS, minSessionExpiresS },
     maxCalls,
     inactivityMs,
     holdMs,

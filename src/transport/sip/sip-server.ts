@@ -14,7 +14,7 @@ import { type CallContext, type Heard, RETRY_AFTER_S, SipCall } from "./sip-call
 import { splitList } from "./sip-header.ts";
 import { headerOf, headersOf, type SipFault, type SipRequest, serializeSip } from "./sip-message.ts";
 import { type IncomingRequest, type Refusal, readRequest, refusal, transactionKey } from "./sip-request.ts";
-import { ALLOW, createRefusal, createResponse, SDP_TYPE } from "./sip-response.ts";
+import { ALLOW, createRefusal, createResponse, SDP_TYPE, SUPPORTED } from "./sip-response.ts";
 import { type ResolvedOptions, resolveOptions, type SipServerOptions } from "./sip-server-options.ts";
 import {
   type SipOrigin,
@@ -30,7 +30,7 @@ const MAX_TRANSACTIONS = 20_000;
 const CLOSE_GRACE_MS = 2_000;
 const METHODS: ReadonlySet<string> = new Set(ALLOW.split(", "));
 /** 100rel (RFC 3262) asks that ringing be acknowledged; here nothing rings. */
-const EXTENSIONS: ReadonlySet<string> = new Set(["100rel"]);
+const EXTENSIONS: ReadonlySet<string> = new Set(["100rel", SUPPORTED]);
 
 export interface SipServerStats extends Readonly<SipTransportStats> {
   /** INVITEs that became a call, whether it was accepted then or not. */
@@ -95,9 +95,11 @@ class Server implements SipServer {
     this.#context = {
       clock: options.clock,
       media: { ...options, ports: this.#ports, announcedHost: options.announcedRtpHost },
+      participantDefaults: options.participantDefaults,
+      session: options.session,
       onCall: options.onCall,
       contact: (origin) => this.#contact(origin),
-      sayBye: (dialog, last) => this.#outgoing.sayBye(dialog, last),
+      ask: (dialog, last, request) => this.#outgoing.askPeer(dialog, last, request),
       onError: options.onError,
     };
     transport.listen({
@@ -111,7 +113,8 @@ class Server implements SipServer {
         }
       },
       onResponse: (response) => this.#outgoing.receive(response),
-      onMalformed: (request, fault, path) => this.#refuse(request, path, FAULTS[fault]),
+      onMalformed: (request, fault, path, origin) =>
+        this.#refuse(request, path, this.#stranger(origin) ?? FAULTS[fault]),
     });
   }
 
@@ -159,7 +162,7 @@ class Server implements SipServer {
   }
 
   #receive(message: SipRequest, path: SipPath, origin: SipOrigin): void {
-    const request = readRequest(message);
+    const request = this.#stranger(origin) ?? readRequest(message);
     if ("kind" in request) {
       this.#refuse(message, path, request);
       return;
@@ -185,8 +188,20 @@ class Server implements SipServer {
       return;
     }
     const heard: Heard = { request, path, origin };
-    if (method === "INVITE") this.#invite(key, heard, dialogCall);
-    else this.#serve(key, heard, dialogCall);
+    if (method !== "INVITE") this.#serve(key, heard, dialogCall);
+    else if (dialogCall !== undefined) this.#invite(key, heard, dialogCall);
+    else this.#knock(key, heard);
+  }
+
+  /** Who wants to begin a call says who it is, if that is asked. Within a call its tags, which nobody guesses, say so. */
+  #knock(key: string, heard: Heard): void {
+    const proof = this.#options.digest?.check(heard.request);
+    if (proof !== undefined && "kind" in proof) this.#refuse(heard.request.message, heard.path, proof);
+    else this.#invite(key, proof === undefined ? heard : { ...heard, digestUser: proof.user }, undefined);
+  }
+
+  #stranger({ host }: SipOrigin): Refusal | undefined {
+    return this.#options.allowedPeers.has(host) ? undefined : refusal(403, `${host} may not call here`);
   }
 
   /** RFC 3261 §8.2: what cannot be served, looked at in its order. Refused without keeping anything (§8.2.7). */
@@ -269,7 +284,7 @@ class Server implements SipServer {
         transaction.respond(
           createResponse(message, 200, {
             toTag: newTag(),
-            headers: { Allow: ALLOW, Accept: SDP_TYPE, "Accept-Encoding": "identity", Supported: "" },
+            headers: { Allow: ALLOW, Accept: SDP_TYPE, "Accept-Encoding": "identity", Supported: SUPPORTED },
           }),
         );
     }

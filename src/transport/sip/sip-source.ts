@@ -59,6 +59,7 @@ export class SipSource implements AudioSource {
   #held = 0;
   #lastActivityMs: number;
   #cancelTimer: () => void;
+  #timedOut = false;
   #closing: Promise<void> | undefined;
 
   /** Takes over the port. */
@@ -83,6 +84,10 @@ export class SipSource implements AudioSource {
 
   get closed(): boolean {
     return this.#closing !== undefined;
+  }
+
+  get timedOut(): boolean {
+    return this.#timedOut;
   }
 
   /** The peer has put the leg on hold: nothing is passed on. */
@@ -114,6 +119,12 @@ export class SipSource implements AudioSource {
   /** `packets` completes once the port is released; a failure to release makes it error instead. */
   close(): Promise<void> {
     return this.#end(undefined);
+  }
+
+  /** Closes it because the peer has gone without a word. */
+  expire(): Promise<void> {
+    if (!this.closed) this.#timedOut = true;
+    return this.close();
   }
 
   #end(error: TonetapError | undefined): Promise<void> {
@@ -205,6 +216,6 @@ export class SipSource implements AudioSource {
     const { clock, inactivityMs, holdMs } = this.#options;
     const leftMs = this.#lastActivityMs + (this.#onHold ? holdMs : inactivityMs) - clock.now();
     if (leftMs > 0) this.#armTimer();
-    else void this.close();
+    else void this.expire();
   }
 }

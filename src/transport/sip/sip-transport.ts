@@ -41,7 +41,7 @@ export interface SipTransportHandler {
   onRequest(request: SipRequest, path: SipPath, origin: SipOrigin): void;
   onResponse(response: SipResponse, origin: SipOrigin): void;
   /** Something that began like a request. */
-  onMalformed(request: SipRequest, fault: SipFault, path: SipPath): void;
+  onMalformed(request: SipRequest, fault: SipFault, path: SipPath, origin: SipOrigin): void;
 }
 
 export interface SipTransportOptions {
@@ -189,7 +189,7 @@ export class SipTransport {
         this.stats.malformed++;
         if (message.request === undefined) break;
         const [request, path] = this.#stamped(message.request, origin, stream);
-        handler.onMalformed(request, message.fault, path);
+        handler.onMalformed(request, message.fault, path, origin);
         break;
       }
       default:

@@ -50,7 +50,10 @@ const TARGET = "sip:anna@192.0.2.7:5062;transport=udp";
 
 test("without a route a BYE goes to the contact; tags and numbers of 2 requests are ours", () => {
   const dialog = dialogOf([]);
-  const [first, second] = [dialog.createRequest("BYE", "v"), dialog.createRequest("BYE", "v")];
+  const [first, second] = [
+    dialog.createRequest({ method: "BYE" }, "v"),
+    dialog.createRequest({ method: "BYE" }, "v"),
+  ];
   expect(first.uri).toBe(TARGET);
   expect(headerOf(first, "From")).toBe("<sip:us@example.com>;tag=ours");
   expect(headerOf(first, "To")).toBe("<sip:anna@example.com>;tag=theirs");
@@ -60,13 +63,13 @@ test("without a route a BYE goes to the contact; tags and numbers of 2 requests 
 
 test("a loose router of 2 keeps the contact in the Request-URI, a strict one wants itself there (RFC 3261 §12.2.1.1)", () => {
   const loose = dialogOf(["<sip:p1.example;lr>, <sip:p2.example>"]);
-  const bye = loose.createRequest("BYE", "v");
+  const bye = loose.createRequest({ method: "BYE" }, "v");
   expect([bye.uri, headersOf(bye, "Route"), loose.nextHop.host]).toEqual([
     TARGET,
     ["<sip:p1.example;lr>", "<sip:p2.example>"],
     "p1.example",
   ]);
-  const strict = dialogOf(["<sip:p1.example>", "<sip:p2.example;lr>"]).createRequest("BYE", "v");
+  const strict = dialogOf(["<sip:p1.example>", "<sip:p2.example;lr>"]).createRequest({ method: "BYE" }, "v");
   expect([strict.uri, headersOf(strict, "Route")]).toEqual([
     "sip:p1.example",
     ["<sip:p2.example;lr>", `<${TARGET}>`],

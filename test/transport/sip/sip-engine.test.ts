@@ -33,16 +33,16 @@ describe("SIP into an engine", { concurrent: true }, () => {
   const address = () => ({ host: "127.0.0.1", port: server.addresses.get("udp")?.port ?? 0 });
 
   test.skipIf(!hasSipp())(
-    "sipp sends 5 s of PCMU as a customer who agreed: at least 4 emotions of that call, left after BYE",
+    "sipp sends 7 s of PCMU as a customer who agreed: at least 4 emotions of that call, left after BYE",
     async () => {
-      const { pcmu } = await telephoneVoice("anna", 0, 5_000);
+      const { pcmu } = await telephoneVoice("anna", 0, 7_000);
       const headers = [
         "X-Tonetap-Call: support-4711",
         "X-Tonetap-Participant: caller",
         "X-Tonetap-Role: customer",
         "X-Tonetap-Consent: granted",
       ];
-      const scenario = callScenario({ headers, plays: true, lengthMs: 5_200 });
+      const scenario = callScenario({ headers, plays: true, lengthMs: 7_200 });
       const { code, log } = await runSipp({ scenario, transport: "u1", port: address().port, voice: pcmu });
       expect(code, log).toBe(0);
 

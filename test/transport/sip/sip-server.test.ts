@@ -1,92 +1,13 @@
 /** The server as callers see it, over real sockets; its clock is moved by hand. */
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { TonetapError } from "../../../src/core/errors.ts";
-import type { RtpPacket } from "../../../src/core/rtp.ts";
-import {
-  createSipServer,
-  type SipCallInfo,
-  type SipServer,
-  type SipServerOptions,
-} from "../../../src/transport/sip/index.ts";
+import { AllowedPeers } from "../../../src/transport/sip/allowed-peers.ts";
+import { createSipServer } from "../../../src/transport/sip/index.ts";
 import { headerOf, headersOf } from "../../../src/transport/sip/sip-message.ts";
-import { SipSource } from "../../../src/transport/sip/sip-source.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
 import { eventually, Peer } from "../loopback.ts";
+import { listen, NOTHING, one } from "./bench.ts";
 import { message, offer } from "./messages.ts";
-import { mediaOf, Phone, sdpText, sendRtp, type Target, tagOf } from "./phone.ts";
-
-interface Taken {
-  readonly source: SipSource;
-  readonly call: SipCallInfo;
-  readonly packets: RtpPacket[];
-  ended: string;
-}
-
-interface Bench extends AsyncDisposable {
-  readonly server: SipServer;
-  readonly clock: ManualClock;
-  readonly taken: Taken[];
-  readonly errors: TonetapError[];
-  readonly udp: Target;
-  readonly tcp: Target;
-}
-
-const open: Bench[] = [];
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((bench) => bench[Symbol.asyncDispose]()));
-});
-
-async function listen(options: Partial<SipServerOptions> = {}): Promise<Bench> {
-  const clock = new ManualClock();
-  const taken: Taken[] = [];
-  const errors: TonetapError[] = [];
-  const server = await createSipServer({
-    port: 0,
-    clock,
-    onError: (error) => errors.push(error),
-    onCall: (source, call) => {
-      if (!(source instanceof SipSource)) return expect.unreachable("another source");
-      const entry: Taken = { source, call, packets: [], ended: "" };
-      taken.push(entry);
-      source.packets.subscribe({
-        next: (packet) => entry.packets.push(packet),
-        complete: () => {
-          entry.ended = "complete";
-        },
-        error: (error) => {
-          entry.ended = String(error);
-        },
-      });
-    },
-    ...options,
-  });
-  const address = (name: "udp" | "tcp"): Target => server.addresses.get(name) ?? { host: "", port: 0 };
-  const bench: Bench = {
-    server,
-    clock,
-    taken,
-    errors,
-    udp: address("udp"),
-    tcp: address("tcp"),
-    // Time is moved until it is closed: nobody answers its BYEs any more.
-    [Symbol.asyncDispose]: async () => {
-      let closed = false;
-      void server.close().then(() => {
-        closed = true;
-      });
-      await eventually(() => {
-        clock.advance(1_000);
-        return closed;
-      });
-    },
-  };
-  open.push(bench);
-  return bench;
-}
-
-const one = (bench: Bench): Taken => bench.taken[0] ?? expect.unreachable("no call came");
-
-const NOTHING = { calls: 0, transactions: 0, connections: 0, rtpPorts: 0 };
+import { mediaOf, Phone, sdpText, sendRtp, tagOf } from "./phone.ts";
 
 for (const transport of ["udp", "tcp"] as const) {
   test(`a call over ${transport}: INVITE, 200, ACK, 50 packets, BYE; after 32 s nothing is left of it`, async () => {
@@ -479,6 +400,54 @@ describe("within a call", () => {
     );
     expect(phone.received.slice(-2).map((heard) => heard.kind === "response" && heard.status)).toEqual([
       200, 200,
+    ]);
+  });
+});
+
+describe("who may call", () => {
+  test("an address and 2 prefixes: who is in none of them gets 403, for damaged requests too", async () => {
+    const here = await listen({ allowedPeers: ["192.0.2.7", "127.0.0.0/8"] });
+    await using friend = await Phone.udp(here.udp);
+    expect((await friend.ask("OPTIONS")).status).toBe(200);
+    const elsewhere = await listen({ allowedPeers: ["192.0.2.0/24", "2001:db8::/32"] });
+    await using stranger = await Phone.stream(elsewhere.tcp);
+    const refused = await stranger.ask("INVITE", { body: offer() });
+    expect([refused.status, headerOf(refused, "Warning")]).toEqual([
+      403,
+      '399 tonetap "127.0.0.1 may not call here"',
+    ]);
+    await stranger.send(stranger.compose("OPTIONS", { cseq: 2 }).replace("SIP/2.0", "SIP/3.0"));
+    expect((await stranger.response("2 OPTIONS")).status).toBe(403);
+    expect(elsewhere.server.held.calls).toBe(0);
+  });
+
+  test("IPv6 within 1 prefix is let in, ::1 beside it is not", () => {
+    const peers = new AllowedPeers(["2001:db8::/32"]);
+    expect(["2001:db8:1::9", "::1", "127.0.0.1"].map((host) => peers.has(host))).toEqual([
+      true,
+      false,
+      false,
+    ]);
+  });
+
+  test.each(["localhost", "192.0.2.0/33", "192.0.2.0/", "::/129", "1.2.3.4/8/8", ""])(
+    "%j is no prefix: 1 error that says what is",
+    (peer) => {
+      expect(() => new AllowedPeers([peer])).toThrow(
+        `sip allowedPeers must be IP addresses or prefixes such as 192.0.2.0/24, got ${JSON.stringify(peer)}`,
+      );
+    },
+  );
+
+  test("without header fields the 2 defaults of the server's owner count, with them they do not", async () => {
+    const bench = await listen({ participantDefaults: { role: "customer", consent: "granted" } });
+    await using phone = await Phone.udp(bench.udp);
+    await phone.call();
+    phone.callId = "another";
+    await phone.call({ headers: ["X-Tonetap-Role: patient", "X-Tonetap-Consent: withdrawn"] });
+    expect(bench.taken.map(({ call }) => [call.participant.role, call.participant.consent])).toEqual([
+      ["customer", "granted"],
+      ["patient", "withdrawn"],
     ]);
   });
 });

@@ -138,7 +138,7 @@ function ask(reliable: boolean) {
     clock,
     path: options.path,
     message: Buffer.from("BYE sip:a@b SIP/2.0"),
-    onEnd: (status) => void ends.push(status),
+    onEnd: (final) => void ends.push(final?.status),
   });
   return { clock, sent: () => sent.map(([at]) => at), ends, transaction };
 }
@@ -156,11 +156,28 @@ test("our BYE is sent 11 times in 32 s to a peer that is silent, once over a str
 test("after a 100 our BYE is asked for every 4 s; a 200 ends it", () => {
   const { clock, sent, ends, transaction } = ask(false);
   clock.advance(600);
-  transaction.receive(100);
+  transaction.receive(response(100));
   clock.advance(9_000);
-  transaction.receive(200);
-  transaction.receive(200);
+  transaction.receive(response(200));
+  transaction.receive(response(200));
   clock.advance(60_000);
   expect(sent()).toEqual([0, 500, 1500, 5500, 9500]);
   expect([ends, clock.pending]).toEqual([[200], 0]);
+});
+
+test("a re-INVITE of ours is asked for at doubling pauses until a 100, and given up after 32 s", () => {
+  const { clock, sent, options } = setUp(false);
+  const ends: (number | undefined)[] = [];
+  const transaction = new ClientTransaction({
+    clock,
+    path: options.path,
+    message: Buffer.from("INVITE sip:a@b SIP/2.0"),
+    isInvite: true,
+    onEnd: (final) => void ends.push(final?.status),
+  });
+  clock.advance(8_000);
+  transaction.receive(response(100));
+  clock.advance(24_000);
+  expect(sent.map(([at]) => at)).toEqual([0, 500, 1_500, 3_500, 7_500]);
+  expect([ends, clock.pending]).toEqual([[undefined], 0]);
 });

@@ -1,0 +1,107 @@
+/** SIP as part of the service: its options, its files, and a call that is seen over HTTP and WebSocket. */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { connect } from "../../src/client/index.ts";
+import type { ConfigInput } from "../../src/config.ts";
+import { systemClock } from "../../src/core/clock.ts";
+import { OPUS } from "../../src/core/rtp.ts";
+import type { EventOf } from "../../src/events/index.ts";
+import { Service } from "../../src/service.ts";
+import { createRtpSender } from "../../src/transport/index.ts";
+import { eventually } from "../transport/loopback.ts";
+import { offer } from "../transport/sip/messages.ts";
+import { Phone } from "../transport/sip/phone.ts";
+import { recordedFrames, upTo } from "./support.ts";
+
+const model = { device: "cpu" } as const;
+let folder: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "tonetap-sip-"));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const open = (sip: NonNullable<ConfigInput["sip"]>): Promise<Service> =>
+  Service.open({ service: { port: 0 }, model, sip: { port: 0, ...sip } });
+
+const udpOf = (service: Service) => service.sip?.addresses.get("udp") ?? expect.unreachable("no SIP");
+
+describe("SIP in the service", { concurrent: true }, () => {
+  test("4 s of a SIP call stand in /v1/calls with role and consent, and come out as events; closing says BYE", async () => {
+    const service = await open({ transports: ["udp", "tcp"], defaultRole: "customer" });
+    const connection = connect(service.url, { filter: { calls: ["pbx-1"] } });
+    const emotion = new Promise<EventOf<"emotion">>((resolve) => connection.on("emotion", resolve));
+    const left = new Promise<EventOf<"participant.left">>((resolve) =>
+      connection.on("participant.left", resolve),
+    );
+    await using phone = await Phone.udp(udpOf(service));
+    const { rtp } = await phone.call({
+      headers: ["X-Tonetap-Call: pbx-1", "X-Tonetap-Consent: granted"],
+      body: offer({ media: "RTP/AVP 111", extra: ["a=rtpmap:111 opus/48000/2", "a=rtcp-mux"] }),
+    });
+    const listed = (await (await fetch(new URL("v1/calls/pbx-1", service.url))).json()) as object;
+    expect(JSON.stringify(listed)).toContain('"participantId":"anna"');
+
+    const sender = await createRtpSender({ clock: systemClock, codec: OPUS, payloadType: 111, ...rtp });
+    await sender.play(upTo(await recordedFrames("anna"), 4_000));
+    await sender.close();
+
+    expect((await emotion).data).toMatchObject({ callId: "pbx-1", participantId: "anna", role: "customer" });
+    const closing = service.close();
+    await phone.answer(await phone.request("BYE"));
+    await closing;
+    expect((await left).data).toMatchObject({ reason: "shutdown", windows: { dropped: 0 } });
+    expect(service.sip?.held).toEqual({ calls: 0, transactions: 0, connections: 0, rtpPorts: 0 });
+    connection.close();
+  });
+
+  test("a peer that dies without BYE has left as inactive after 1 s, and its 2 ports are free", async () => {
+    await using service = await open({ transports: ["udp"], inactivityMs: 1_000 });
+    const left = new Promise<EventOf<"participant.left">>((resolve) => {
+      service.engine.events$.subscribe((event) => {
+        if (event.type === "tonetap.participant.left") resolve(event as EventOf<"participant.left">);
+      });
+    });
+    const phone = await Phone.udp(udpOf(service));
+    await phone.call();
+    await phone[Symbol.asyncDispose]();
+    expect((await left).data).toMatchObject({ participantId: "anna", reason: "inactive" });
+    await eventually(() => service.sip?.held.rtpPorts === 0);
+  });
+
+  test("a file with 1 user asks callers for credentials", async () => {
+    const usersFile = join(folder, "users");
+    await writeFile(usersFile, "# who may call\nanna:s3cret\n\n");
+    await using service = await open({ transports: ["udp"], usersFile, realm: "pbx" });
+    await using phone = await Phone.udp(udpOf(service));
+    const asked = await phone.ask("INVITE", { body: offer() });
+    expect(asked.status).toBe(401);
+    expect(asked.headers.find(({ name }) => name === "WWW-Authenticate")?.value).toContain('realm="pbx"');
+  });
+
+  test("6 wrong settings are named before anything listens, and passwords are not repeated", async () => {
+    const users = join(folder, "broken-users");
+    await writeFile(users, "anna s3cret\n");
+    const empty = join(folder, "no-users");
+    await writeFile(empty, "# nobody\n");
+    const wrong: [NonNullable<ConfigInput["sip"]>, RegExp][] = [
+      [{ transports: ["sctp"] }, /sip\.transports must be among udp, tcp, tls/],
+      [{ transports: ["tls"] }, /sip\.tlsCertFile must be a file/],
+      [
+        { transports: ["udp"], usersFile: join(folder, "absent") },
+        /sip\.usersFile must be a readable file, got ".*absent"/,
+      ],
+      [{ transports: ["udp"], usersFile: users }, /name:password in each line, unlike line 1$/],
+      [{ transports: ["udp"], usersFile: empty }, /must name at least one caller/],
+      [{ transports: ["udp"], allowedPeers: ["pbx"] }, /allowedPeers must be IP addresses or prefixes/],
+    ];
+    for (const [sip, words] of wrong) await expect(open(sip)).rejects.toThrow(words);
+  });
+
+  test("without a transport there is no SIP: 0 ports", async () => {
+    await using service = await open({});
+    expect(service.sip).toBeUndefined();
+  });
+});
