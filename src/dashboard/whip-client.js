@@ -3,6 +3,9 @@
 /** ms that candidates are collected before they go out in one PATCH. */
 const TRICKLE_DELAY_MS = 50;
 
+/** ms between attempts to find another way to a server that does not answer any more. */
+const RESTART_EVERY_MS = 1_000;
+
 /**
  * What to ask `getUserMedia` for: the voice as it is. Echo cancellation, noise suppression and gain control are made
  * for human listeners; they take away much of what a voice expresses.
@@ -24,12 +27,13 @@ export function microphoneConstraints(deviceId) {
 
 /**
  * Publishes the first audio track of `stream`, or the microphone if there is none. It ends by `close()`, when the page
- * goes away, and when `pc.connectionState` becomes `failed`, which the caller watches.
+ * goes away, and when `pc.connectionState` becomes `failed`, which the caller watches. When the network changes, it
+ * looks for another way by itself; `restart()` does so at once.
  * @param {object} options
  * @param {string | URL} options.endpoint where to POST, with the query that says who is speaking
  * @param {MediaStream} [options.stream] stays the caller's; a microphone opened here is stopped by `close()`
  * @param {string} [options.token] bearer token
- * @returns {Promise<{pc: RTCPeerConnection, close: () => Promise<void>}>}
+ * @returns {Promise<{pc: RTCPeerConnection, close: () => Promise<void>, restart: () => Promise<void>}>}
  */
 export async function publishMicrophone({ endpoint, stream, token }) {
   const source = stream ?? (await navigator.mediaDevices.getUserMedia(microphoneConstraints()));
@@ -69,52 +73,161 @@ export async function publishMicrophone({ endpoint, stream, token }) {
       ...pc.getConfiguration(),
       iceServers: iceServersOf(response.headers.get("Link") ?? ""),
     });
-    trickle(pc, offer.sdp ?? "", session, {
-      "If-Match": response.headers.get("ETag") ?? "*",
-      ...authorization,
-    });
+    const ice = trickle(pc, session, authorization);
+    ice.begin(offer.sdp ?? "");
     await pc.setLocalDescription(offer);
     await pc.setRemoteDescription({ type: "answer", sdp: answer });
+    ice.answered(response);
+    /** @type {Promise<void> | undefined} */
+    let restarting;
+    const restart = () => {
+      restarting ??= restartIce(pc, ice).finally(() => {
+        restarting = undefined;
+      });
+      return restarting;
+    };
+    pc.addEventListener("connectionstatechange", () => keepConnected(pc, restart));
+    addEventListener("pagehide", close);
+    return { pc, close, restart };
   } catch (error) {
     await close();
     throw error;
   }
-  addEventListener("pagehide", close);
-  return { pc, close };
 }
 
 /**
- * Sends candidates as they are found, those of a moment together (§4.3.2). A lost one is no harm: the server also
- * takes the address that our checks come from.
+ * Another ICE session for the same publication (§4.3.3): new addresses, the same DTLS.
  * @param {RTCPeerConnection} pc
- * @param {string} offer
- * @param {URL} session
- * @param {Record<string, string>} headers
+ * @param {ReturnType<typeof trickle>} ice
  */
-function trickle(pc, offer, session, headers) {
-  const head = ["ice-ufrag", "ice-pwd"].map((name) =>
-    new RegExp(`^a=${name}:.*$`, "m").exec(offer)?.[0].trim(),
-  );
+async function restartIce(pc, ice) {
+  const before = pc.currentRemoteDescription?.sdp ?? "";
+  const offer = await pc.createOffer({ iceRestart: true });
+  ice.begin(offer.sdp ?? "");
+  await pc.setLocalDescription(offer);
+  try {
+    const response = await ice.patch("*", []);
+    if (response.status !== 200) throw new Error(await refusal(response));
+    await pc.setRemoteDescription({ type: "answer", sdp: withIce(before, await response.text()) });
+    ice.answered(response);
+  } catch (error) {
+    if (pc.signalingState === "have-local-offer") await pc.setLocalDescription({ type: "rollback" });
+    throw error;
+  }
+}
+
+/**
+ * Restarts ICE until it works or the browser gives up, which is when the state becomes `failed`.
+ * @param {RTCPeerConnection} pc
+ * @param {() => Promise<void>} restart
+ */
+async function keepConnected(pc, restart) {
+  while (pc.connectionState === "disconnected") {
+    try {
+      await restart();
+      return;
+    } catch (error) {
+      console.warn("Another way to the server is still being looked for:", error);
+    }
+    await new Promise((resolve) => setTimeout(resolve, RESTART_EVERY_MS));
+  }
+}
+
+/**
+ * An answer with the ICE credentials and candidates of a fragment instead of its own.
+ * @param {string} answer
+ * @param {string} fragment
+ */
+function withIce(answer, fragment) {
+  const lines = fragment.split("\r\n");
+  /** @param {string} name */
+  const all = (name) => lines.filter((line) => line.startsWith(`a=${name}`));
+  let placed = false;
+  return answer
+    .split("\r\n")
+    .flatMap((line) => {
+      if (/^a=(candidate:|end-of-candidates)/.test(line)) return [];
+      if (line.startsWith("a=ice-ufrag:")) return all("ice-ufrag:");
+      if (!line.startsWith("a=ice-pwd:")) return [line];
+      const candidates = placed ? [] : [...all("candidate:"), ...all("end-of-candidates")];
+      placed = true;
+      return [...all("ice-pwd:"), ...candidates];
+    })
+    .join("\r\n");
+}
+
+/**
+ * Sends candidates as they are found, those of a moment together, once the server has answered their ICE session
+ * (§4.3.2). A lost one is no harm: the server also takes the address that our checks come from.
+ * @param {RTCPeerConnection} pc
+ * @param {URL} session
+ * @param {Record<string, string>} authorization
+ */
+function trickle(pc, session, authorization) {
+  /** @type {string[]} */
+  let head = [];
   /** @type {string[]} */
   let pending = [];
-  const send = async () => {
-    const fragment = [...head, "m=audio 9 UDP/TLS/RTP/SAVPF 0", "a=mid:0", ...pending, ""].join("\r\n");
-    pending = [];
-    const answer = await fetch(session, {
+  /** @type {string | undefined} */
+  let etag;
+  let scheduled = false;
+
+  /**
+   * @param {string} match
+   * @param {readonly string[]} candidates
+   */
+  const patch = (match, candidates) =>
+    fetch(session, {
       method: "PATCH",
-      headers: { "Content-Type": "application/trickle-ice-sdpfrag", ...headers },
-      body: fragment,
+      headers: {
+        "Content-Type": "application/trickle-ice-sdpfrag",
+        "If-Match": match,
+        ...authorization,
+      },
+      body: [...head, "m=audio 9 UDP/TLS/RTP/SAVPF 0", "a=mid:0", ...candidates, ""].join("\r\n"),
     });
+  const send = async () => {
+    scheduled = false;
+    if (etag === undefined || pending.length === 0 || pc.signalingState === "closed") return;
+    const candidates = pending;
+    pending = [];
+    const answer = await patch(etag, candidates);
     if (!answer.ok) console.warn(`The server did not take our ICE candidates: ${await refusal(answer)}`);
+  };
+  const sendSoon = () => {
+    if (scheduled) return;
+    scheduled = true;
+    setTimeout(() => {
+      send().catch((error) => console.warn("Our ICE candidates could not be sent:", error));
+    }, TRICKLE_DELAY_MS);
   };
   pc.addEventListener("icecandidate", ({ candidate }) => {
     const line = candidate === null || candidate.candidate === "" ? "end-of-candidates" : candidate.candidate;
-    if (pending.push(`a=${line}`) > 1) return;
-    setTimeout(() => {
-      if (pc.signalingState === "closed") return;
-      send().catch((error) => console.warn("Our ICE candidates could not be sent:", error));
-    }, TRICKLE_DELAY_MS);
+    pending.push(`a=${line}`);
+    sendSoon();
   });
+  return {
+    patch,
+    /**
+     * The candidates that come from now on are those of this offer.
+     * @param {string} offer
+     */
+    begin: (offer) => {
+      head = ["ice-ufrag", "ice-pwd"].map(
+        (name) => new RegExp(`^a=${name}:.*$`, "m").exec(offer)?.[0].trim() ?? "",
+      );
+      pending = [];
+      etag = undefined;
+    },
+    /**
+     * The server has answered it: they can go out.
+     * @param {Response} response
+     */
+    answered: (response) => {
+      etag = response.headers.get("ETag") ?? "*";
+      sendSoon();
+    },
+  };
 }
 
 /**

@@ -2,20 +2,23 @@
 import {
   AUDIO_LEVEL_URI,
   encodingName,
+  type IceCredentials,
   type OfferedCodec,
   type OfferedSection,
   type WhipOffer,
 } from "./whip-offer.ts";
 
+/** Our side of an ICE session. */
+export interface LocalIce extends IceCredentials {
+  /** Without the leading `a=`. All of them: RFC 9725 §4.3.2 has no way to send more later. */
+  readonly candidates: readonly string[];
+}
+
 /** Our side of the transport. */
-export interface LocalTransport {
-  readonly iceUfrag: string;
-  readonly icePwd: string;
+export interface LocalTransport extends LocalIce {
   /** `sha-256 AB:CD:…` */
   readonly fingerprints: readonly string[];
   readonly setup: "active" | "passive";
-  /** Without the leading `a=`. All of them: RFC 9725 §4.3.2 has no way to send more later. */
-  readonly candidates: readonly string[];
 }
 
 /**
@@ -43,17 +46,39 @@ export function writeWhipAnswer(offer: WhipOffer, local: LocalTransport, session
   return `${lines.join("\r\n")}\r\n`;
 }
 
+/** What answers the PATCH of an ICE restart: RFC 9725 §4.3.3, in the form of RFC 8840 §9. */
+export function writeRestartFragment(offer: WhipOffer, local: LocalIce): string {
+  const holder =
+    offer.sections.find(({ mid }) => mid !== undefined && mid === offer.bundleTag) ??
+    offer.sections[offer.audio];
+  const lines = [
+    ICE_OPTIONS,
+    `m=${holder?.kind} 9 ${holder?.protocol} ${holder?.format}`,
+    `a=mid:${holder?.mid}`,
+    ...credentialLines(local),
+    ...candidateLines(local),
+  ];
+  return `${lines.join("\r\n")}\r\n`;
+}
+
+/** RFC 8838 §4.1.3: candidates may come later, by PATCH. */
+const ICE_OPTIONS = "a=ice-options:trickle";
+
+const credentialLines = ({ ufrag, pwd }: LocalIce): string[] => [`a=ice-ufrag:${ufrag}`, `a=ice-pwd:${pwd}`];
+
+const candidateLines = ({ candidates }: LocalIce): string[] => [
+  ...candidates.map((candidate) => `a=${candidate}`),
+  "a=end-of-candidates",
+];
+
 function transportLines(local: LocalTransport): string[] {
   return [
-    `a=ice-ufrag:${local.iceUfrag}`,
-    `a=ice-pwd:${local.icePwd}`,
-    // RFC 8838 §4.1.3: candidates may come later, by PATCH.
-    "a=ice-options:trickle",
+    ...credentialLines(local),
+    ICE_OPTIONS,
     ...local.fingerprints.map((value) => `a=fingerprint:${value}`),
     `a=setup:${local.setup}`,
     "a=rtcp-mux",
-    ...local.candidates.map((candidate) => `a=${candidate}`),
-    "a=end-of-candidates",
+    ...candidateLines(local),
   ];
 }
 

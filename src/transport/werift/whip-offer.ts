@@ -21,6 +21,12 @@ export interface OfferedCodec {
   readonly nack: boolean;
 }
 
+/** RFC 8839 §5.4. */
+export interface IceCredentials {
+  readonly ufrag: string;
+  readonly pwd: string;
+}
+
 /** An m-line as offered; the answer has one for each, in the same order (RFC 3264 §6). */
 export interface OfferedSection {
   /** `audio`, `video`, `application`, … */
@@ -88,11 +94,8 @@ export function parseWhipOffer(sdp: string): WhipOffer {
   const holders = [section.lines, tagged?.lines ?? [], sessionLines];
   const transport = (name: string): string[] =>
     holders.map((lines) => attributes(lines, name)).find((found) => found.length > 0) ?? [];
-  const iceUfrag = transport("ice-ufrag")[0] ?? refuse("a=ice-ufrag is missing");
-  const icePwd = transport("ice-pwd")[0] ?? refuse("a=ice-pwd is missing");
-  // RFC 8839 §5.4: 4–256 and 22–256 ice-chars.
-  if (!/^[A-Za-z0-9+/]{4,256}$/.test(iceUfrag)) refuse("a=ice-ufrag must be 4–256 ice-chars");
-  if (!/^[A-Za-z0-9+/]{22,256}$/.test(icePwd)) refuse("a=ice-pwd must be 22–256 ice-chars");
+  const ufrag = iceChars(transport("ice-ufrag")[0], "ice-ufrag", 4) ?? refuse("a=ice-ufrag is missing");
+  const pwd = iceChars(transport("ice-pwd")[0], "ice-pwd", 22) ?? refuse("a=ice-pwd is missing");
   const fingerprints = transport("fingerprint").filter((value) =>
     /^[a-z0-9-]+ ([0-9A-F]{2}:)+[0-9A-F]{2}$/i.test(value),
   );
@@ -115,8 +118,8 @@ export function parseWhipOffer(sdp: string): WhipOffer {
     `a=group:BUNDLE ${mid}`,
     `m=audio 9 UDP/TLS/RTP/SAVPF ${codecs.map((codec) => codec.payloadType).join(" ")}`,
     "c=IN IP4 0.0.0.0",
-    `a=ice-ufrag:${iceUfrag}`,
-    `a=ice-pwd:${icePwd}`,
+    `a=ice-ufrag:${ufrag}`,
+    `a=ice-pwd:${pwd}`,
     ...fingerprints.map((value) => `a=fingerprint:${value}`),
     `a=setup:${setup}`,
     `a=mid:${mid}`,
@@ -131,7 +134,7 @@ export function parseWhipOffer(sdp: string): WhipOffer {
       .filter((value) => /^\d{1,10} cname:\S+$/.test(value))
       .map((value) => `a=ssrc:${value}`),
     // No a=end-of-candidates: a peer behind NAT or mDNS may yet show up by its own checks (RFC 8445 §7.3.1.3).
-    ...candidates.map((value) => `a=candidate:${value}`),
+    ...candidates.map((value) => `a=${bareCandidate(value)}`),
     "",
   ].join("\r\n");
 
@@ -143,7 +146,7 @@ export function parseWhipOffer(sdp: string): WhipOffer {
     codecs,
     audioLevelId,
     reducedSizeRtcp: section.lines.includes("a=rtcp-rsize"),
-    iceUfrag,
+    iceUfrag: ufrag,
     setup,
     reducedSdp,
   };
@@ -151,7 +154,9 @@ export function parseWhipOffer(sdp: string): WhipOffer {
 
 /** A PATCH's body (RFC 8840 §9): the candidates that can be used, and the ICE session they belong to. */
 export interface IceFragment {
-  readonly iceUfrag: string | undefined;
+  /** Undefined when there is none: RFC 8840 wants it, but the ETag says as much. */
+  readonly ufrag: string | undefined;
+  readonly pwd: string | undefined;
   /** Without the leading `a=`. */
   readonly candidates: readonly string[];
 }
@@ -160,12 +165,17 @@ export interface IceFragment {
 export function parseIceFragment(body: string): IceFragment {
   const lines = sdpLines(body);
   return {
-    iceUfrag: attributes(lines, "ice-ufrag")[0],
+    ufrag: iceChars(attributes(lines, "ice-ufrag")[0], "ice-ufrag", 4),
+    pwd: iceChars(attributes(lines, "ice-pwd")[0], "ice-pwd", 22),
     // RFC 9725 §4.3.2: candidates of no use are silently discarded.
-    candidates: attributes(lines, "candidate")
-      .filter(isUsableCandidate)
-      .map((value) => `candidate:${value}`),
+    candidates: attributes(lines, "candidate").filter(isUsableCandidate).map(bareCandidate),
   };
+}
+
+/** RFC 8839 §5.4: 4–256 characters of a fragment, 22–256 of a password. */
+function iceChars(value: string | undefined, name: string, least: number): string | undefined {
+  if (value === undefined || (/^[A-Za-z0-9+/]{4,256}$/.test(value) && value.length >= least)) return value;
+  return refuse(`a=${name} must be ${least}–256 ice-chars`);
 }
 
 /** `opus/48000/2`, as a=rtpmap writes it. */
@@ -277,6 +287,12 @@ function chooseCodecs(section: ParsedSection): OfferedCodec[] {
   const pcma = find("pcma/8000");
   return pcma === undefined ? [] : [taken(pcma, PCMA)];
 }
+
+/**
+ * Without the extensions after its type, such as libwebrtc's `generation`: werift takes a nominated pair only if that
+ * is the number of its own ICE restarts.
+ */
+const bareCandidate = (value: string): string => `candidate:${value.split(" ").slice(0, 8).join(" ")}`;
 
 /** RFC 8839 §5.1: foundation component transport priority address port typ type. */
 function isUsableCandidate(value: string): boolean {

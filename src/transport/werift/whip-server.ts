@@ -10,6 +10,7 @@ import type { Closable } from "../../core/lifecycle.ts";
 import { problemOf } from "../../core/problem.ts";
 import { assertIceUrl, linkHeader } from "./ice-servers.ts";
 import { participantFromQuery } from "./participant-query.ts";
+import { writeRestartFragment } from "./whip-answer.ts";
 import { parseIceFragment, parseWhipOffer } from "./whip-offer.ts";
 import { type IceOptions, WhipSession } from "./whip-session.ts";
 
@@ -153,7 +154,7 @@ class Endpoint implements WhipEndpoint {
     const session = this.#sessions.get(path.slice(this.#path.length + 1));
     if (session === undefined)
       return refusal(404, "not-found", "no such session: it has ended, or never was");
-    if (method === "PATCH") return this.#trickle(request, session);
+    if (method === "PATCH") return this.#patch(request, session);
     await session.close();
     return reply(200);
   }
@@ -204,28 +205,35 @@ class Endpoint implements WhipEndpoint {
       {
         "content-type": OFFER_TYPE,
         location: `${this.#path}/${id}`,
-        etag: session.etag,
+        etag: session.ice.etag,
         ...(link === "" ? {} : { link }),
       },
       session.answerSdp,
     );
   }
 
-  /** RFC 9725 §4.3: trickle ICE is taken; a restart is not, which §4.3.1 says with 422. */
-  async #trickle(request: WhipRequest, session: WhipSession): Promise<WhipResponse> {
+  /** RFC 9725 §4.3: candidates that come later (204), or new credentials for an ICE restart (200 with ours). */
+  async #patch(request: WhipRequest, { ice, offer }: WhipSession): Promise<WhipResponse> {
     const wrong = wrongBody(request, FRAGMENT_TYPE, { "accept-patch": FRAGMENT_TYPE });
     if (wrong !== undefined) return wrong;
     const match = header(request, "if-match");
-    if (match === undefined)
-      return refusal(428, "invalid-argument", "PATCH needs If-Match with the session's ETag");
+    if (match === undefined) {
+      return refusal(
+        428,
+        "invalid-argument",
+        "PATCH needs If-Match: the session's ETag, or * for an ICE restart",
+      );
+    }
     const fragment = parseIceFragment(bodyText(request));
-    if (session.isRestart(fragment))
-      return refusal(422, "conflict", "ICE restart is not supported: publish anew");
-    if (match !== "*" && !match.split(",").some((tag) => tag.trim() === session.etag)) {
+    if (match !== "*" && !match.split(",").some((tag) => tag.trim() === ice.etag)) {
       return refusal(412, "conflict", "If-Match names another ICE session");
     }
-    await session.addCandidates(fragment);
-    return reply(204);
+    if (!ice.isRestart(fragment)) {
+      await ice.addCandidates(fragment);
+      return reply(204);
+    }
+    const { etag, ...local } = await ice.restart(fragment);
+    return reply(200, { "content-type": FRAGMENT_TYPE, etag }, writeRestartFragment(offer, local));
   }
 
   async #denied(request: WhipRequest): Promise<WhipResponse | undefined> {

@@ -1,17 +1,13 @@
 /** One WHIP publisher: its werift connection, its answer and its AudioSource. HTTP is whip-server.ts. */
-import {
-  candidateToSdp,
-  RTCPeerConnection,
-  RTCRtpCodecParameters,
-  RTCRtpHeaderExtensionParameters,
-} from "werift";
+import { RTCPeerConnection, RTCRtpCodecParameters, RTCRtpHeaderExtensionParameters } from "werift";
 import type { Clock } from "../../core/clock.ts";
 import { TonetapError } from "../../core/errors.ts";
 import type { Closable } from "../../core/lifecycle.ts";
 import { type IceServer, isStun, isTurn } from "./ice-servers.ts";
 import { WeriftSource } from "./werift-source.ts";
 import { writeWhipAnswer } from "./whip-answer.ts";
-import { AUDIO_LEVEL_URI, type IceFragment, MAX_CANDIDATES, type WhipOffer } from "./whip-offer.ts";
+import { WhipIce } from "./whip-ice.ts";
+import { AUDIO_LEVEL_URI, type WhipOffer } from "./whip-offer.ts";
 
 /** How this side gathers its candidates. */
 export interface IceOptions {
@@ -54,25 +50,21 @@ const GATHER_TIMEOUT_S = 2;
 export class WhipSession implements Closable {
   readonly id: string;
   readonly source: WeriftSource;
+  readonly offer: WhipOffer;
+  readonly ice: WhipIce;
   readonly answerSdp: string;
-  /** Strong entity tag of the ICE session. RFC 9725 §4.3.1. */
-  readonly etag: string;
-  readonly #peer: RTCPeerConnection;
-  readonly #offer: WhipOffer;
-  #candidates = 0;
 
   private constructor(
-    options: WhipSessionOptions,
-    peer: RTCPeerConnection,
+    { id, offer }: WhipSessionOptions,
+    ice: WhipIce,
     source: WeriftSource,
     answerSdp: string,
   ) {
-    this.id = options.id;
-    this.etag = `"${options.id.slice(0, 8)}-1"`;
+    this.id = id;
+    this.offer = offer;
+    this.ice = ice;
     this.source = source;
     this.answerSdp = answerSdp;
-    this.#peer = peer;
-    this.#offer = options.offer;
   }
 
   /** @throws TonetapError protocol when werift cannot answer; unavailable when no candidate could be gathered. */
@@ -106,49 +98,23 @@ export class WhipSession implements Closable {
         },
       });
       endWithPeer(peer, source);
+      const ice = new WhipIce(options.id, peer, transport.iceTransport, offer);
       await peer.setLocalDescription(await peer.createAnswer());
-      const { iceTransport } = transport;
-      const candidates = iceTransport.localCandidates.map(
-        (candidate) => `candidate:${candidateToSdp(candidate)}`,
-      );
-      if (candidates.length === 0) {
-        throw new TonetapError(
-          "unavailable",
-          "no ICE candidate could be gathered: no address, or no free port",
-        );
-      }
-      const { usernameFragment, password } = iceTransport.localParameters;
       const answerSdp = writeWhipAnswer(
         offer,
         {
-          iceUfrag: usernameFragment,
-          icePwd: password,
+          ...ice.local(),
           fingerprints: transport.localParameters.fingerprints.map(
             ({ algorithm, value }) => `${algorithm} ${value}`,
           ),
           setup: transport.role === "server" ? "passive" : "active",
-          candidates,
         },
         Math.floor(options.clock.wall()),
       );
-      return new WhipSession(options, peer, source, answerSdp);
+      return new WhipSession(options, ice, source, answerSdp);
     } catch (error) {
       await (source ?? peer).close();
       throw TonetapError.from(error, "protocol", "the offer cannot be answered");
-    }
-  }
-
-  /** Whether a fragment belongs to a new ICE session: the publisher asks for an ICE restart. */
-  isRestart(fragment: IceFragment): boolean {
-    return fragment.iceUfrag !== undefined && fragment.iceUfrag !== this.#offer.iceUfrag;
-  }
-
-  /** Takes trickled candidates; beyond {@link MAX_CANDIDATES} they are ignored. */
-  async addCandidates(fragment: IceFragment): Promise<void> {
-    for (const candidate of fragment.candidates) {
-      if (this.#candidates >= MAX_CANDIDATES || this.source.closed) return;
-      this.#candidates++;
-      await this.#peer.addIceCandidate({ candidate, sdpMid: this.#offer.mid });
     }
   }
 

@@ -17,8 +17,9 @@ window.publish = async (endpoint, token) => {
   buffer.copyToChannel(pcm, 0);
   const microphone = context.createMediaStreamDestination();
   microphone.channelCount = 1;
-  const { pc, close } = await publishMicrophone({ endpoint, stream: microphone.stream, token });
-  window.published = { pc, close, context, microphone };
+  const publication = await publishMicrophone({ endpoint, stream: microphone.stream, token });
+  const { pc } = publication;
+  window.published = { ...publication, context, microphone };
   if (pc.connectionState !== "connected") {
     await new Promise((resolve, reject) => pc.addEventListener("connectionstatechange", () => {
       if (pc.connectionState === "connected") resolve();

@@ -115,6 +115,39 @@ describe.skipIf(!hasPeer("chromium"))("Chromium publishing over WHIP", () => {
     ]);
   }, 40_000);
 
+  it("restarts ICE amid speech: another ICE session and address, 0 packets lost, the same participant", async () => {
+    const page = await site.open(browser);
+    const { heard } = await publish(page);
+    const path = () =>
+      page.evaluate<{ ufrag: string; port: number }>(`(async () => {
+        const { pc } = published;
+        const stats = await pc.getStats();
+        const find = (type) => [...stats.values()].filter((entry) => entry.type === type);
+        const { selectedCandidatePairId } = find("transport")[0];
+        const local = stats.get(stats.get(selectedCandidatePairId).localCandidateId);
+        return { ufrag: /a=ice-ufrag:(.*)/.exec(pc.remoteDescription.sdp)[1], port: local.port };
+      })()`);
+    const first = await path();
+    await eventually(() => heard.packets.length).toBeGreaterThan(30);
+
+    await page.evaluate("published.restart()");
+    await expect.poll(async () => (await path()).port, { timeout: 6_000 }).not.toBe(first.port);
+    const restartedAt = heard.packets.length;
+    await eventually(() => heard.packets.length).toBeGreaterThan(restartedAt + 100);
+    const second = await path();
+    await page.evaluate("published.close()");
+    await eventually(() => heard.ended).toBe(true);
+    await page.close();
+
+    expect(second.ufrag).not.toBe(first.ufrag);
+    const sequences = heard.packets.map(({ sequence }) => sequence);
+    const [start = 0] = sequences;
+    expect(new Set(sequences.map((sequence) => (sequence - start) & 0xffff)).size).toBe(
+      1 + Math.max(...sequences.map((sequence) => (sequence - start) & 0xffff)),
+    );
+    expect(site.log.slice(-3)).toEqual(["PATCH whip 200", "PATCH whip 204", "DELETE whip 200"]);
+  }, 30_000);
+
   it("sends 10 of 10 packets again that are asked for, without NACK in the answer", async () => {
     const page = await site.open(browser);
     const { heard, answer } = await publish(page);

@@ -15,7 +15,15 @@ import type { RtpPacket, SenderReport } from "../../../src/core/rtp.ts";
 import { attachPeer, createWhipEndpoint, type WhipEndpoint } from "../../../src/transport/werift/index.ts";
 import { AUDIO_LEVEL_URI } from "../../../src/transport/werift/whip-offer.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
-import { ask, createPublisher, heldResources, LOOPBACK, OPUS_TYPE, type Publisher } from "./whip-peer.ts";
+import {
+  ask,
+  createPublisher,
+  detail,
+  heldResources,
+  LOOPBACK,
+  OPUS_TYPE,
+  type Publisher,
+} from "./whip-peer.ts";
 
 const INACTIVITY_MS = 10_000;
 const payload = (id: number): Uint8Array => Uint8Array.of(9 << 3, id);
@@ -49,7 +57,11 @@ describe("A WHIP session with a real peer", () => {
   const publish = async (change: (offer: string) => string = (offer) => offer) => {
     const response = await ask(endpoint, "POST", "/whip", { body: change(publisher.offer) });
     expect(response.status).toBe(201);
-    return { path: response.headers.location ?? "", answer: response.body };
+    return {
+      path: response.headers.location ?? "",
+      etag: response.headers.etag ?? "",
+      answer: response.body,
+    };
   };
 
   beforeEach(async () => {
@@ -202,6 +214,89 @@ describe("A WHIP session with a real peer", () => {
 
     await eventually(() => heard.end).toBe("ICE or DTLS with the WHIP publisher failed");
     expect(endpoint.sessionCount).toBe(0);
+  });
+
+  it("restarts ICE 2 times: new credentials and ETag, the same DTLS, every packet before, between and after", async () => {
+    const { path, answer, etag } = await publish();
+    await publisher.connect(answer);
+    publisher.send(1, payload(1));
+    await eventually(() => heard.packets.length).toBe(1);
+    const seen = new Set([etag]);
+    const ufrags = new Set([/a=ice-ufrag:(\S+)/.exec(answer)?.[1]]);
+
+    for (const round of [1, 2]) {
+      const { fragment, take } = await publisher.restartIce();
+      const { status, headers, body } = await ask(endpoint, "PATCH", path, {
+        headers: { "if-match": "*" },
+        body: fragment,
+      });
+      expect([status, headers["content-type"]]).toEqual([200, "application/trickle-ice-sdpfrag"]);
+      seen.add(headers.etag ?? "");
+      ufrags.add(/a=ice-ufrag:(\S+)/.exec(body)?.[1]);
+      expect(body).toMatch(/^a=candidate:\S+ 1 udp \d+ 127\.0\.0\.1 \d+ typ host/m);
+      await take(body);
+      publisher.send(1 + round, payload(1 + round));
+      await eventually(() => heard.packets.length).toBe(1 + round);
+      // Our own packets take the new path as well.
+      source.requestRetransmission?.([round]);
+      await eventually(() => publisher.nacked.length).toBe(round);
+    }
+
+    expect([seen.size, ufrags.size]).toEqual([3, 3]);
+    expect(publisher.peer.connectionState).toBe("connected");
+    expect(endpoint.sessionCount).toBe(1);
+  });
+
+  it("refuses 5 wrong ICE restarts, after which the session goes on as it was", async () => {
+    const { path, answer, etag } = await publish();
+    const patch = async (body: string, match = "*") => {
+      const response = await ask(endpoint, "PATCH", path, { headers: { "if-match": match }, body });
+      return [response.status, response.status === 204 ? "" : detail(response)];
+    };
+    const fresh = "a=ice-ufrag:new4\r\na=ice-pwd:0123456789012345678901\r\n";
+
+    expect(await patch(fresh)).toEqual([409, expect.stringContaining("no connection whose ICE could be")]);
+    await publisher.connect(answer);
+    expect(await patch(fresh, '"other"')).toEqual([412, "If-Match names another ICE session"]);
+    expect(await patch("a=ice-ufrag:new4\r\n")).toEqual([
+      400,
+      "an ICE restart needs a=ice-ufrag and a=ice-pwd",
+    ]);
+    expect(await patch("a=ice-ufrag:no\r\n")).toEqual([400, "a=ice-ufrag must be 4–256 ice-chars"]);
+    expect(await patch("a=ice-ufrag:new4\r\na=ice-pwd:short\r\n")).toEqual([
+      400,
+      "a=ice-pwd must be 22–256 ice-chars",
+    ]);
+    expect(await patch("a=candidate:1 1 udp 1 127.0.0.1 9 typ host\r\n", etag)).toEqual([204, ""]);
+    publisher.send(1, payload(1));
+    await eventually(() => heard.packets.length).toBe(1);
+  });
+
+  it("takes packets by the old path while an ICE restart finds none, and refuses the 65th and old credentials", async () => {
+    const { path, answer } = await publish();
+    await publisher.connect(answer);
+    publisher.send(0, payload(0));
+    await eventually(() => heard.packets.length).toBe(1);
+    const patch = (ufrag: string) =>
+      ask(endpoint, "PATCH", path, {
+        headers: { "if-match": "*" },
+        body: `a=ice-ufrag:${ufrag}\r\na=ice-pwd:0123456789012345678901\r\n`,
+      });
+
+    const statuses = await Promise.all(
+      Array.from({ length: 64 }, async (_, i) => (await patch(`gone${i}`)).status),
+    );
+    publisher.send(1, payload(1));
+    await eventually(() => heard.packets.length).toBe(2);
+    const [again, another] = [await patch("gone0"), await patch("gone64")];
+
+    expect(new Set(statuses)).toEqual(new Set([200]));
+    expect(detail(again)).toBe("these ICE credentials are of an earlier ICE session");
+    expect(detail(another)).toBe("after 64 ICE restarts, publish anew");
+    expect([again.status, another.status]).toEqual([409, 409]);
+    // Nothing comes any more: the session ends as every other does.
+    clock.advance(INACTIVITY_MS);
+    await eventually(() => heard.end).toBe("complete");
   });
 
   it("survives 500 datagrams of noise on its port: the next packet comes through", async () => {

@@ -1,6 +1,8 @@
 /** A WHIP publisher made of werift, and requests to an endpoint without HTTP in between. */
 import { createSocket } from "node:dgram";
 import {
+  Candidate,
+  candidateToSdp,
   MediaStreamTrack,
   RTCPeerConnection,
   RTCRtpCodecParameters,
@@ -43,6 +45,8 @@ export interface Publisher {
   readonly offer: string;
   /** Takes the answer and waits until it is connected. */
   connect(answer: string): Promise<void>;
+  /** Begins another ICE session: gives the fragment to PATCH, then takes the server's. */
+  restartIce(): Promise<{ fragment: string; take: (answer: string) => Promise<void> }>;
   /** Sends one packet of 20 ms with an audio level. */
   send(sequence: number, payload: Uint8Array, level?: { voice: boolean; level: number }): void;
   /** Generic NACKs that came, as sequence numbers. */
@@ -89,6 +93,35 @@ export async function createPublisher(): Promise<Publisher> {
       });
       await peer.setRemoteDescription({ type: "answer", sdp: answer });
       await connected;
+    },
+    async restartIce() {
+      // As the server does it: werift's own restart, by an offer, starts no checks once DTLS is connected.
+      const transport = peer.iceTransports[0];
+      if (transport === undefined) throw new Error("the publisher has no transport");
+      const { connection } = transport;
+      connection.restart();
+      await connection.gatherCandidates();
+      const { usernameFragment, password } = transport.localParameters;
+      const candidates = transport.localCandidates.map(
+        (candidate) => `a=candidate:${candidateToSdp(candidate)}`,
+      );
+      return {
+        fragment: [`a=ice-ufrag:${usernameFragment}`, `a=ice-pwd:${password}`, ...candidates, ""].join(
+          "\r\n",
+        ),
+        async take(answer) {
+          const value = (name: string): string => new RegExp(`a=${name}:(\\S+)`).exec(answer)?.[1] ?? "";
+          connection.setRemoteParams({
+            iceLite: false,
+            usernameFragment: value("ice-ufrag"),
+            password: value("ice-pwd"),
+          });
+          for (const [, line] of answer.matchAll(/^a=(candidate:.*)\r$/gm)) {
+            await connection.addRemoteCandidate(Candidate.fromSdp((line ?? "").slice("candidate:".length)));
+          }
+          await connection.connect();
+        },
+      };
     },
     send(sequence, payload, level = { voice: true, level: 20 }) {
       const header = new RtpHeader({
