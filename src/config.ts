@@ -116,6 +116,18 @@ export const configSchema = z.strictObject({
   rtp: section({
     host: text("127.0.0.1", "Address that plain RTP ports are bound to."),
     inactivityMs: number(1_000, 600_000, 30_000, "ms without a packet after which a participant has left."),
+    armingMs: number(
+      1_000,
+      86_400_000,
+      60_000,
+      "ms that a new port waits for its first packet; then its participant leaves with the error timeout.",
+    ),
+    maxPacketsPerSecond: whole(
+      50,
+      100_000,
+      1_000,
+      "Packets a second of one RTP or WHIP peer at most; those beyond are dropped and counted.",
+    ),
   }),
   whip: section({
     iceServers: list("STUN and TURN URLs for WHIP, told to publishers; none by default."),

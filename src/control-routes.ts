@@ -5,7 +5,7 @@ import { TonetapError } from "./core/errors.ts";
 import { WINDOW_PRIORITIES } from "./core/window.ts";
 import type { Engine } from "./engine.ts";
 import { type HttpRequest, type HttpServer, jsonBody, jsonResponse } from "./events/index.ts";
-import { createUdpRtpSource } from "./transport/index.ts";
+import { createUdpRtpSource, parseInlineKey, SRTP_SUITES, type SrtpKeys } from "./transport/index.ts";
 
 const rtpRequest = z.strictObject({
   callId: z.string(),
@@ -23,6 +23,15 @@ const rtpRequest = z.strictObject({
   port: z.int().min(0).max(65_535).optional(),
   /** `same-port`: RTCP is multiplexed (RFC 5761). `next-port`: on the port above. */
   rtcp: z.enum(["same-port", "next-port"]).optional(),
+  /** Only SRTP with this key is taken. Keys are base64 of master key and salt, as in SDES: RFC 4568 §6.1. */
+  srtp: z
+    .strictObject({
+      suite: z.enum(SRTP_SUITES),
+      key: z.string(),
+      /** What our RTCP is protected with; without it lost packets are not asked for again. */
+      feedbackKey: z.string().optional(),
+    })
+    .optional(),
 });
 
 const participantPatch = z.strictObject({ consent: z.enum(CONSENT_STATES) });
@@ -36,13 +45,16 @@ export function addControlRoutes(http: HttpServer, engine: Engine): void {
   const { rtp } = engine.config;
 
   http.route("POST", "/v1/rtp", async (request) => {
-    const { port = 0, rtcp = "same-port", ...participant } = body(request, rtpRequest);
+    const { port = 0, rtcp = "same-port", srtp, ...participant } = body(request, rtpRequest);
     const source = await createUdpRtpSource({
       clock: engine.clock,
       host: rtp.host,
       port,
       rtcp,
       inactivityMs: rtp.inactivityMs,
+      armingMs: rtp.armingMs,
+      maxPacketsPerSecond: rtp.maxPacketsPerSecond,
+      ...(srtp === undefined ? {} : { srtp: keysOf(srtp) }),
     }).catch((error: unknown) => {
       throw isPortTaken(error)
         ? new TonetapError("conflict", `UDP port ${port} is taken`, { cause: error })
@@ -61,7 +73,14 @@ export function addControlRoutes(http: HttpServer, engine: Engine): void {
       clockRateHz,
     }));
     const response = jsonResponse(
-      { host: source.address.host, port: source.address.port, rtcp, codecs, participant: path },
+      {
+        host: source.address.host,
+        port: source.address.port,
+        rtcp,
+        ...(srtp === undefined ? {} : { srtp: { suite: srtp.suite } }),
+        codecs,
+        participant: path,
+      },
       201,
     );
     return { ...response, headers: { ...response.headers, location: path } };
@@ -82,6 +101,14 @@ export function addControlRoutes(http: HttpServer, engine: Engine): void {
     await find(engine, request).close();
     return { status: 204 };
   });
+}
+
+/** @throws TonetapError protocol naming the size that the suite needs, without the key. */
+function keysOf({ suite, key, feedbackKey }: NonNullable<z.infer<typeof rtpRequest>["srtp"]>): SrtpKeys {
+  return {
+    remote: parseInlineKey(suite, key),
+    ...(feedbackKey === undefined ? {} : { local: parseInlineKey(suite, feedbackKey) }),
+  };
 }
 
 type Given<T> = { [K in keyof T]: Exclude<T[K], undefined> };

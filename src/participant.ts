@@ -205,9 +205,19 @@ export class Participant implements Closable, AsyncDisposable {
   }
 
   /** How its audio has arrived since it was last asked. */
-  takeQuality(): Quality & { readonly windows: WindowCounts; readonly codec?: AudioMimeType } {
+  takeQuality(): Quality & {
+    readonly windows: WindowCounts;
+    readonly codec?: AudioMimeType;
+    readonly refused?: Readonly<Record<string, number>>;
+  } {
     const { codec } = this;
-    return { ...this.#quality.take(), windows: this.windows, ...(codec === undefined ? {} : { codec }) };
+    const { refused = {} } = this.source;
+    return {
+      ...this.#quality.take(),
+      windows: this.windows,
+      ...(codec === undefined ? {} : { codec }),
+      ...(Object.keys(refused).length === 0 ? {} : { refused }),
+    };
   }
 
   /** Withdrawing, or taking back to pending, stops the analysis at once and wipes the audio in memory. */

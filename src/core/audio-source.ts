@@ -24,6 +24,11 @@ export interface AudioSource extends Closable {
   readonly senderReports?: Observable<SenderReport>;
   /** Whether it ended because nothing came for too long: the peer did not say that it left. */
   readonly timedOut?: boolean;
+  /**
+   * Datagrams that became no packet, by reason, since the source began: `srtp-not-authentic`, `foreign`, `over-rate`, …
+   * Reasons that did not occur are left out.
+   */
+  readonly refused?: Readonly<Record<string, number>>;
   /** Asks the peer to send these packets again (RFC 4585 generic NACK), if it can. */
   readonly requestRetransmission?: (sequences: readonly number[]) => void;
 }

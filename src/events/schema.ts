@@ -193,6 +193,13 @@ export const EVENT_DATA = {
           ignored: count("Packets that could not be used: malformed, or of an unknown payload type."),
         })
         .describe("Counted since the participant joined."),
+      refused: z
+        .record(z.string(), z.int().min(1))
+        .optional()
+        .describe(
+          "Datagrams that became no packet, by reason, since the participant joined: `srtp-not-authentic` (a wrong " +
+            "key), `foreign` (another sender's), `over-rate`, …; absent when there were none.",
+        ),
       lossShare: share("Lost packets of those expected in the period, before recovery"),
       jitterMs: ms("Interarrival jitter, RFC 3550 §6.4.1"),
       windows,

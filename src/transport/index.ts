@@ -34,6 +34,23 @@ export {
 export { createRtpSender, RtpSender, type RtpSenderOptions } from "./rtp-sender.ts";
 export { type RtpFrame, RtpStream, type RtpStreamOptions } from "./rtp-stream.ts";
 export { extendSequence, extendTimestamp } from "./sequence.ts";
+export {
+  chooseSdes,
+  createSdes,
+  createSrtpSession,
+  formatSdes,
+  parseInlineKey,
+  parseSdes,
+  type SdesCrypto,
+  SRTP_SUITES,
+  type SrtpKeys,
+  type SrtpMasterKey,
+  SrtpReceiver,
+  type SrtpRejection,
+  SrtpSender,
+  type SrtpSession,
+  type SrtpSuite,
+} from "./srtp/index.ts";
 export type { UdpAddress, UdpRtpStats } from "./udp-rtp-port.ts";
 export {
   createUdpRtpServer,

@@ -7,11 +7,12 @@ import type { RemoteInfo } from "node:dgram";
 import { type Observable, Subject } from "rxjs";
 import type { AudioSource } from "../core/audio-source.ts";
 import type { Clock } from "../core/clock.ts";
-import type { TonetapError } from "../core/errors.ts";
+import { assertRange, type TonetapError } from "../core/errors.ts";
 import type { Closable } from "../core/lifecycle.ts";
 import type { CodecMap, RtpPacket, SenderReport } from "../core/rtp.ts";
 import type { MonotonicMs } from "../core/units.ts";
 import { concatBytes } from "./bytes.ts";
+import { DEFAULT_MAX_PACKETS_PER_SECOND, PacketRate } from "./packet-rate.ts";
 import { type RtcpReport, serializeNack, serializeReceiverReport } from "./rtcp.ts";
 import type { UdpAddress, UdpRtpStats } from "./udp-rtp-port.ts";
 
@@ -21,14 +22,28 @@ const BYE_GRACE_MS = 500;
 /** Longer than any pause of a sender that is still there: even with DTX, RTCP aside, Opus sends every 400 ms. */
 export const DEFAULT_INACTIVITY_MS = 30_000;
 
+/** What whoever opens a port may say of its peers. */
+export interface RtpPeerOptions {
+  /** Ends a peer after this long without a packet, counted from its first, ms. 100–3,600,000, default 30,000. */
+  readonly inactivityMs?: number;
+  /** Packets a second of one peer at most; those beyond are counted in `stats.overRate`. 50–100,000, default 1,000. */
+  readonly maxPacketsPerSecond?: number;
+}
+
+/** @throws TonetapError invalid-argument naming the option. */
+export function assertPeerOptions({ inactivityMs, maxPacketsPerSecond }: RtpPeerOptions): void {
+  if (inactivityMs !== undefined) assertRange("inactivityMs", inactivityMs, 100, 3_600_000, "ms");
+  if (maxPacketsPerSecond !== undefined) assertRange("maxPacketsPerSecond", maxPacketsPerSecond, 50, 100_000);
+}
+
 /** Why a flow ended, for who keeps books of flows. */
 export type RtpFlowEnd = "bye" | "inactive" | "closed" | "failed";
 
-export interface RtpFlowOptions {
+export interface RtpFlowOptions extends RtpPeerOptions {
   readonly clock: Clock;
   readonly codecs: CodecMap;
-  /** Ends the flow after this long without a packet, ms; counts from the first packet. 100–3,600,000. */
-  readonly inactivityMs: number;
+  /** Ends a flow that has no packet after `ms`, with this error. Default: it waits for ever. */
+  readonly arming?: { readonly ms: number; readonly failure: () => TonetapError } | undefined;
   readonly stats: UdpRtpStats;
   readonly sendRtcp: (bytes: Uint8Array, rtp: UdpAddress, rtcp: UdpAddress | undefined) => void;
   /** Closes the flow when aborted. */
@@ -54,6 +69,9 @@ export class RtpFlow implements AudioSource, AsyncDisposable {
   #rtcpRemote: UdpAddress | undefined;
   /** The latest report of an SSRC that has sent no packet yet. */
   #early: { readonly report: SenderReport; readonly host: string } | undefined;
+  readonly #inactivityMs: number;
+  readonly #rate: PacketRate;
+  #overRate = 0;
   #lastPacketMs = 0;
   #cancelTimer: (() => void) | undefined;
   #byeAtMs: MonotonicMs | undefined;
@@ -67,11 +85,21 @@ export class RtpFlow implements AudioSource, AsyncDisposable {
     this.packets = this.#packets.asObservable();
     this.senderReports = this.#reports.asObservable();
     this.requestRetransmission = (sequences) => this.#nack(sequences);
+    this.#inactivityMs = options.inactivityMs ?? DEFAULT_INACTIVITY_MS;
+    this.#rate = new PacketRate(options.maxPacketsPerSecond ?? DEFAULT_MAX_PACKETS_PER_SECOND);
+    const { arming } = options;
+    if (arming !== undefined) {
+      this.#cancelTimer = options.clock.schedule(arming.ms, () => void this.fail(arming.failure()));
+    }
     this.#forgetSignal = closeOnAbort(this, options.signal);
   }
 
   get timedOut(): boolean {
     return this.#timedOut;
+  }
+
+  get refused(): Readonly<Record<string, number>> {
+    return this.#overRate === 0 ? {} : { "over-rate": this.#overRate };
   }
 
   /** SSRC of the latest packet. */
@@ -99,9 +127,14 @@ export class RtpFlow implements AudioSource, AsyncDisposable {
         return;
       }
       this.#remote = { host: from.address, port: from.port };
-      this.#armTimer(this.#options.inactivityMs);
+      this.#armTimer(this.#inactivityMs);
     } else if (from.port !== this.#remote.port || from.address !== this.#remote.host) {
       stats.foreign++;
+      return;
+    }
+    if (!this.#rate.admit(packet.arrivalMs)) {
+      stats.overRate++;
+      this.#overRate++;
       return;
     }
     const news = packet.ssrc !== this.#ssrc;
@@ -124,11 +157,14 @@ export class RtpFlow implements AudioSource, AsyncDisposable {
       if (senderReport.ssrc === this.#ssrc) this.#reports.next(senderReport);
       else this.#early = { report: senderReport, host: from.address };
     }
-    if (this.#ssrc !== undefined && report.byes.includes(this.#ssrc)) {
-      this.#byeAtMs = this.#options.clock.now();
-      this.#cancelTimer?.();
-      this.#armTimer(BYE_GRACE_MS);
-    }
+    if (this.#ssrc !== undefined && report.byes.includes(this.#ssrc)) this.#takeBye();
+  }
+
+  /** A BYE that is said again moves nothing, unless packets came between: else it could be said for ever. */
+  #takeBye(): void {
+    if (this.#byeAtMs !== undefined && this.#lastPacketMs <= this.#byeAtMs) return;
+    this.#byeAtMs = this.#options.clock.now();
+    this.#armTimer(BYE_GRACE_MS);
   }
 
   /** ffmpeg, for one, reports right before its first packet, and then not for 5 s. */
@@ -155,14 +191,15 @@ export class RtpFlow implements AudioSource, AsyncDisposable {
 
   /** One timer a flow, looking whether there was a packet instead of moving with each. */
   #armTimer(delayMs: number): void {
-    const { clock, inactivityMs } = this.#options;
+    const { clock } = this.#options;
+    this.#cancelTimer?.();
     this.#cancelTimer = clock.schedule(delayMs, () => {
       if (this.#byeAtMs !== undefined && this.#lastPacketMs <= this.#byeAtMs) {
         void this.#end("bye", undefined);
         return;
       }
       this.#byeAtMs = undefined;
-      const leftMs = this.#lastPacketMs + inactivityMs - clock.now();
+      const leftMs = this.#lastPacketMs + this.#inactivityMs - clock.now();
       if (leftMs > 0) this.#armTimer(leftMs);
       else void this.#end("inactive", undefined);
     });

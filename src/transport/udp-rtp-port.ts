@@ -1,5 +1,5 @@
 /**
- * A UDP port that receives RTP and RTCP: binds, tells the two apart, parses, counts what is malformed.
+ * A UDP port that receives RTP and RTCP: binds, tells the two apart, unprotects, parses, counts what is malformed.
  * Whose packets they are is the business of udp-rtp-source.ts (one peer) and udp-rtp-server.ts (many).
  */
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
@@ -11,6 +11,7 @@ import { type Closable, CloseStack } from "../core/lifecycle.ts";
 import type { RtpPacket } from "../core/rtp.ts";
 import { isRtcp, parseRtcp, type RtcpReport } from "./rtcp.ts";
 import { parseRtp, type RtpMalformed, type RtpParseOptions } from "./rtp-packet.ts";
+import { createSrtpSession, type SrtpKeys, type SrtpRejection, type SrtpSession } from "./srtp/index.ts";
 
 /** Tries for an even port with a free neighbour when the system picks the port. */
 const PORT_PAIR_TRIES = 20;
@@ -23,11 +24,15 @@ export interface UdpRtpStats {
   rtcp: number;
   /** Datagrams that are no RTP, by reason, and RTCP that is damaged. */
   readonly malformed: Record<RtpMalformed | "rtcp", number>;
+  /** SRTP and SRTCP that did not pass, by reason: `not-authentic` is what a wrong key looks like. */
+  readonly srtp: Record<SrtpRejection, number>;
+  /** Beyond a peer's packets a second: dropped. */
+  overRate: number;
   /** From another address than the peer's, or of no participant that is wanted: dropped. */
   foreign: number;
   /** Came before anybody subscribed: dropped. */
   unread: number;
-  /** RTCP of ours that the system did not send. */
+  /** RTCP of ours that the system did not send, or that there is no SRTP key for. */
   unsent: number;
 }
 
@@ -47,6 +52,8 @@ export interface UdpRtpPortOptions {
   readonly recvBufferBytes?: number;
   /** Local identifier of the RFC 6464 audio level, if agreed. 1–255; none by default. */
   readonly audioLevelId?: number;
+  /** With these keys only SRTP is taken (RFC 3711). Default: plain RTP. */
+  readonly srtp?: SrtpKeys;
 }
 
 export interface UdpAddress {
@@ -70,6 +77,7 @@ export class UdpRtpPort implements Closable {
   /** RTP's, then RTCP's if it has one of its own. */
   readonly #sockets: readonly [Socket, Socket?];
   readonly #resources = new CloseStack();
+  #srtp: SrtpSession | undefined;
 
   private constructor(sockets: readonly [Socket, Socket?], options: UdpRtpPortOptions) {
     const { address, port } = sockets[0].address();
@@ -77,6 +85,7 @@ export class UdpRtpPort implements Closable {
     this.#clock = options.clock ?? systemClock;
     this.#parseOptions = options.audioLevelId === undefined ? {} : { audioLevelId: options.audioLevelId };
     this.#sockets = sockets;
+    if (options.srtp !== undefined) this.secure(options.srtp);
     for (const socket of sockets) {
       if (socket !== undefined) this.#resources.defer("UDP socket", () => closeSocket(socket));
     }
@@ -88,6 +97,8 @@ export class UdpRtpPort implements Closable {
     assertRange("port", port, 0, rtcp === "same-port" ? 65_535 : 65_534);
     assertRange("recvBufferBytes", recvBufferBytes, 8192, 1 << 28, "bytes");
     if (options.audioLevelId !== undefined) assertRange("audioLevelId", options.audioLevelId, 1, 255);
+    // Keys of a wrong size are told before there is a socket to close.
+    if (options.srtp !== undefined) createSrtpSession(options.srtp);
     const sockets: readonly [Socket, Socket?] =
       rtcp === "next-port"
         ? await bindPair(host, port, recvBufferBytes)
@@ -105,6 +116,14 @@ export class UdpRtpPort implements Closable {
     }
   }
 
+  /**
+   * From here on only SRTP with these keys is taken, and RTCP is sent as SRTCP. New keys replace the old at once.
+   * @throws TonetapError invalid-argument when a key has the wrong size.
+   */
+  secure(keys: SrtpKeys): void {
+    this.#srtp = createSrtpSession(keys);
+  }
+
   /** Sends RTCP to a peer whose RTP comes from `rtp`, and whose RTCP comes from `rtcp` if that is known. */
   sendRtcp(bytes: Uint8Array, rtp: UdpAddress, rtcp: UdpAddress | undefined): void {
     if (this.#resources.closed) return;
@@ -115,7 +134,12 @@ export class UdpRtpPort implements Closable {
       this.stats.unsent++;
       return;
     }
-    (rtcpSocket ?? rtpSocket).send(bytes, port, host, (error) => {
+    const sender = this.#srtp?.sender;
+    if (this.#srtp !== undefined && sender === undefined) {
+      this.stats.unsent++;
+      return;
+    }
+    (rtcpSocket ?? rtpSocket).send(sender?.protectRtcp(bytes) ?? bytes, port, host, (error) => {
       if (error !== null) this.stats.unsent++;
     });
   }
@@ -126,17 +150,30 @@ export class UdpRtpPort implements Closable {
 
   #read(datagram: Uint8Array, from: RemoteInfo, handler: UdpRtpHandler): void {
     const arrivalMs = this.#clock.now();
-    if (isRtcp(datagram)) {
-      const report = parseRtcp(datagram, arrivalMs);
+    // SRTP leaves clear what tells RTCP from RTP.
+    const rtcp = isRtcp(datagram);
+    const plain = this.#unprotect(datagram, rtcp);
+    if (typeof plain === "string") {
+      this.stats.srtp[plain]++;
+      return;
+    }
+    if (rtcp) {
+      const report = parseRtcp(plain, arrivalMs);
       if (report.malformed) this.stats.malformed.rtcp++;
       else this.stats.rtcp++;
       handler.onRtcp(report, from);
       return;
     }
-    // Node gives each datagram memory of its own: the payload may be kept.
-    const packet = parseRtp(datagram, arrivalMs, this.#parseOptions);
+    // Node gives each datagram memory of its own: it may be decrypted in place, and the payload kept.
+    const packet = parseRtp(plain, arrivalMs, this.#parseOptions);
     if (typeof packet === "string") this.stats.malformed[packet]++;
     else handler.onRtp(packet, from);
+  }
+
+  #unprotect(datagram: Uint8Array, rtcp: boolean): Uint8Array | SrtpRejection {
+    if (this.#srtp === undefined) return datagram;
+    const { receiver } = this.#srtp;
+    return rtcp ? receiver.unprotectRtcp(datagram) : receiver.unprotectRtp(datagram);
   }
 }
 
@@ -188,6 +225,8 @@ function createStats(): UdpRtpStats {
       "bad-padding": 0,
       rtcp: 0,
     },
+    srtp: { "too-short": 0, "not-authentic": 0, replayed: 0, "too-old": 0, "too-many-sources": 0 },
+    overRate: 0,
     foreign: 0,
     unread: 0,
     unsent: 0,

@@ -5,16 +5,28 @@ import { systemClock } from "../core/clock.ts";
 import { assertRange, TonetapError } from "../core/errors.ts";
 import type { Closable } from "../core/lifecycle.ts";
 import type { CodecMap, RtpPacket } from "../core/rtp.ts";
+import { HostRule } from "./host-rule.ts";
 import type { RtcpReport } from "./rtcp.ts";
-import { closeOnAbort, DEFAULT_INACTIVITY_MS, RtpFlow, type RtpFlowEnd } from "./rtp-flow.ts";
+import {
+  assertPeerOptions,
+  closeOnAbort,
+  RtpFlow,
+  type RtpFlowEnd,
+  type RtpPeerOptions,
+} from "./rtp-flow.ts";
 import { type UdpAddress, UdpRtpPort, type UdpRtpPortOptions, type UdpRtpStats } from "./udp-rtp-port.ts";
 import { DEFAULT_UDP_CODECS } from "./udp-rtp-source.ts";
 
-export interface UdpRtpServerOptions extends UdpRtpPortOptions {
+export interface UdpRtpServerOptions extends UdpRtpPortOptions, RtpPeerOptions {
   /** Payload type → codec, of all participants. Default {@link DEFAULT_UDP_CODECS}. */
   readonly codecs?: CodecMap;
-  /** Ends a participant after this long without a packet, counted from its first, ms. 100–3,600,000, default 30,000. */
-  readonly inactivityMs?: number;
+  /**
+   * Who may bring newcomers, so that strangers who make up SSRCs cannot use up `maxSources`. `first` (default): the host
+   * of the first newcomer, such as a media server that forwards a room; `any`; or these IP addresses.
+   */
+  readonly hosts?: "first" | "any" | readonly string[];
+  /** Participants of one host at a time, 1–65,536; default `maxSources`. Those beyond are counted in `refused`. */
+  readonly maxSourcesPerHost?: number;
   /** Participants at a time, 1–65,536, default 1,024; those beyond are counted in `refused`. */
   readonly maxSources?: number;
   /** Closes the server when aborted. */
@@ -43,6 +55,7 @@ export class UdpRtpServer implements Closable, AsyncDisposable {
   readonly #options: UdpRtpServerOptions;
   readonly #codecs: CodecMap;
   readonly #maxSources: number;
+  readonly #hosts: HostRule;
   readonly #arrivals = new Subject<UdpRtpArrival>();
   readonly #flows = new Map<number, RtpFlow>();
   /** SSRCs that we closed: their senders go on, but they are no newcomers. The oldest is forgotten first. */
@@ -59,6 +72,7 @@ export class UdpRtpServer implements Closable, AsyncDisposable {
     this.#options = options;
     this.#codecs = options.codecs ?? DEFAULT_UDP_CODECS;
     this.#maxSources = options.maxSources ?? DEFAULT_MAX_SOURCES;
+    this.#hosts = new HostRule(options.hosts ?? "first", options.maxSourcesPerHost ?? this.#maxSources);
     this.address = port.address;
     this.stats = port.stats;
     this.arrivals = this.#arrivals.asObservable();
@@ -75,7 +89,7 @@ export class UdpRtpServer implements Closable, AsyncDisposable {
     return this.#flows.size;
   }
 
-  /** Packets of newcomers beyond `maxSources`. */
+  /** Packets of newcomers beyond `maxSources` or `maxSourcesPerHost`. */
   get refused(): number {
     return this.#refused;
   }
@@ -105,22 +119,21 @@ export class UdpRtpServer implements Closable, AsyncDisposable {
   }
 
   #take(packet: RtpPacket, from: RemoteInfo): void {
-    const flow = this.#flows.get(packet.ssrc) ?? this.#arrive(packet);
+    const flow = this.#flows.get(packet.ssrc) ?? this.#arrive(packet, from.address);
     flow?.take(packet, from);
   }
 
-  #arrive(packet: RtpPacket): RtpFlow | undefined {
-    const { ssrc, payloadType } = packet;
+  #arrive({ ssrc, payloadType }: RtpPacket, host: string): RtpFlow | undefined {
     const wanted = this.#arrivals.observed && this.#codecs.has(payloadType) && !this.#dismissed.has(ssrc);
-    if (!wanted || this.#closing !== undefined) {
+    if (!wanted || !this.#hosts.allows(host) || this.#closing !== undefined) {
       this.#port.stats.foreign++;
       return undefined;
     }
-    if (this.#flows.size >= this.#maxSources) {
+    if (this.#flows.size >= this.#maxSources || this.#hosts.isFull(host)) {
       this.#refused++;
       return undefined;
     }
-    const source = this.#add(ssrc);
+    const source = this.#add(ssrc, host);
     this.#arrivals.next({ ssrc, source });
     return source;
   }
@@ -137,14 +150,21 @@ export class UdpRtpServer implements Closable, AsyncDisposable {
     }
   }
 
-  #add(ssrc: number): RtpFlow {
+  /** @param host who brought it; undefined for a participant that was asked for. */
+  #add(ssrc: number, host?: string): RtpFlow {
+    const { inactivityMs, maxPacketsPerSecond } = this.#options;
+    if (host !== undefined) this.#hosts.enter(host);
     const flow = new RtpFlow({
       clock: this.#options.clock ?? systemClock,
       codecs: this.#codecs,
-      inactivityMs: this.#options.inactivityMs ?? DEFAULT_INACTIVITY_MS,
+      ...(inactivityMs === undefined ? {} : { inactivityMs }),
+      ...(maxPacketsPerSecond === undefined ? {} : { maxPacketsPerSecond }),
       stats: this.#port.stats,
       sendRtcp: (bytes, rtp, rtcp) => this.#port.sendRtcp(bytes, rtp, rtcp),
-      onEnd: async (reason) => this.#remove(ssrc, reason),
+      onEnd: async (reason) => {
+        if (host !== undefined) this.#hosts.leave(host);
+        this.#remove(ssrc, reason);
+      },
     });
     this.#flows.set(ssrc, flow);
     const early = this.#early.get(ssrc);
@@ -179,8 +199,10 @@ export class UdpRtpServer implements Closable, AsyncDisposable {
  * @throws TonetapError invalid-argument for options out of range, unavailable when the port cannot be had.
  */
 export async function createUdpRtpServer(options: UdpRtpServerOptions): Promise<UdpRtpServer> {
-  assertRange("inactivityMs", options.inactivityMs ?? DEFAULT_INACTIVITY_MS, 100, 3_600_000, "ms");
+  assertPeerOptions(options);
   assertRange("maxSources", options.maxSources ?? DEFAULT_MAX_SOURCES, 1, 65_536);
+  if (options.maxSourcesPerHost !== undefined)
+    assertRange("maxSourcesPerHost", options.maxSourcesPerHost, 1, 65_536);
   const server = new UdpRtpServer(await UdpRtpPort.open(options), options);
   if (options.signal?.aborted === true) await server.close();
   return server;

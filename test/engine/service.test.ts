@@ -2,8 +2,14 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { connect } from "../../src/client/index.ts";
 import type { EventOf } from "../../src/events/index.ts";
 import { Service } from "../../src/service.ts";
+import { createSdes, SrtpSender, serializeRtp } from "../../src/transport/index.ts";
+import { Peer } from "../transport/loopback.ts";
+import { FRAME, opusPayload } from "../transport/packets.ts";
 import { sendImpaired } from "./impaired-sender.ts";
 import { recordedFrames, upTo } from "./support.ts";
+
+const opusDatagram = (n: number): Uint8Array =>
+  serializeRtp({ sequence: n, timestamp: n * FRAME, ssrc: 1, payloadType: 111, payload: opusPayload(n) });
 
 describe("the service over HTTP", { concurrent: true }, () => {
   let service: Service;
@@ -44,6 +50,48 @@ describe("the service over HTTP", { concurrent: true }, () => {
     expect((await call("DELETE", participant)).status).toBe(404);
   });
 
+  test("POST /v1/rtp with srtp: a right key is heard, a wrong one counted in quality and said when the port gives up after 2 s", async () => {
+    await using impatient = await Service.open({
+      service: { port: 0 },
+      model: { device: "cpu" },
+      rtp: { armingMs: 2_000 },
+      events: { qualityMs: 500 },
+    });
+    const crypto = createSdes(1, "AEAD_AES_128_GCM");
+    const srtp = { suite: crypto.suite, key: Buffer.concat([crypto.key, crypto.salt]).toString("base64") };
+    const connection = connect(impatient.url);
+    const opened = await Promise.all(
+      ["right", "wrong"].map(async (participantId) => {
+        const body = JSON.stringify({ callId: "srtp", participantId, consent: "granted", srtp });
+        const response = await fetch(new URL("/v1/rtp", impatient.url), { method: "POST", body });
+        expect(response.status).toBe(201);
+        return (await response.json()) as { port: number; srtp: unknown };
+      }),
+    );
+    expect(opened[0]?.srtp).toEqual({ suite: "AEAD_AES_128_GCM" });
+    const refused: unknown[] = [];
+    connection.on("quality", ({ data }) => {
+      if (data.participantId === "wrong" && data.refused !== undefined) refused.push(data.refused);
+    });
+    const left = new Promise<EventOf<"participant.left">>((resolve) =>
+      connection.on("participant.left", resolve),
+    );
+
+    await using peer = await Peer.open();
+    const senders = [new SrtpSender(crypto), new SrtpSender(createSdes(1, "AEAD_AES_128_GCM"))];
+    for (const [i, sender] of senders.entries()) {
+      const to = { host: "127.0.0.1", port: opened[i]?.port ?? 0 };
+      for (let n = 0; n < 10; n++) await peer.send(sender.protectRtp(opusDatagram(n)), to);
+    }
+
+    const { data } = await left;
+    expect(data).toMatchObject({ participantId: "wrong", reason: "failed", error: { code: "protocol" } });
+    expect(data.error?.message).toMatch(/10 packets were not protected with the AEAD_AES_128_GCM key given/);
+    expect(refused.at(-1)).toEqual({ "srtp-not-authentic": 10 });
+    expect(impatient.engine.participant("srtp", "right").takeQuality().packets.received).toBe(10);
+    connection.close();
+  });
+
   test("PATCH grants and withdraws consent, and refuses a 3rd word", async () => {
     const { participant } = (await (
       await call("POST", "/v1/rtp", { callId: "ask", participantId: "p" })
@@ -67,7 +115,7 @@ describe("the service over HTTP", { concurrent: true }, () => {
     expect((await call("DELETE", participant)).status).toBe(204);
   });
 
-  test("6 bad requests get a problem document that names what is wrong, and leave no participant", async () => {
+  test("8 bad requests get a problem document that names what is wrong, and leave no participant", async () => {
     const bad: [unknown, number, string][] = [
       [{ callId: "bad", participantId: "a", role: "agent", consent: "granted" }, 403, "Art. 5"],
       [{ callId: "bad", participantId: "" }, 400, "participantId must be 1–128"],
@@ -75,6 +123,12 @@ describe("the service over HTTP", { concurrent: true }, () => {
       [{ callId: "bad", participantId: "a", colour: "red" }, 400, "colour"],
       [{ callId: "bad", participantId: "a", displayName: "\u001b[2J" }, 400, "displayName: must be 1–128"],
       [{ callId: "bad", participantId: "a", port: 70_000 }, 400, "port"],
+      [{ callId: "bad", participantId: "a", srtp: { suite: "ROT13", key: "" } }, 400, "srtp.suite"],
+      [
+        { callId: "bad", participantId: "a", srtp: { suite: "AEAD_AES_128_GCM", key: "c2hvcnQ=" } },
+        400,
+        "must be 28 bytes (key and salt) in base64, got 5 bytes",
+      ],
     ];
     for (const [json, status, words] of bad) {
       const response = await call("POST", "/v1/rtp", json);

@@ -160,3 +160,53 @@ test("close() ends all 4 participants and leaves no timer", async () => {
   expect(clock.pending).toBe(0);
   expect(() => server.source(1)).toThrow("the RTP server is closed");
 });
+
+test("strangers of another host fill nothing: 300 made-up SSRCs are foreign, and a 2nd voice of the 1st host joins", async () => {
+  const server = await serve({ host: "0.0.0.0", maxSources: 100 });
+  const heard = collect(server);
+  const to = { host: "127.0.0.1", port: server.address.port };
+  await using peer = await Peer.open();
+  await using stranger = await Peer.open("127.0.0.2");
+  await peer.send(rtp(1, 5), to);
+  await eventually(() => server.size === 1);
+  for (let ssrc = 1_000; ssrc < 1_300; ssrc++) await stranger.send(rtp(1, ssrc), to);
+  await eventually(() => server.stats.foreign === 300);
+  await peer.send(rtp(1, 6), to);
+  await eventually(() => server.size === 2);
+  expect([...heard.keys()]).toEqual([5, 6]);
+  expect(server.refused).toBe(0);
+});
+
+test("when its last participant has left, the port takes a new 1st host", async () => {
+  const server = await serve({ host: "0.0.0.0" });
+  const heard = collect(server);
+  const to = { host: "127.0.0.1", port: server.address.port };
+  await using former = await Peer.open();
+  await using moved = await Peer.open("127.0.0.2");
+  await former.send(rtp(1, 5), to);
+  await eventually(() => server.size === 1);
+  await server.source(5).close();
+  await moved.send(rtp(1, 6), to);
+  await eventually(() => server.size === 1);
+  expect([...heard.keys()]).toEqual([5, 6]);
+});
+
+test("any host may come, but none with more than 2 participants; a listed host is the only one", async () => {
+  const shared = await serve({ host: "0.0.0.0", hosts: "any", maxSourcesPerHost: 2 });
+  collect(shared);
+  await using first = await Peer.open();
+  await using second = await Peer.open("127.0.0.2");
+  const to = { host: "127.0.0.1", port: shared.address.port };
+  for (let ssrc = 0; ssrc < 5; ssrc++) await first.send(rtp(1, ssrc), to);
+  await eventually(() => shared.refused === 3);
+  await second.send(rtp(1, 9), to);
+  await eventually(() => shared.size === 3);
+
+  const listed = await serve({ host: "0.0.0.0", hosts: ["127.0.0.2"] });
+  collect(listed);
+  const there = { host: "127.0.0.1", port: listed.address.port };
+  await first.send(rtp(1, 1), there);
+  await eventually(() => listed.stats.foreign === 1);
+  await second.send(rtp(1, 2), there);
+  await eventually(() => listed.size === 1);
+});

@@ -6,6 +6,7 @@ import type { RtpPacket, SenderReport } from "../../src/core/rtp.ts";
 import { wallMs } from "../../src/core/units.ts";
 import { isRtcp, parseRtcp, serializeBye, serializeSenderReport } from "../../src/transport/rtcp.ts";
 import { audioLevelExtension, serializeRtp } from "../../src/transport/rtp-packet.ts";
+import { createSdes, SRTP_SUITES, SrtpReceiver, SrtpSender } from "../../src/transport/srtp/index.ts";
 import {
   createUdpRtpSource,
   type UdpRtpSource,
@@ -13,7 +14,7 @@ import {
 } from "../../src/transport/udp-rtp-source.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { eventually, Peer } from "./loopback.ts";
-import { FRAME, opusPayload } from "./packets.ts";
+import { FRAME, opusPayload, payloadId } from "./packets.ts";
 
 const open: UdpRtpSource[] = [];
 afterEach(async () => {
@@ -197,6 +198,119 @@ test("a peer that says BYE and falls silent has left 500 ms later", async () => 
   await eventually(() => ends.length === 1);
   expect(ends).toEqual(["complete"]);
   expect(clock.pending).toBe(0);
+});
+
+test("a BYE said again every 100 ms does not put off the end: the peer has left 500 ms after the first", async () => {
+  const clock = new ManualClock();
+  const { to, packets, ends, source } = await listen({ clock });
+  await using peer = await Peer.open();
+  await peer.send(rtp(1), to);
+  await eventually(() => packets.length === 1);
+  clock.advance(20);
+  for (let n = 1; n <= 5; n++) {
+    await peer.send(serializeBye(1), to);
+    await eventually(() => source.stats.rtcp === n);
+    clock.advance(n < 5 ? 100 : 99);
+  }
+  expect(ends).toEqual([]);
+  clock.advance(1);
+  await eventually(() => ends.length === 1);
+  expect(clock.pending).toBe(0);
+});
+
+test("of 1,500 packets in no time 1,000 pass; a second later 1,000 more would", async () => {
+  const clock = new ManualClock();
+  const { to, packets, source } = await listen({ clock });
+  await using peer = await Peer.open();
+  for (let n = 0; n < 1_500; n++) await peer.send(rtp(n), to);
+  await eventually(() => source.stats.overRate === 500);
+  expect(packets).toHaveLength(1_000);
+  expect(source.refused).toEqual({ "over-rate": 500 });
+  clock.advance(100);
+  for (let n = 0; n < 150; n++) await peer.send(rtp(n), to);
+  await eventually(() => source.stats.overRate === 550);
+  expect(packets).toHaveLength(1_100);
+});
+
+test("a port that nobody sends to fails after its 60 s, though 1 stranger tried", async () => {
+  const clock = new ManualClock();
+  const { to, ends, source } = await listen({ clock, armingMs: 60_000 });
+  await using stranger = await Peer.open();
+  await stranger.send(rtp(0, 9, 77), to);
+  await eventually(() => source.stats.foreign === 1);
+  clock.advance(59_999);
+  expect(ends).toEqual([]);
+  clock.advance(1);
+  await eventually(() => ends.length === 1);
+  expect(ends).toEqual([
+    `TonetapError: no RTP of a known payload type came to 127.0.0.1:${to.port} within 60000 ms`,
+  ]);
+  expect(clock.pending).toBe(0);
+});
+
+test("a port that was sent to within its 60 s stays, and has 1 timer", async () => {
+  const clock = new ManualClock();
+  const { to, ends, packets } = await listen({ clock, armingMs: 60_000, inactivityMs: 100_000 });
+  await using peer = await Peer.open();
+  clock.advance(59_000);
+  await peer.send(rtp(1), to);
+  await eventually(() => packets.length === 1);
+  clock.advance(50_000);
+  expect(ends).toEqual([]);
+  expect(clock.pending).toBe(1);
+});
+
+test("SRTP with 1 suite of 4 each: 3 packets and a report pass, plain RTP and a replay do not, a NACK comes back", async () => {
+  for (const suite of SRTP_SUITES) {
+    const remote = createSdes(1, suite);
+    const local = createSdes(1, suite);
+    const { to, packets, reports, source } = await listen({ srtp: { remote, local } });
+    const sender = new SrtpSender(remote);
+    await using peer = await Peer.open();
+    await peer.send(sender.protectRtcp(senderReport(1, 1_000)), to);
+    for (let n = 0; n < 3; n++) await peer.send(sender.protectRtp(rtp(n)), to);
+    const replay = sender.protectRtp(rtp(3));
+    await peer.send(replay, to);
+    await peer.send(replay, to);
+    await peer.send(rtp(4), to);
+    await eventually(() => source.stats.srtp["not-authentic"] + source.stats.srtp["too-short"] === 1);
+
+    expect(packets.map(({ payload }) => payloadId(payload))).toEqual([0, 1, 2, 3]);
+    expect(reports.map(({ ntpWallMs }) => ntpWallMs)).toEqual([1_000]);
+    expect(source.stats.srtp.replayed).toBe(1);
+    expect(source.refused).toMatchObject({ "srtp-replayed": 1 });
+    source.requestRetransmission([5]);
+    await eventually(() => peer.received.length === 1);
+    const feedback = new SrtpReceiver(local).unprotectRtcp(peer.received[0] ?? new Uint8Array());
+    if (typeof feedback === "string") throw new TonetapError("protocol", feedback);
+    expect(parseRtcp(feedback, systemClock.now()).nacks).toEqual([{ ssrc: 1, sequences: [5] }]);
+  }
+});
+
+test("20 packets under another key are counted, and said when the port gives up after 1 s", async () => {
+  const clock = new ManualClock();
+  const remote = createSdes(1, "AEAD_AES_128_GCM");
+  const { to, ends, packets, source } = await listen({ clock, srtp: { remote }, armingMs: 1_000 });
+  const sender = new SrtpSender(createSdes(1, "AEAD_AES_128_GCM"));
+  await using peer = await Peer.open();
+  for (let n = 0; n < 20; n++) await peer.send(sender.protectRtp(rtp(n)), to);
+  await eventually(() => source.stats.srtp["not-authentic"] === 20);
+  clock.advance(1_000);
+  await eventually(() => ends.length === 1);
+  expect(packets).toEqual([]);
+  expect(ends).toEqual([
+    `TonetapError: nothing authentic came to 127.0.0.1:${to.port} within 1000 ms: 20 packets were not protected with the AEAD_AES_128_GCM key given`,
+  ]);
+});
+
+test("without a key for feedback a NACK under SRTP is 1 unsent, never plain", async () => {
+  const remote = createSdes(1, "AES_CM_128_HMAC_SHA1_80");
+  const { to, packets, source } = await listen({ srtp: { remote } });
+  await using peer = await Peer.open();
+  await peer.send(new SrtpSender(remote).protectRtp(rtp(1)), to);
+  await eventually(() => packets.length === 1);
+  source.requestRetransmission([2]);
+  expect(source.stats.unsent).toBe(1);
 });
 
 test("30 s without a packet end the source; before the first packet it waits without limit", async () => {

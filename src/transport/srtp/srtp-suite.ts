@@ -32,12 +32,12 @@ const SUITES: Readonly<Record<SrtpSuite, SrtpSuiteInfo>> = {
 };
 
 /** Strongest first. */
-export const SRTP_SUITES: readonly SrtpSuite[] = [
+export const SRTP_SUITES = [
   "AEAD_AES_256_GCM",
   "AEAD_AES_128_GCM",
   "AES_CM_128_HMAC_SHA1_80",
   "AES_CM_128_HMAC_SHA1_32",
-];
+] as const satisfies readonly SrtpSuite[];
 
 export const isSrtpSuite = (name: string): name is SrtpSuite => Object.hasOwn(SUITES, name);
 
