@@ -11,6 +11,8 @@ const number = (min: number, max: number, standard: number, meaning: string) =>
 const whole = (min: number, max: number, standard: number, meaning: string) =>
   z.int().min(min).max(max).default(standard).describe(meaning);
 const text = (standard: string, meaning: string) => z.string().default(standard).describe(meaning);
+/** Objects whose owner checks them; flags and environment give them as JSON. */
+const json = (meaning: string) => z.array(z.record(z.string(), z.unknown())).default([]).describe(meaning);
 const list = (meaning: string) => z.array(z.string()).default([]).describe(meaning);
 /** What nobody may read over a shoulder: `tonetap config` does not print it. Give it by the environment. */
 const secret = <T extends z.ZodType>(schema: T): T => schema.meta({ ...schema.meta(), secret: true });
@@ -112,6 +114,23 @@ export const configSchema = z.strictObject({
     qualityMs: whole(500, 60_000, 5_000, "ms between quality events of a participant."),
     statsMs: whole(200, 60_000, 1_000, "ms between service.stats events."),
     instance: text("local", "Names this service in the CloudEvents source, /tonetap/<instance>."),
+    stateMs: whole(200, 60_000, 2_000, "ms between two rolling states of a participant or a call at least."),
+    stateTimeConstantMs: number(
+      500,
+      120_000,
+      8_000,
+      "ms of speech over which rolling states are weighted; trends compare them with four times as much.",
+    ),
+    replayMs: whole(
+      0,
+      600_000,
+      60_000,
+      "ms that events are kept in memory for subscribers who lost their connection; 0 keeps none. Nothing is stored.",
+    ),
+    replayMiB: number(1, 1_024, 64, "MiB of events kept for them at most; the oldest go first."),
+  }),
+  alerts: section({
+    rules: json("Alert rules, as at /v1/alerts/rules (docs/events.md). Those made by REST are not kept."),
   }),
   rtp: section({
     host: text("127.0.0.1", "Address that plain RTP ports are bound to."),
@@ -241,7 +260,7 @@ export interface OptionInfo {
   readonly flag: string;
   /** `TONETAP_SECTION_NAME`. */
   readonly env: string;
-  readonly type: "number" | "string" | "list" | "choice";
+  readonly type: "number" | "string" | "list" | "choice" | "json";
   readonly choices?: readonly string[];
   readonly min?: number;
   readonly max?: number;
@@ -255,6 +274,7 @@ interface JsonSchemaNode {
   readonly properties?: Readonly<Record<string, JsonSchemaNode>>;
   readonly type?: string;
   readonly enum?: readonly string[];
+  readonly items?: JsonSchemaNode;
   readonly minimum?: number;
   readonly maximum?: number;
   readonly default?: unknown;
@@ -284,7 +304,9 @@ export function describeOptions(): OptionInfo[] {
           child.enum !== undefined
             ? "choice"
             : child.type === "array"
-              ? "list"
+              ? child.items?.type === "object"
+                ? "json"
+                : "list"
               : child.type === "string"
                 ? "string"
                 : "number",
@@ -326,6 +348,7 @@ export function parseConfig(input: ConfigInput = {}): Config {
 export function rangeOf(option: OptionInfo): string {
   if (option.choices !== undefined) return `one of ${option.choices.join(", ")}`;
   if (option.type === "number") return `${option.min}–${option.max}`;
+  if (option.type === "json") return "a list of objects, as JSON";
   return option.type === "list" ? "a list of texts" : "a text";
 }
 
@@ -348,17 +371,7 @@ export function resolveConfig(
     const raw = flag ?? environment[option.env];
     origins.set(option.path, flag !== undefined ? "flag" : raw !== undefined ? "environment" : "default");
     if (raw === undefined) continue;
-    const value =
-      option.type === "number"
-        ? raw.trim() === ""
-          ? raw
-          : Number(raw)
-        : option.type === "list"
-          ? raw
-              .split(",")
-              .map((item) => item.trim())
-              .filter((item) => item !== "")
-          : raw;
+    const value = fromText(option, raw);
     const names = option.path.split(".");
     const leaf = names.pop() ?? "";
     let target = input;
@@ -366,7 +379,31 @@ export function resolveConfig(
       target[name] ??= {};
       target = target[name] as Record<string, unknown>;
     }
-    target[leaf] = typeof value === "number" && Number.isNaN(value) ? raw : value;
+    target[leaf] = value;
   }
   return { config: parseConfig(input as ConfigInput), origins };
+}
+
+/** What a flag or an environment variable says. What cannot be read stays text, for parseConfig() to name. */
+function fromText({ type }: OptionInfo, raw: string): unknown {
+  switch (type) {
+    case "number":
+      return raw.trim() === "" || Number.isNaN(Number(raw)) ? raw : Number(raw);
+    case "list":
+      return raw
+        .split(",")
+        .map((item) => item.trim())
+        .filter((item) => item !== "");
+    case "json":
+      try {
+        return JSON.parse(raw);
+      } catch {
+        return raw;
+      }
+    case "string":
+    case "choice":
+      return raw;
+    default:
+      return type satisfies never;
+  }
 }

@@ -3,27 +3,24 @@
  * participant's chain is participant.ts; HTTP and WebSocket are service.ts.
  */
 import type { Observable } from "rxjs";
+import { assertAdmissible, windowOwner } from "./admission.ts";
+import { type Call, CallRegistry, speakerOf } from "./calls.ts";
 import { type Config, type ConfigInput, parseConfig } from "./config.ts";
-import {
-  type AudioSource,
-  CONSENT_STATES,
-  PARTICIPANT_ROLES,
-  type ParticipantInfo,
-  type ParticipantRole,
-} from "./core/audio-source.ts";
+import type { AudioSource, ParticipantInfo } from "./core/audio-source.ts";
 import { type Clock, systemClock } from "./core/clock.ts";
 import { TonetapError } from "./core/errors.ts";
 import { type Closable, CloseStack } from "./core/lifecycle.ts";
 import type { ModelManifest } from "./core/model.ts";
-import type { MonotonicMs } from "./core/units.ts";
-import { type EmotionUnit, WINDOW_PRIORITIES, type WindowOwner } from "./core/window.ts";
+import type { EmotionUnit } from "./core/window.ts";
 import {
+  AlertRules,
   type EventData,
   EventFactory,
   EventHub,
   type EventKind,
   type EventStream,
   emotionData,
+  Insights,
   type StreamOptions,
   speechEndedData,
   speechStartedData,
@@ -39,21 +36,12 @@ import {
 import { modelOptions } from "./model-options.ts";
 import { Participant, type ParticipantIdentity } from "./participant.ts";
 import { ServiceMeter } from "./service-meter.ts";
-import { createOpusDecoder } from "./stream/index.ts";
+import { createOpusDecoder, type OpusDecoder } from "./stream/index.ts";
 
 export interface EngineOptions {
   readonly clock?: Clock;
   /** Gives up opening. */
   readonly signal?: AbortSignal;
-}
-
-/** EU AI Act, Art. 5(1)(f): inferring emotions of people at work or in education is prohibited. */
-const REFUSED_BY_EU: ReadonlySet<ParticipantRole> = new Set(["employee", "agent", "student"]);
-
-interface Call {
-  readonly startedMs: MonotonicMs;
-  readonly participants: Map<string, Participant>;
-  joined: number;
 }
 
 /**
@@ -72,7 +60,10 @@ export class Engine implements Closable, AsyncDisposable {
   readonly hub = new EventHub();
   readonly #model: ModelRuntime;
   readonly #factory: EventFactory;
-  readonly #calls = new Map<string, Call>();
+  /** What alerts are raised by. */
+  readonly alertRules: AlertRules;
+  readonly #insights: Insights;
+  readonly #calls: CallRegistry;
   readonly #resources: CloseStack;
   readonly #meter: ServiceMeter;
   /** Participants being attached, by call and id: they count and their names are taken. */
@@ -81,13 +72,33 @@ export class Engine implements Closable, AsyncDisposable {
   #shuttingDown = false;
   #closing: Promise<void> | undefined;
 
-  private constructor(config: Config, clock: Clock, model: ModelRuntime, resources: CloseStack) {
+  private constructor(
+    config: Config,
+    clock: Clock,
+    model: ModelRuntime,
+    rules: AlertRules,
+    resources: CloseStack,
+  ) {
     this.config = config;
     this.clock = clock;
     this.#model = model;
     this.manifest = model.model.manifest;
     this.#resources = resources;
     this.#factory = new EventFactory({ instance: config.events.instance, clock });
+    this.#calls = new CallRegistry(clock, (kind, data) => this.#publish(kind, data));
+    this.alertRules = rules;
+    const { stateMs, stateTimeConstantMs } = config.events;
+    this.#insights = resources.use(
+      "insights",
+      new Insights({
+        clock,
+        rules: this.alertRules,
+        stateMs,
+        stateTimeConstantMs,
+        epoch: this.#factory.epoch,
+        publish: (kind, data) => this.#publish(kind, data),
+      }),
+    );
     this.#meter = new ServiceMeter(clock);
     resources.defer(
       "quality timer",
@@ -102,9 +113,10 @@ export class Engine implements Closable, AsyncDisposable {
   /** See {@link createEngine}. */
   static async open(config: Config, { clock = systemClock, signal }: EngineOptions = {}): Promise<Engine> {
     const model = await loadModelPackage(await findModel(config.model.package), signal);
+    const rules = new AlertRules(model.manifest.labels, config.alerts.rules);
     const resources = new CloseStack();
     const runtime = await ModelRuntime.open(model, modelOptions(config), { clock, signal });
-    return new Engine(config, clock, resources.use("model", runtime), resources);
+    return new Engine(config, clock, resources.use("model", runtime), rules, resources);
   }
 
   /** Every event from the subscription on. An observer that is slow makes the engine slow: see {@link stream}. */
@@ -150,16 +162,12 @@ export class Engine implements Closable, AsyncDisposable {
       ...(displayName === undefined ? {} : { displayName }),
     };
     this.#admit(identity, consent);
-    const owner = ownerOf(info);
+    const owner = windowOwner(info);
     const key = JSON.stringify([callId, participantId]);
     this.#attaching.add(key);
     try {
       const opus = await createOpusDecoder();
-      if (this.#shuttingDown) {
-        opus.close();
-        throw new TonetapError("closed", "the engine is closing");
-      }
-      const call = this.#callOf(callId);
+      const call = this.#openCall(callId, opus);
       this.#participants++;
       call.joined++;
       this.#publish("participant.joined", {
@@ -181,9 +189,19 @@ export class Engine implements Closable, AsyncDisposable {
         },
         {
           onUnit: (unit) => this.#publishUnit(identity, unit),
-          onPaused: (reason) => this.#publish("participant.paused", { ...speakerOf(identity), reason }),
+          onPaused: (reason, speech) => {
+            const speaker = speakerOf(identity);
+            // Without consent nothing more is told of what was heard.
+            if (reason !== "operator") this.#insights.forget(speaker);
+            if (speech !== undefined) this.#publishUnit(identity, speech);
+            this.#publish("participant.paused", { ...speaker, reason });
+          },
           onResumed: (reason) => this.#publish("participant.resumed", { ...speakerOf(identity), reason }),
-          onEnded: (error) => this.#left(call, participant, error),
+          onEnded: (error) => {
+            this.#publishQualityOf(participant);
+            this.#participants--;
+            this.#calls.left(call, participant, error, this.#shuttingDown);
+          },
         },
         opus,
       );
@@ -196,11 +214,28 @@ export class Engine implements Closable, AsyncDisposable {
 
   /** @throws TonetapError not-found */
   participant(callId: string, participantId: string): Participant {
-    const participant = this.#calls.get(callId)?.participants.get(participantId);
+    const participant = this.#calls.find(callId, participantId);
     if (participant === undefined) {
       throw new TonetapError("not-found", `there is no participant ${participantId} in a call ${callId}`);
     }
     return participant;
+  }
+
+  /**
+   * Detaches everyone in a call: `participant.left` with reason `removed`, then `call.ended` with `closed`.
+   * @throws TonetapError not-found
+   */
+  endCall(callId: string): Promise<void> {
+    return this.#calls.end(callId);
+  }
+
+  /**
+   * For a platform whose call broke down as a whole (its room or its server is gone): `call.failed`, then everyone
+   * leaves with reason `failed`, then `call.ended`. Other calls are not touched.
+   * @throws TonetapError not-found
+   */
+  failCall(callId: string, error: TonetapError): Promise<void> {
+    return this.#calls.end(callId, error);
   }
 
   /** Detaches everyone, lets windows under way be answered, closes the model and then the events. */
@@ -216,8 +251,7 @@ export class Engine implements Closable, AsyncDisposable {
   /** Takes no one any more and detaches everyone; their last windows are answered and told. */
   async drain(): Promise<void> {
     this.#shuttingDown = true;
-    const participants = [...this.#calls.values()].flatMap((call) => [...call.participants.values()]);
-    await Promise.allSettled(participants.map((participant) => participant.close()));
+    await Promise.allSettled([...this.#calls.participants()].map((participant) => participant.close()));
   }
 
   async #closeAll(): Promise<void> {
@@ -230,22 +264,12 @@ export class Engine implements Closable, AsyncDisposable {
   }
 
   #admit(identity: ParticipantIdentity, consent: string): void {
-    const { callId, participantId, role } = identity;
+    const { callId, participantId } = identity;
     if (this.#shuttingDown) throw new TonetapError("closed", "the engine is closing");
-    assertId("callId", callId);
-    assertId("participantId", participantId);
-    assertOneOf("role", role, PARTICIPANT_ROLES);
-    assertOneOf("consent", consent, CONSENT_STATES);
-    if (this.config.policy === "eu" && REFUSED_BY_EU.has(role)) {
-      throw new TonetapError(
-        "policy",
-        `policy eu refuses the role ${role}: inferring emotions of people at work or in education is prohibited ` +
-          '(EU AI Act, Art. 5(1)(f)); policy "none" is your own responsibility',
-      );
-    }
+    assertAdmissible(identity, consent, this.config.policy);
     const taken =
       this.#attaching.has(JSON.stringify([callId, participantId])) ||
-      this.#calls.get(callId)?.participants.has(participantId) === true;
+      this.#calls.find(callId, participantId) !== undefined;
     if (taken)
       throw new TonetapError("conflict", `participant ${participantId} is in call ${callId} already`);
     const limit = this.config.service.maxParticipants;
@@ -254,40 +278,22 @@ export class Engine implements Closable, AsyncDisposable {
     }
   }
 
-  #callOf(callId: string): Call {
-    const known = this.#calls.get(callId);
-    if (known !== undefined) return known;
-    const call: Call = { startedMs: this.clock.now(), participants: new Map(), joined: 0 };
-    this.#calls.set(callId, call);
-    this.#publish("call.started", { callId });
-    return call;
-  }
-
-  #left(call: Call, participant: Participant, error: TonetapError | undefined): void {
-    const { callId, participantId } = participant.identity;
-    this.#publishQualityOf(participant);
-    call.participants.delete(participantId);
-    this.#participants--;
-    const now = this.clock.now();
-    this.#publish("participant.left", {
-      ...speakerOf(participant.identity),
-      reason: this.#shuttingDown ? "shutdown" : leftReason(participant, error),
-      ...(error === undefined ? {} : { error: failureOf(error) }),
-      durationMs: now - participant.joinedMs,
-      windows: participant.windows,
-    });
-    if (call.participants.size > 0 || this.#calls.get(callId) !== call) return;
-    this.#calls.delete(callId);
-    this.#publish("call.ended", {
-      callId,
-      reason: this.#shuttingDown ? "shutdown" : "empty",
-      durationMs: now - call.startedMs,
-      participants: call.joined,
-    });
+  /** The world may have changed while the decoder was made: nobody else would close it. */
+  #openCall(callId: string, opus: OpusDecoder): Call {
+    try {
+      if (this.#shuttingDown) throw new TonetapError("closed", "the engine is closing");
+      return this.#calls.open(callId);
+    } catch (error) {
+      opus.close();
+      throw error;
+    }
   }
 
   #publish<K extends EventKind>(kind: K, data: EventData<K>): void {
-    this.hub.publish(this.#factory.create(kind, data) as TonetapEvent);
+    this.#insights.before(kind, data);
+    const event = this.#factory.create(kind, data) as TonetapEvent;
+    this.hub.publish(event);
+    this.#insights.after(event);
   }
 
   #publishUnit(identity: ParticipantIdentity, unit: EmotionUnit): void {
@@ -312,9 +318,7 @@ export class Engine implements Closable, AsyncDisposable {
   }
 
   #publishQuality(): void {
-    for (const call of this.#calls.values()) {
-      for (const participant of call.participants.values()) this.#publishQualityOf(participant);
-    }
+    for (const participant of this.#calls.participants()) this.#publishQualityOf(participant);
   }
 
   #publishQualityOf(participant: Participant): void {
@@ -340,44 +344,5 @@ export class Engine implements Closable, AsyncDisposable {
 
   #every(periodMs: number, task: () => void): () => void {
     return this.clock.repeat(periodMs, task);
-  }
-}
-
-const speakerOf = ({ callId, participantId, role }: ParticipantIdentity) => ({ callId, participantId, role });
-
-/** @throws TonetapError invalid-argument */
-function ownerOf({ callId, tenant = "", priority = "normal" }: ParticipantInfo): WindowOwner {
-  if (tenant !== "") assertId("tenant", tenant);
-  assertOneOf("priority", priority, WINDOW_PRIORITIES);
-  return { call: callId, tenant, priority };
-}
-
-const failureOf = ({ code, message, retryable }: TonetapError) => ({ code, message, retryable });
-
-function leftReason(
-  { source }: Participant,
-  error: TonetapError | undefined,
-): "left" | "inactive" | "failed" {
-  if (error !== undefined) return "failed";
-  return source.timedOut === true ? "inactive" : "left";
-}
-
-/** @throws TonetapError invalid-argument */
-function assertId(name: string, value: string): void {
-  if (typeof value !== "string" || !/^[^\p{C}]{1,128}$/u.test(value)) {
-    throw new TonetapError(
-      "invalid-argument",
-      `${name} must be 1–128 printable characters, got ${JSON.stringify(value)?.slice(0, 160)}`,
-    );
-  }
-}
-
-/** @throws TonetapError invalid-argument */
-function assertOneOf(name: string, value: string, allowed: readonly string[]): void {
-  if (!allowed.includes(value)) {
-    throw new TonetapError(
-      "invalid-argument",
-      `${name} must be one of ${allowed.join(", ")}, got ${JSON.stringify(value)}`,
-    );
   }
 }

@@ -12,7 +12,7 @@ import { MediaClock } from "./core/media-clock.ts";
 import type { ModelManifest } from "./core/model.ts";
 import type { AudioMimeType, RtpPacket, SenderReport } from "./core/rtp.ts";
 import { type MonotonicMs, SAMPLES_PER_MS, type SampleIndex, sampleIndex } from "./core/units.ts";
-import type { EmotionUnit, WindowBatcher, WindowOwner } from "./core/window.ts";
+import type { EmotionUnit, SpeechEdge, WindowBatcher, WindowOwner } from "./core/window.ts";
 import { inferEmotion, smoothEmotion } from "./inference/index.ts";
 import { type Quality, QualityMeter } from "./quality.ts";
 import {
@@ -101,7 +101,8 @@ export type ResumeReason = "consent-granted" | "policy" | "operator";
 /** What the engine is told. Every callback is synchronous. */
 export interface ParticipantHooks {
   readonly onUnit: (unit: EmotionUnit) => void;
-  readonly onPaused: (reason: PauseReason) => void;
+  /** @param speech the end of the talk-spurt that it cuts off, if there is one */
+  readonly onPaused: (reason: PauseReason, speech: SpeechEdge | undefined) => void;
   readonly onResumed: (reason: ResumeReason) => void;
   /** Once, last: the source has ended and everything it gave is answered. */
   readonly onEnded: (error: TonetapError | undefined) => void;
@@ -140,7 +141,10 @@ export class Participant implements Closable, AsyncDisposable {
   #heldByOperator = false;
   /** Rises with every start and stop of the analysis, so that a start overtaken by a stop is recognised. */
   #generation = 0;
+  /** Begun and not ended: whoever stops the chain ends it. */
+  #openSpurt: SpeechEdge | undefined;
   #sourceOver = false;
+  #removed = false;
   #over = false;
   #error: TonetapError | undefined;
   #resolveEnded: () => void = () => undefined;
@@ -199,6 +203,11 @@ export class Participant implements Closable, AsyncDisposable {
     return this.#consent !== "granted" || this.#heldByOperator;
   }
 
+  /** Its owner detached it while its peer was still there. */
+  get removed(): boolean {
+    return this.#removed;
+  }
+
   /** Codec of the latest packet. */
   get codec(): AudioMimeType | undefined {
     return this.source.codecs.get(this.#lastPayloadType)?.mimeType;
@@ -246,9 +255,14 @@ export class Participant implements Closable, AsyncDisposable {
     await this.#follow(wasPaused, "operator", "operator");
   }
 
-  /** Detaches it: closes the source, answers what is under way, then it has left. */
-  close(): Promise<void> {
+  /**
+   * Detaches it: closes the source, answers what is under way, then it has left.
+   * @param error why, if something broke
+   */
+  close(error?: TonetapError): Promise<void> {
     this.#closing ??= (async () => {
+      this.#removed = !this.#sourceOver;
+      if (this.#removed) this.#error ??= error;
       await this.#closeSource();
       this.#endSource();
       await this.ended;
@@ -267,7 +281,7 @@ export class Participant implements Closable, AsyncDisposable {
       // Unsubscribing closes every stage; featureFrames() wipes its rings.
       this.#chain?.unsubscribe();
       this.#chain = undefined;
-      this.#hooks.onPaused(pause);
+      this.#hooks.onPaused(pause, this.#endSpurt());
       return;
     }
     const opus = await createOpusDecoder();
@@ -324,6 +338,7 @@ export class Participant implements Closable, AsyncDisposable {
         this.windows.dropped++;
         break;
       case "speech":
+        this.#openSpurt = unit.state === "started" ? unit : undefined;
         this.#nextSample = Math.max(this.#nextSample, unit.at);
         this.#hooks.onUnit(unit);
         return;
@@ -333,6 +348,25 @@ export class Participant implements Closable, AsyncDisposable {
     this.#nextIndex = unit.index + 1;
     this.#nextSample = Math.max(this.#nextSample, unit.end);
     this.#hooks.onUnit(unit);
+  }
+
+  /** When the chain stops in the middle of a talk-spurt: it ends with the last audio that was looked at. */
+  #endSpurt(): SpeechEdge | undefined {
+    const started = this.#openSpurt;
+    if (started === undefined) return undefined;
+    this.#openSpurt = undefined;
+    const at = sampleIndex(Math.max(started.at, this.#nextSample));
+    const { wallMs, source } = this.#mediaClock.wallOf(at);
+    return {
+      kind: "speech",
+      state: "ended",
+      at,
+      mediaMs: at / SAMPLES_PER_MS,
+      wallMs,
+      wallSource: source,
+      durationMs: (at - started.at) / SAMPLES_PER_MS,
+      arrivalMs: this.#parts.clock.now(),
+    };
   }
 
   /** The source gives no more: let the chain answer what is under way, then it is over. */
@@ -355,6 +389,8 @@ export class Participant implements Closable, AsyncDisposable {
     });
     const error = this.#error;
     void this.#closeSource().then(() => {
+      const speech = this.#endSpurt();
+      if (speech !== undefined) this.#hooks.onUnit(speech);
       this.#hooks.onEnded(error ?? this.#error);
       this.#resolveEnded();
     });

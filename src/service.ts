@@ -9,7 +9,13 @@ import { addControlRoutes } from "./control-routes.ts";
 import { TonetapError } from "./core/errors.ts";
 import { type Closable, CloseStack } from "./core/lifecycle.ts";
 import { createEngine, type Engine, type EngineOptions } from "./engine.ts";
-import { addServiceRoutes, EventSocketServer, type HttpRequest, HttpServer } from "./events/index.ts";
+import {
+  addAlertRoutes,
+  addServiceRoutes,
+  EventSocketServer,
+  type HttpRequest,
+  HttpServer,
+} from "./events/index.ts";
 import { openSipDoor } from "./sip-door.ts";
 import type { SipServer } from "./transport/sip/index.ts";
 import {
@@ -103,6 +109,7 @@ export class Service implements Closable, AsyncDisposable {
       if (sip !== undefined) resources.use("SIP", sip);
       // Closed before the sockets: subscribers are told that everyone has left.
       resources.defer("calls", () => engine.drain());
+      addAlertRoutes(http, hub, engine.alertRules);
       addServiceRoutes(http, { hub, notReady: () => engine.notReady });
       addControlRoutes(http, engine);
       addWhipRoutes(http, endpoint);

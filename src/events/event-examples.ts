@@ -48,6 +48,37 @@ const EDGE: SpeechEdge = {
   arrivalMs: monotonicMs(6240),
 };
 
+const SCORES = {
+  angry: 0.6214,
+  disgust: 0.0512,
+  fear: 0.0601,
+  happy: 0.0402,
+  neutral: 0.1705,
+  sad: 0.0231,
+  surprise: 0.0335,
+};
+
+const ROLLING = {
+  top: "angry",
+  confidence: 0.6214,
+  scores: SCORES,
+  valence: -0.3817,
+  arousal: 0.5702,
+  abstainedShare: 0.0914,
+  trends: [
+    { of: "angry", direction: "rising", forMs: 20_000, change: 0.1832 },
+    { of: "valence", direction: "falling", forMs: 14_500, change: -0.1409 },
+  ],
+} as const;
+
+const ALERT = {
+  ...SPEAKER,
+  alertId: "0mkf90q80-a0",
+  ruleId: "customer-upset",
+  ruleName: "A customer is upset",
+  measure: "angry+disgust",
+} as const;
+
 const WINDOWS = { emitted: 96, abstained: 7, gated: 35, dropped: 0 };
 
 export type EventExamples = { readonly [K in EventKind]: EventOf<K> };
@@ -90,6 +121,45 @@ export function eventExamples(): EventExamples {
     ),
     emotion: at(6052).create("emotion", emotionData(SPEAKER, RESULT, LABELS, monotonicMs(6053.4))),
     "speech.ended": at(6260).create("speech.ended", speechEndedData(SPEAKER, EDGE)),
+    utterance: at(6260).create("utterance", {
+      ...SPEAKER,
+      media: { startMs: 2020, endMs: 6200 },
+      wall: {
+        start: new Date(START + 2032).toISOString(),
+        end: new Date(START + 6212).toISOString(),
+        source: "ntp",
+      },
+      durationMs: 4180,
+      expression: {
+        top: "angry",
+        confidence: 0.6214,
+        scores: SCORES,
+        valence: -0.3817,
+        arousal: 0.5702,
+        abstained: false,
+        peak: { label: "angry", probability: 0.7106, mediaMs: 6000 },
+      },
+      windows: { judged: 7, abstained: 1 },
+      abstainedShare: 1 / 7,
+      lossShare: 0.0121,
+      speechShare: 0.8412,
+      model: RESULT.model,
+    }),
+    "participant.state": at(8052).create("participant.state", { ...SPEAKER, ...ROLLING }),
+    "call.state": at(8052).create("call.state", { callId, voices: 2, ...ROLLING }),
+    "alert.raised": at(9052).create("alert.raised", {
+      ...ALERT,
+      value: 0.7412,
+      threshold: 0.6,
+      heldMs: 3000,
+      mediaMs: 9000,
+    }),
+    "alert.cleared": at(21_052).create("alert.cleared", {
+      ...ALERT,
+      reason: "calm",
+      durationMs: 12_000,
+      peak: 0.8102,
+    }),
     quality: at(10_000).create("quality", {
       ...SPEAKER,
       periodMs: 5000,

@@ -19,8 +19,11 @@ export class EventFactory {
   /** `/tonetap/<instance>`. */
   readonly source: string;
   readonly #clock: Clock;
-  /** Start time of this run, so that ids go on rising after a restart: CloudEvents §3.1.1 wants source + id unique. */
-  readonly #run: string;
+  /**
+   * Names this run of the service: every id begins with it and `-`. It is the run's start time, so that ids go on rising
+   * after a restart: CloudEvents §3.1.1 wants source + id unique.
+   */
+  readonly epoch: string;
   #counter = 0;
 
   /** @throws TonetapError invalid-argument for an instance name that does not fit in a URI path. */
@@ -33,14 +36,14 @@ export class EventFactory {
     }
     this.source = `/tonetap/${instance}`;
     this.#clock = clock;
-    this.#run = Math.floor(clock.wall()).toString(36).padStart(9, "0");
+    this.epoch = Math.floor(clock.wall()).toString(36).padStart(9, "0");
   }
 
   /** A new event of `kind`, made now. Numbers in `data` are rounded to four decimals; `data` itself is not kept. */
   create<K extends EventKind>(kind: K, data: EventData<K>): EventOf<K> {
     return {
       specversion: "1.0",
-      id: `${this.#run}-${String(this.#counter++).padStart(COUNTER_DIGITS, "0")}`,
+      id: `${this.epoch}-${String(this.#counter++).padStart(COUNTER_DIGITS, "0")}`,
       source: this.source,
       type: `tonetap.${kind}`,
       subject: subjectOf(data),

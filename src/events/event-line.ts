@@ -49,6 +49,32 @@ function detailsOf(event: TonetapEvent): string[] {
         `at ${(event.data.mediaMs / 1000).toFixed(2)} s`,
         `after ${(event.data.durationMs / 1000).toFixed(2)} s`,
       ];
+    case "tonetap.utterance": {
+      const { durationMs, expression, windows } = event.data;
+      const top =
+        expression === undefined
+          ? "not judged"
+          : expression.abstained
+            ? "unsure"
+            : `${expression.top} ${percent(expression.confidence)}`;
+      return [top, `${(durationMs / 1000).toFixed(2)} s`, `${windows.judged} windows`];
+    }
+    case "tonetap.participant.state":
+    case "tonetap.call.state": {
+      const { top, confidence, trends } = event.data;
+      const moves = trends.map(
+        ({ of, direction, forMs }) => `${of} ${direction} for ${Math.round(forMs / 1000)} s`,
+      );
+      return [`${top} ${percent(confidence)}`, ...moves];
+    }
+    case "tonetap.alert.raised": {
+      const { ruleName, ruleId, measure, value, threshold } = event.data;
+      return [ruleName ?? ruleId, `${measure} ${value.toFixed(2)}`, `threshold ${threshold.toFixed(2)}`];
+    }
+    case "tonetap.alert.cleared": {
+      const { ruleName, ruleId, reason, durationMs } = event.data;
+      return [ruleName ?? ruleId, reason, `after ${(durationMs / 1000).toFixed(1)} s`];
+    }
     case "tonetap.quality": {
       const { lossShare, jitterMs, packets, codec } = event.data;
       return [

@@ -1,4 +1,5 @@
 /** The public door of events/. */
+export { addAlertRoutes } from "./alert-routes.ts";
 export { asyncApiDocument, type Json } from "./asyncapi.ts";
 export { checkDoor, type DoorOptions } from "./door.ts";
 export { emotionData, type Speaker, speechEndedData, speechStartedData } from "./event-data.ts";
@@ -26,6 +27,14 @@ export {
 } from "./http-route.ts";
 export { HttpServer, type HttpServerOptions } from "./http-server.ts";
 export { EventHub, type HubStats, type StreamOptions, type SubscribeOptions } from "./hub.ts";
+export {
+  type AlertRule,
+  type AlertRuleInput,
+  alertRuleSchema,
+  parseAlertRule,
+} from "./insight/alert-rule.ts";
+export { AlertRules } from "./insight/alert-rules.ts";
+export { type InsightOptions, Insights } from "./insight/insights.ts";
 export { type ListenOptions, runListen } from "./listen.ts";
 export type { CallView, ParticipantView } from "./live-state.ts";
 export {

@@ -14,8 +14,12 @@ export interface ParticipantView {
   readonly speaking: boolean;
   /** `data` of the latest emotion event. */
   readonly emotion?: EventData<"emotion">;
+  /** `data` of the latest participant.state event. */
+  readonly state?: EventData<"participant.state">;
   /** `data` of the latest quality event. */
   readonly quality?: EventData<"quality">;
+  /** `data` of every alert that stands. */
+  readonly alerts: readonly EventData<"alert.raised">[];
 }
 
 /** One live call, as `GET /v1/calls` shows it. */
@@ -23,6 +27,8 @@ export interface CallView {
   readonly callId: string;
   /** RFC 3339. */
   readonly startedAt: string;
+  /** `data` of the latest call.state event. */
+  readonly state?: EventData<"call.state">;
   readonly participants: readonly ParticipantView[];
 }
 
@@ -32,11 +38,15 @@ interface ParticipantState {
   analysis?: PublishedEvent;
   speech?: PublishedEvent;
   emotion?: PublishedEvent;
+  rolling?: PublishedEvent;
   quality?: PublishedEvent;
+  /** Those that stand, by id. Bounded by the number of rules. */
+  readonly alerts: Map<string, PublishedEvent>;
 }
 
 interface CallState {
   readonly started: PublishedEvent;
+  rolling?: PublishedEvent;
   readonly participants: Map<string, ParticipantState>;
 }
 
@@ -54,7 +64,10 @@ export class LiveState {
         this.#calls.delete(event.data.callId);
         return;
       case "tonetap.participant.joined":
-        this.#calls.get(event.data.callId)?.participants.set(event.data.participantId, { joined: published });
+        this.#calls.get(event.data.callId)?.participants.set(event.data.participantId, {
+          joined: published,
+          alerts: new Map(),
+        });
         return;
       case "tonetap.participant.left":
         this.#calls.get(event.data.callId)?.participants.delete(event.data.participantId);
@@ -66,7 +79,10 @@ export class LiveState {
           // What was heard before a pause is not shown to newcomers: consent may be gone.
           delete state.emotion;
           delete state.speech;
+          delete state.rolling;
+          state.alerts.clear();
         });
+        delete this.#calls.get(event.data.callId)?.rolling;
         return;
       case "tonetap.speech.started":
       case "tonetap.speech.ended":
@@ -84,6 +100,24 @@ export class LiveState {
           state.quality = published;
         });
         return;
+      case "tonetap.participant.state":
+        this.#update(event, (state) => {
+          state.rolling = published;
+        });
+        return;
+      case "tonetap.call.state": {
+        const call = this.#calls.get(event.data.callId);
+        if (call !== undefined) call.rolling = published;
+        return;
+      }
+      case "tonetap.alert.raised":
+        this.#update(event, (state) => state.alerts.set(event.data.alertId, published));
+        return;
+      case "tonetap.alert.cleared":
+        this.#update(event, (state) => state.alerts.delete(event.data.alertId));
+        return;
+      // What is over is no part of the picture.
+      case "tonetap.utterance":
       case "tonetap.call.failed":
       case "tonetap.service.stats":
         return;
@@ -100,21 +134,25 @@ export class LiveState {
     };
     for (const call of this.#calls.values()) {
       add(call.started);
+      add(call.rolling);
       for (const state of call.participants.values()) {
         add(state.joined);
         add(state.analysis);
         add(state.speech);
         add(state.emotion);
+        add(state.rolling);
         add(state.quality);
+        for (const alert of state.alerts.values()) add(alert);
       }
     }
     return events.sort((a, b) => a.order - b.order);
   }
 
   calls(): CallView[] {
-    return [...this.#calls].map(([callId, { started, participants }]) => ({
+    return [...this.#calls].map(([callId, { started, rolling, participants }]) => ({
       callId,
       startedAt: started.event.time,
+      ...(rolling === undefined ? {} : { state: (rolling.event as EventOf<"call.state">).data }),
       participants: [...participants.values()].map(viewOf),
     }));
   }
@@ -132,6 +170,7 @@ function viewOf(state: ParticipantState): ParticipantView {
   const joined = state.joined.event as EventOf<"participant.joined">;
   const emotion = state.emotion?.event as EventOf<"emotion"> | undefined;
   const quality = state.quality?.event as EventOf<"quality"> | undefined;
+  const rolling = state.rolling?.event as EventOf<"participant.state"> | undefined;
   const { participantId, role, displayName, transport, paused } = joined.data;
   const analysis = state.analysis?.event.type;
   return {
@@ -143,6 +182,8 @@ function viewOf(state: ParticipantState): ParticipantView {
     paused: analysis === undefined ? paused : analysis === "tonetap.participant.paused",
     speaking: state.speech?.event.type === "tonetap.speech.started",
     ...(emotion === undefined ? {} : { emotion: emotion.data }),
+    ...(rolling === undefined ? {} : { state: rolling.data }),
     ...(quality === undefined ? {} : { quality: quality.data }),
+    alerts: [...state.alerts.values()].map(({ event }) => (event as EventOf<"alert.raised">).data),
   };
 }

@@ -6,74 +6,28 @@
  * fields and new kinds may come within a version: ignore what you do not know. Anything else is a new version.
  */
 import { z } from "zod";
-import { CONSENT_STATES, PARTICIPANT_ROLES } from "../core/audio-source.ts";
-import type { ErrorCode } from "../core/errors.ts";
-import type { AudioMimeType } from "../core/rtp.ts";
+import { CONSENT_STATES } from "../core/audio-source.ts";
+import {
+  AUDIO_MIME_TYPES,
+  alert,
+  callId,
+  count,
+  expression,
+  failure,
+  mediaSpan,
+  ms,
+  person,
+  role,
+  rolling,
+  share,
+  speechEdge,
+  wallSpan,
+  wallTime,
+  windows,
+} from "./schema-fields.ts";
 
 /** Version of every `data` shape below. */
 export const SCHEMA_VERSION = 1;
-
-const share = (what: string) => z.number().min(0).max(1).describe(`${what}, 0–1.`);
-const count = (what: string) => z.int().min(0).describe(what);
-const ms = (what: string) => z.number().min(0).describe(`${what}, ms.`);
-const wallTime = (what: string) => z.iso.datetime().describe(`${what}, RFC 3339, UTC.`);
-
-const ERROR_CODES = [
-  "invalid-argument",
-  "protocol",
-  "media",
-  "not-found",
-  "conflict",
-  "policy",
-  "overloaded",
-  "unavailable",
-  "timeout",
-  "closed",
-  "internal",
-] as const satisfies readonly ErrorCode[];
-
-const AUDIO_MIME_TYPES = [
-  "audio/opus",
-  "audio/PCMU",
-  "audio/PCMA",
-  "audio/L16",
-  "audio/red",
-  "audio/CN",
-  "audio/telephone-event",
-] as const satisfies readonly AudioMimeType[];
-
-const callId = z.string().min(1).max(128).describe("The call.");
-const participantId = z.string().min(1).max(128).describe("The participant, unique within the call.");
-const role = z.enum(PARTICIPANT_ROLES).describe("What the participant is to the call.");
-const wallSource = z
-  .enum(["ntp", "arrival"])
-  .describe("`ntp`: the sender's clock, from RTCP sender reports. `arrival`: ours, from packet arrival.");
-
-const failure = z
-  .object({
-    code: z.enum(ERROR_CODES).describe("Stable; act on this one."),
-    message: z.string().describe("For people."),
-    retryable: z.boolean().describe("The same attempt may succeed later."),
-  })
-  .describe("What went wrong.");
-
-const windows = z
-  .object({
-    emitted: count("Windows that became an emotion event with an expression."),
-    abstained: count("Windows that became an emotion event with `abstained: true`."),
-    gated: count("Windows that never went to the model: silence, a talk-spurt too young, too much loss."),
-    dropped: count("Windows that were ready for the model and got no answer: overload, deadline, failure."),
-  })
-  .describe("What became of the participant's windows since it joined. Each is counted once.");
-
-const person = { callId, participantId };
-
-const speechEdge = {
-  ...person,
-  role,
-  mediaMs: ms("Media time of the edge, since the participant's first sample"),
-  wall: z.object({ at: wallTime("The same moment as time of day"), source: wallSource }),
-};
 
 /** `data` of each kind. */
 export const EVENT_DATA = {
@@ -83,8 +37,11 @@ export const EVENT_DATA = {
     .object({
       callId,
       reason: z
-        .enum(["empty", "closed", "shutdown"])
-        .describe("The last participant left; the call was closed by its owner; the service is stopping."),
+        .enum(["empty", "closed", "failed", "shutdown"])
+        .describe(
+          "The last participant left; the call was closed by its owner; it broke down (see call.failed); " +
+            "the service is stopping.",
+        ),
       durationMs: ms("From call.started to now"),
       participants: count("Participants it had in all."),
     })
@@ -150,16 +107,8 @@ export const EVENT_DATA = {
         .describe("The model is too unsure to be believed: show nothing rather than `top`."),
       valence: z.number().min(-1).max(1).describe("−1 unpleasant … 1 pleasant."),
       arousal: z.number().min(-1).max(1).describe("−1 calm … 1 excited."),
-      media: z
-        .object({ startMs: ms("First sample"), endMs: ms("Past the last sample") })
-        .describe("The window in media time, since the participant's first sample."),
-      wall: z
-        .object({
-          start: wallTime("First sample"),
-          end: wallTime("Past the last sample"),
-          source: wallSource,
-        })
-        .describe("The window as time of day."),
+      media: mediaSpan,
+      wall: wallSpan,
       speechShare: share("Share of the window that is speech"),
       lossShare: share("Share of the window that rests on concealed or lost audio"),
       model: z.string().describe("`name@version` of the model that judged it."),
@@ -177,6 +126,79 @@ export const EVENT_DATA = {
   "speech.ended": z
     .object({ ...speechEdge, durationMs: ms("Length of the talk-spurt") })
     .describe("A talk-spurt is over."),
+
+  utterance: z
+    .object({
+      ...person,
+      role,
+      media: mediaSpan,
+      wall: wallSpan,
+      durationMs: ms("Length of the talk-spurt"),
+      expression: z
+        .object({
+          ...expression,
+          abstained: z.boolean().describe("More than half of the windows abstained: show nothing."),
+          peak: z
+            .object({
+              label: z.string().describe("`top`, or whatever else was surest for a moment."),
+              probability: share("Its highest smoothed probability"),
+              mediaMs: ms("End of that window in media time"),
+            })
+            .describe("The surest moment, windows that abstained left out if there are others."),
+        })
+        .optional()
+        .describe(
+          "Means over the talk-spurt's windows, weighted by their speech. Absent if none was judged.",
+        ),
+      windows: z.object({
+        judged: count("Windows of this talk-spurt that became emotion events."),
+        abstained: count("Those of them that abstained."),
+      }),
+      abstainedShare: share("`abstained` of `judged`; 0 if none was judged"),
+      lossShare: share("Mean share of the windows that rests on concealed or lost audio"),
+      speechShare: share("Mean share of the windows that is speech"),
+      model: z.string().optional().describe("`name@version` of the model that judged it."),
+    })
+    .describe(
+      "A talk-spurt as a whole, after speech.ended: the final word where emotion events were interim.",
+    ),
+
+  "participant.state": z
+    .object({ ...person, role, ...rolling })
+    .describe("What a participant expresses lately, and where it goes. At most one every `events.stateMs`."),
+
+  "call.state": z
+    .object({
+      callId,
+      voices: count("Participants heard since the call began."),
+      ...rolling,
+    })
+    .describe("The same over all voices of a call, each weighted by its speech."),
+
+  "alert.raised": z
+    .object({
+      ...alert,
+      value: z.number().describe("What the rule measures, now."),
+      threshold: z.number().describe("The rule's `above` or `below`."),
+      heldMs: ms("Speech for which the rule was met"),
+      mediaMs: ms("Media time of the moment"),
+    })
+    .describe(
+      "A rule has been met for as long as it asks. One alert.cleared with the same `alertId` follows.",
+    ),
+
+  "alert.cleared": z
+    .object({
+      ...alert,
+      reason: z
+        .enum(["calm", "paused", "left", "rule"])
+        .describe(
+          "No longer met; analysis is paused; the participant left; the rule was changed or removed.",
+        ),
+      durationMs: ms("From alert.raised to now"),
+      peak: z.number().describe("The measure's furthest value while the alert stood."),
+    })
+    .describe("An alert is over."),
 
   quality: z
     .object({
@@ -294,6 +316,11 @@ export const EVENT_SCHEMAS = {
   emotion: envelope("emotion"),
   "speech.started": envelope("speech.started"),
   "speech.ended": envelope("speech.ended"),
+  utterance: envelope("utterance"),
+  "participant.state": envelope("participant.state"),
+  "call.state": envelope("call.state"),
+  "alert.raised": envelope("alert.raised"),
+  "alert.cleared": envelope("alert.cleared"),
   quality: envelope("quality"),
   "service.stats": envelope("service.stats"),
 } as const satisfies { readonly [K in EventKind]: z.ZodType };
@@ -310,6 +337,11 @@ export const tonetapEventSchema = z.discriminatedUnion("type", [
   EVENT_SCHEMAS.emotion,
   EVENT_SCHEMAS["speech.started"],
   EVENT_SCHEMAS["speech.ended"],
+  EVENT_SCHEMAS.utterance,
+  EVENT_SCHEMAS["participant.state"],
+  EVENT_SCHEMAS["call.state"],
+  EVENT_SCHEMAS["alert.raised"],
+  EVENT_SCHEMAS["alert.cleared"],
   EVENT_SCHEMAS.quality,
   EVENT_SCHEMAS["service.stats"],
 ]);

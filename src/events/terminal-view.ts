@@ -98,6 +98,11 @@ export class TerminalView {
         return;
       case "tonetap.call.failed":
       case "tonetap.service.stats":
+      case "tonetap.utterance":
+      case "tonetap.participant.state":
+      case "tonetap.call.state":
+      case "tonetap.alert.raised":
+      case "tonetap.alert.cleared":
         return;
       default:
         event satisfies never;

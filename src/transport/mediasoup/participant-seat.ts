@@ -127,9 +127,12 @@ export class ParticipantSeat implements Closable {
 
   async #detach(): Promise<void> {
     const participant = this.#participant;
+    const source = this.#source;
     this.#participant = undefined;
     this.#source = undefined;
     this.#tried = undefined;
+    // The source first: the peer has left by itself, nobody removed it.
+    await source?.close();
     await participant?.close();
   }
 }
