@@ -209,6 +209,11 @@ export const configSchema = z.strictObject({
     ),
     usersFile: text("", "File of callers, name:password a line: then a call needs digest credentials."),
     realm: text("tonetap", "Realm of those credentials."),
+    digestAlgorithms: list(
+      "How they are proved, preferred first: SHA-256, MD5; none: both, so. Old callers read the first challenge only.",
+    ).refine((names) => names.every((name) => name === "SHA-256" || name === "MD5"), {
+      message: "must be among SHA-256, MD5",
+    }),
     defaultRole: z
       .enum(PARTICIPANT_ROLES)
       .default("guest")
@@ -224,6 +229,12 @@ export const configSchema = z.strictObject({
       .default("signalled")
       .describe(
         "Whose RTP a call takes: of the hosts that the signalling names, or of the first sender (media relays).",
+      ),
+    srtp: z
+      .enum(["optional", "required"])
+      .default("optional")
+      .describe(
+        "Whether SIP calls without SRTP (keys in SDP, RFC 4568) are taken; those with it always are.",
       ),
     inactivityMs: number(
       1_000,

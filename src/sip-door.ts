@@ -5,7 +5,15 @@
 import { readFile } from "node:fs/promises";
 import { TonetapError } from "./core/errors.ts";
 import type { Engine } from "./engine.ts";
-import { createSipServer, type SipServer, type SipTransportName } from "./transport/sip/index.ts";
+import {
+  createSipServer,
+  type DigestAlgorithm,
+  type DigestOptions,
+  type SipServer,
+  type SipTransportName,
+} from "./transport/sip/index.ts";
+
+type SipConfig = Engine["config"]["sip"];
 
 /**
  * Takes calls, if the configuration names a transport.
@@ -28,9 +36,10 @@ export async function openSipDoor(
     ...(sip.announcedHost === "" ? {} : { announcedHost: sip.announcedHost }),
     ...(sip.rtpPortMin === 0 ? {} : { rtpPorts: [sip.rtpPortMin, sip.rtpPortMax] as const }),
     allowedPeers: sip.allowedPeers,
-    ...(users === undefined ? {} : { digest: { users, realm: sip.realm } }),
+    ...(users === undefined ? {} : { digest: digestOf(sip, users) }),
     participantDefaults: { role: sip.defaultRole, consent: sip.defaultConsent },
     mediaPeer: sip.mediaPeer,
+    srtp: sip.srtp,
     inactivityMs: sip.inactivityMs,
     sessionExpiresS: sip.sessionExpiresS,
     maxCalls: sip.maxCalls,
@@ -39,7 +48,12 @@ export async function openSipDoor(
   });
 }
 
-async function readIdentity(sip: Engine["config"]["sip"]) {
+function digestOf({ realm, digestAlgorithms }: SipConfig, users: ReadonlyMap<string, string>): DigestOptions {
+  if (digestAlgorithms.length === 0) return { users, realm };
+  return { users, realm, algorithms: digestAlgorithms as readonly DigestAlgorithm[] };
+}
+
+async function readIdentity(sip: SipConfig) {
   const cert = await readText("sip.tlsCertFile", sip.tlsCertFile);
   return { cert, key: await readText("sip.tlsKeyFile", sip.tlsKeyFile), port: sip.tlsPort };
 }

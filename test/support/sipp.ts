@@ -34,23 +34,29 @@ export interface SippRun {
   readonly calls?: number;
   /** Share of SIP messages that sipp loses, each way. Default 0. */
   readonly lossPercent?: number;
-  /** Raw µ-law that scenarios name as [voice]. */
+  /** Raw µ-law, or a pcap, that scenarios name as [voice]. */
   readonly voice?: Uint8Array;
+  /** Where both sides are. Default 127.0.0.1. */
+  readonly host?: "127.0.0.1" | "::1";
+  /** What [authentication] says. */
+  readonly credentials?: { readonly user: string; readonly password: string };
 }
 
 /** Runs a scenario; 0 is success of every call. `log` says what sipp did not expect. */
 export async function runSipp(run: SippRun): Promise<{ readonly code: number; readonly log: string }> {
   const folder = await mkdtemp(join(tmpdir(), "tonetap-sipp-"));
   try {
-    const voice = join(folder, "voice.ul");
+    const voice = join(folder, run.scenario.includes("play_pcap") ? "voice.pcap" : "voice.ul");
     const scenario = join(folder, "scenario.xml");
     await writeFile(voice, run.voice ?? new Uint8Array(0));
     await writeFile(scenario, run.scenario.replaceAll("[voice]", voice));
-    const { calls = 1 } = run;
+    const { calls = 1, host = "127.0.0.1", credentials } = run;
+    const remote = host === "::1" ? `[::1]:${run.port}` : `${host}:${run.port}`;
     const child = spawn(
       "sipp",
       [
-        ...["-sf", scenario, "-t", run.transport, "-i", "127.0.0.1", "-mi", "127.0.0.1"],
+        ...["-sf", scenario, "-t", run.transport, "-i", host, "-mi", host],
+        ...(credentials === undefined ? [] : ["-au", credentials.user, "-ap", credentials.password]),
         ...[
           "-m",
           String(calls),
@@ -64,7 +70,7 @@ export async function runSipp(run: SippRun): Promise<{ readonly code: number; re
           "-timeout",
           "30s",
         ],
-        ...["-trace_err", "-error_file", join(folder, "errors.log"), `127.0.0.1:${run.port}`],
+        ...["-trace_err", "-error_file", join(folder, "errors.log"), remote],
       ],
       { cwd: folder, stdio: ["ignore", "pipe", "pipe"] },
     );
@@ -87,8 +93,10 @@ export interface CallScenario {
   /** Payload types of the offer, with their lines. Default PCMU. */
   readonly media?: string;
   readonly lines?: readonly string[];
-  /** sipp plays [voice] as PCMU. */
-  readonly plays?: boolean;
+  /** sipp plays [voice]: as PCMU, or the packets of a pcap as they are (that takes raw sockets: root). */
+  readonly plays?: boolean | "pcap";
+  /** The first INVITE is answered 401, the second has credentials. */
+  readonly challenged?: boolean;
   /** From ACK to BYE, ms; `hung-up`: the other side says BYE. */
   readonly lengthMs: number | "hung-up";
 }
@@ -102,12 +110,21 @@ const FROM = "From: Anna <sip:anna@[local_ip]:[local_port]>;tag=[pid]t[call_numb
 export function callScenario(scenario: CallScenario): string {
   const { headers = [], media = "RTP/AVP 0", lines = ["a=rtpmap:0 PCMU/8000"], lengthMs } = scenario;
   const port = scenario.plays === true ? "[rtpstream_audio_port]" : "[media_port]";
+  const sdp = offerLines(media, lines, port);
   return xml([
-    send([...inviteLines(headers), "", ...offerLines(media, lines, port)], true),
+    send([...inviteLines(headers), "", ...sdp], true),
+    ...(scenario.challenged === true
+      ? [
+          '<recv response="401" auth="true"/>',
+          send(ackOfRefusal(), false),
+          send([...inviteLines([...headers, "[authentication]"], 2), "", ...sdp], true),
+        ]
+      : []),
     '<recv response="100" optional="true"/>',
     '<recv response="200" rrs="true"/>',
     send(inDialog("ACK", "[cseq]"), false),
     scenario.plays === true ? '<nop><action><exec rtp_stream="[voice],1,0,PCMU/8000"/></action></nop>' : "",
+    scenario.plays === "pcap" ? '<nop><action><exec play_pcap_audio="[voice]"/></action></nop>' : "",
     ...(lengthMs === "hung-up"
       ? ['<recv request="BYE"/>', send(OK, false)]
       : [
@@ -124,6 +141,19 @@ export function refusedScenario(status: number, media: string): string {
     send([...inviteLines([]), "", ...offerLines(media, [], "[media_port]")], true),
     '<recv response="100" optional="true"/>',
     `<recv response="${status}"/>`,
+    send(ackOfRefusal(), false),
+  ]);
+}
+
+/** A caller whose credentials are wrong. */
+export function wrongPasswordScenario(): string {
+  const sdp = offerLines("RTP/AVP 0", [], "[media_port]");
+  return xml([
+    send([...inviteLines([]), "", ...sdp], true),
+    '<recv response="401" auth="true"/>',
+    send(ackOfRefusal(), false),
+    send([...inviteLines(["[authentication]"], 2), "", ...sdp], true),
+    '<recv response="401"/>',
     send(ackOfRefusal(), false),
   ]);
 }
@@ -150,14 +180,14 @@ export function cancelScenario(): string {
   ]);
 }
 
-function inviteLines(headers: readonly string[]): string[] {
+function inviteLines(headers: readonly string[], cseq = 1): string[] {
   return [
     "INVITE sip:tonetap@[remote_ip]:[remote_port] SIP/2.0",
     VIA,
     FROM,
     "To: <sip:tonetap@[remote_ip]:[remote_port]>",
     "Call-ID: [call_id]",
-    "CSeq: 1 INVITE",
+    `CSeq: ${cseq} INVITE`,
     "Contact: <sip:anna@[local_ip]:[local_port];transport=[transport]>",
     "Max-Forwards: 70",
     ...headers,

@@ -1,8 +1,10 @@
 /**
- * Offer and answer for one audio stream that only comes in (RFC 3264): Opus, G.711, comfort noise, telephone events. One
- * audio section is taken, every other is refused with port 0. Reading SDP as such is sdp-reader.ts.
+ * Offer and answer for one audio stream that only comes in (RFC 3264): Opus, G.711, comfort noise, telephone events, in the
+ * clear or as SRTP with keys in SDP (RFC 4568). One audio section is taken, every other is refused with port 0. Reading SDP
+ * as such is sdp-reader.ts.
  */
 import { isIP } from "node:net";
+import { TonetapError } from "../../core/errors.ts";
 import {
   type AudioCodec,
   COMFORT_NOISE,
@@ -12,6 +14,7 @@ import {
   PCMU,
   TELEPHONE_EVENT,
 } from "../../core/rtp.ts";
+import { chooseSdes, formatSdes, type SdesCrypto } from "../srtp/index.ts";
 import { attributesOf, readSdp, type SdpSection, type SdpSession } from "./sdp-reader.ts";
 import type { Refusal } from "./sip-request.ts";
 
@@ -31,6 +34,8 @@ export interface RemoteAudio {
   readonly rtcpMux: boolean;
   /** ms; undefined if not said. */
   readonly ptimeMs: number | undefined;
+  /** What it protects its media with; undefined: RTP in the clear. */
+  readonly crypto: SdesCrypto | undefined;
   /** What an answer must go along with. */
   readonly frame: {
     readonly timing: string;
@@ -49,11 +54,17 @@ export interface LocalAudio {
   readonly sessionId: number;
   /** Rises with each change. RFC 3264 §8. */
   readonly version: number;
+  /** Keys of ours: in an answer the one that goes with the peer's, in an offer all that may be chosen from. */
+  readonly crypto: readonly SdesCrypto[];
 }
 
-/** RTP in the clear, with or without early feedback. */
+/** Whether a peer may send RTP in the clear. */
+export type SrtpPolicy = "optional" | "required";
+
+/** RTP in the clear, with or without early feedback; with keys it is secured if the other side can (RFC 8643). */
 const PLAIN: ReadonlySet<string> = new Set(["RTP/AVP", "RTP/AVPF"]);
-const SECURE = /SAVPF?$/;
+/** SRTP whose keys stand in the SDP. */
+const SECURE: ReadonlySet<string> = new Set(["RTP/SAVP", "RTP/SAVPF"]);
 
 /** What a peer that lets us offer (RFC 3264 §5) may send. Dynamic types as browsers and most phones number them. */
 export const OFFERED_CODECS: CodecMap = new Map([
@@ -70,22 +81,40 @@ const WARN_PROTOCOL = 302;
 const WARN_MEDIA = 304;
 const WARN_FORMAT = 305;
 
-/** Reads an offer, or an answer to ours: the first audio section that we can take. Never throws. */
-export function readRemoteAudio(text: string, family: "IP4" | "IP6"): RemoteAudio | Refusal {
+/** Reads an offer, or an answer to ours: the first audio section that we can take, secured ones first. Never throws. */
+export function readRemoteAudio(
+  text: string,
+  family: "IP4" | "IP6",
+  srtp: SrtpPolicy = "optional",
+): RemoteAudio | Refusal {
   const session = readSdp(text);
   if (typeof session === "string") return { kind: "refusal", status: 400, detail: session };
   const audios = session.sections.filter(({ kind, port }) => kind === "audio" && port > 0);
-  if (audios.length === 0) return notAcceptable(WARN_MEDIA, "no audio is offered");
-  const plain = audios.filter(({ protocol }) => PLAIN.has(protocol));
-  if (plain.length === 0) {
-    const offered = audios[0]?.protocol ?? "";
-    const why = SECURE.test(offered) ? "SRTP is not supported yet" : "only RTP over UDP is taken";
-    return notAcceptable(WARN_PROTOCOL, `${offered} is offered, but ${why}: offer RTP/AVP`);
+  const [secure, plain] = [SECURE, PLAIN].map((set) => audios.filter(({ protocol }) => set.has(protocol)));
+  let why: Refusal | undefined;
+  for (const section of [...(secure ?? []), ...(plain ?? [])]) {
+    const audio = readAudio(session, section, family, srtp);
+    if (!("kind" in audio)) return audio;
+    why ??= audio;
   }
-  const section = plain.find((candidate) => hasVoice(readCodecs(candidate)));
-  if (section === undefined) {
+  if (why !== undefined) return why;
+  const offered = audios[0]?.protocol;
+  if (offered === undefined) return notAcceptable(WARN_MEDIA, "no audio is offered");
+  return notAcceptable(WARN_PROTOCOL, `${offered} is offered: RTP/AVP and RTP/SAVP are taken`);
+}
+
+function readAudio(
+  session: SdpSession,
+  section: SdpSection,
+  family: "IP4" | "IP6",
+  srtp: SrtpPolicy,
+): RemoteAudio | Refusal {
+  const codecs = readCodecs(section);
+  if (!hasVoice(codecs)) {
     return notAcceptable(WARN_FORMAT, "no common codec: Opus, PCMU and PCMA are taken");
   }
+  const crypto = readCrypto(section, srtp);
+  if (crypto !== undefined && "kind" in crypto) return crypto;
   const { connection } = section;
   if (connection === undefined) return { kind: "refusal", status: 400, detail: "the SDP has no c= line" };
   if (connection.family !== family) {
@@ -93,13 +122,14 @@ export function readRemoteAudio(text: string, family: "IP4" | "IP6"): RemoteAudi
   }
   const ptime = Number(attributesOf(section, "ptime")[0]);
   return {
-    codecs: readCodecs(section),
+    codecs,
     host: connection.host,
     port: section.port,
     direction: directionOf(section) ?? directionOf(session) ?? "sendrecv",
     blackHole: connection.host === "0.0.0.0" || connection.host === "::",
     rtcpMux: attributesOf(section, "rtcp-mux").length > 0,
     ptimeMs: ptime >= 1 && ptime <= 200 ? ptime : undefined,
+    crypto,
     frame: {
       timing: session.timing,
       sections: session.sections,
@@ -107,6 +137,19 @@ export function readRemoteAudio(text: string, family: "IP4" | "IP6"): RemoteAudi
       mid: attributesOf(section, "mid")[0],
     },
   };
+}
+
+/** The peer's key. RFC 4568 §5.1.2: none that we can use refuses a secured section; one in the clear does without (RFC 8643). */
+function readCrypto(section: SdpSection, srtp: SrtpPolicy): SdesCrypto | Refusal | undefined {
+  const lines = attributesOf(section, "crypto");
+  const mustBe = SECURE.has(section.protocol) || srtp === "required";
+  if (lines.length === 0 && !mustBe) return undefined;
+  try {
+    return chooseSdes(lines);
+  } catch (error) {
+    if (!mustBe) return undefined;
+    return notAcceptable(WARN_PROTOCOL, `SRTP is needed: ${TonetapError.from(error).message}`);
+  }
 }
 
 function notAcceptable(warningCode: number, detail: string): Refusal {
@@ -176,6 +219,7 @@ export function writeAnswer(remote: RemoteAudio, local: LocalAudio): string {
           rtcpMux: remote.rtcpMux,
           ptimeMs: remote.ptimeMs,
           mid: frame.mid,
+          crypto: local.crypto,
         })
       : [`m=${section.kind} 0 ${section.protocol} ${section.formats.join(" ")}`],
   );
@@ -184,7 +228,9 @@ export function writeAnswer(remote: RemoteAudio, local: LocalAudio): string {
 
 /** For a peer that invites without an offer: its answer comes in the ACK (RFC 3261 §13.2.1). */
 export function writeOffer(local: LocalAudio): string {
-  const audio = { protocol: "RTP/AVP", direction: "recvonly", rtcpMux: false, ptimeMs: 20, mid: undefined };
+  const { crypto } = local;
+  const protocol = crypto.length === 0 ? "RTP/AVP" : "RTP/SAVP";
+  const audio = { protocol, direction: "recvonly", rtcpMux: false, ptimeMs: 20, mid: undefined, crypto };
   return sdpText(local, "0 0", audioSection(OFFERED_CODECS, local.port, audio));
 }
 
@@ -194,6 +240,7 @@ interface AudioLines {
   readonly rtcpMux: boolean;
   readonly ptimeMs: number | undefined;
   readonly mid: string | undefined;
+  readonly crypto: readonly SdesCrypto[];
 }
 
 function audioSection(codecs: CodecMap, port: number, lines: AudioLines): string[] {
@@ -201,6 +248,7 @@ function audioSection(codecs: CodecMap, port: number, lines: AudioLines): string
     `m=audio ${port} ${lines.protocol} ${[...codecs.keys()].join(" ")}`,
     ...(lines.mid === undefined ? [] : [`a=mid:${lines.mid}`]),
     ...[...codecs].flatMap(([payloadType, codec]) => codecLines(payloadType, codec)),
+    ...lines.crypto.map((crypto) => `a=crypto:${formatSdes(crypto)}`),
     ...(lines.ptimeMs === undefined ? [] : [`a=ptime:${lines.ptimeMs}`]),
     `a=${lines.direction}`,
     ...(lines.rtcpMux ? ["a=rtcp-mux"] : []),

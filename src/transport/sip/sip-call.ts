@@ -222,7 +222,7 @@ export class SipCall {
     const session = agreeOnSession(request.message, this.#context.session);
     if (session !== undefined && "kind" in session) return session;
     if (sdp === undefined) return { sdp: media.offer(), answerDue: true, session };
-    const remote = MediaSession.read(this.#context.media, sdp);
+    const remote = media.read(sdp);
     return "kind" in remote ? remote : { sdp: media.answer(remote), answerDue: false, session };
   }
 
@@ -244,7 +244,7 @@ export class SipCall {
     const response = await ask(this.dialog, this.#last, { method: "INVITE", fields, body });
     this.#offering = false;
     const sdp = response !== undefined && response.status < 300 ? sdpOf(response) : undefined;
-    const remote = typeof sdp === "string" ? MediaSession.read(this.#context.media, sdp) : undefined;
+    const remote = typeof sdp === "string" ? this.#media?.read(sdp) : undefined;
     if (remote !== undefined && !("kind" in remote)) this.#media?.confirmed(remote);
     return response;
   }
@@ -253,9 +253,9 @@ export class SipCall {
   #takeAnswer(ack: IncomingRequest): void {
     this.#answerDue = false;
     const sdp = sdpOf(ack.message);
-    const remote = typeof sdp === "string" ? MediaSession.read(this.#context.media, sdp) : undefined;
-    if (remote === undefined || "kind" in remote) this.hangUp();
-    else this.#media?.answered(remote);
+    const remote = typeof sdp === "string" ? this.#media?.read(sdp) : undefined;
+    const agreed = remote !== undefined && !("kind" in remote) && this.#media?.answered(remote) === true;
+    if (!agreed) this.hangUp();
   }
 
   #hear(heard: Heard): void {

@@ -6,6 +6,7 @@ import { assertRange, TonetapError } from "../../core/errors.ts";
 import { AllowedPeers } from "./allowed-peers.ts";
 import { DigestGuard, type DigestOptions } from "./digest-guard.ts";
 import type { ParticipantDefaults } from "./participant-headers.ts";
+import type { SrtpPolicy } from "./sdp.ts";
 import { type SessionTimerSettings, SHORTEST_SESSION_S } from "./session-terms.ts";
 import type { SipCallInfo } from "./sip-call-info.ts";
 import type { MediaPeer } from "./sip-source.ts";
@@ -37,6 +38,11 @@ export interface SipServerOptions {
   readonly announcedRtpHost?: string;
   /** Whose media a call takes; see {@link MediaPeer}. Default `signalled`. */
   readonly mediaPeer?: MediaPeer;
+  /**
+   * SRTP with keys in SDP (RFC 4568): taken where it is offered; `required` refuses RTP in the clear with 488. The keys are
+   * as secret as the signalling: use TLS. Default `optional`.
+   */
+  readonly srtp?: SrtpPolicy;
   /** Hosts that may send requests: addresses and prefixes such as 192.0.2.0/24; others get 403. Default: everybody. */
   readonly allowedPeers?: readonly string[];
   /** With it, an INVITE that begins a call needs digest credentials (RFC 8760), else it gets 401. */
@@ -72,6 +78,7 @@ export interface ResolvedOptions {
   readonly announcedHost: string;
   readonly announcedRtpHost: string;
   readonly mediaPeer: MediaPeer;
+  readonly srtp: SrtpPolicy;
   readonly allowedPeers: AllowedPeers;
   readonly digest: DigestGuard | undefined;
   readonly participantDefaults: ParticipantDefaults;
@@ -105,6 +112,8 @@ export function resolveOptions(options: SipServerOptions): ResolvedOptions {
   }
   if (transports.includes("tls") && tls === undefined) fail("tls", "given for the transport tls", tls);
   if (mediaPeer !== "signalled" && mediaPeer !== "any") fail("mediaPeer", "signalled or any", mediaPeer);
+  const { srtp = "optional" } = options;
+  if (srtp !== "optional" && srtp !== "required") fail("srtp", "optional or required", srtp);
   if (rtpPorts !== undefined) {
     assertRange("sip rtpPorts[0]", rtpPorts[0], 1_024, 65_534);
     assertRange("sip rtpPorts[1]", rtpPorts[1], rtpPorts[0] + (rtpPorts[0] % 2) + 1, 65_535);
@@ -123,6 +132,7 @@ export function resolveOptions(options: SipServerOptions): ResolvedOptions {
     announcedHost,
     announcedRtpHost,
     mediaPeer,
+    srtp,
     allowedPeers: new AllowedPeers(options.allowedPeers ?? []),
     digest: options.digest === undefined ? undefined : new DigestGuard(clock, options.digest),
     participantDefaults: { role: "guest", consent: "pending", ...options.participantDefaults },

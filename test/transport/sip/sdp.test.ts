@@ -30,7 +30,7 @@ interface Oracle {
 /** An independent reader. It is CommonJS without types. */
 const oracle = createRequire(import.meta.url)("sdp-transform") as Oracle;
 
-const LOCAL = { host: "127.0.0.1", port: 5004, sessionId: 7, version: 1 };
+const LOCAL = { host: "127.0.0.1", port: 5004, sessionId: 7, version: 1, crypto: [] };
 
 function taken(sdp: string, family: "IP4" | "IP6" = "IP4"): RemoteAudio {
   const remote = readRemoteAudio(sdp, family);
@@ -115,8 +115,8 @@ test.each([
   ["33 sections", `v=0\r\nc=IN IP4 h\r\n${"m=audio 1 RTP/AVP 0\r\n".repeat(33)}`, 400, undefined, /32/],
   ["no audio", "v=0\r\nc=IN IP4 h\r\nm=video 1 RTP/AVP 31\r\n", 488, 304, /no audio/],
   ["audio with port 0", offer({ port: 0 }), 488, 304, /no audio/],
-  ["SRTP only", offer({ media: "RTP/SAVP 0" }), 488, 302, /SRTP is not supported yet/],
-  ["DTLS only", offer({ media: "UDP/TLS/RTP/SAVPF 111" }), 488, 302, /SRTP is not supported yet/],
+  ["SRTP without a key", offer({ media: "RTP/SAVP 0" }), 488, 302, /no usable crypto line: there is none/],
+  ["DTLS only", offer({ media: "UDP/TLS/RTP/SAVPF 111" }), 488, 302, /RTP\/AVP and RTP\/SAVP are taken/],
   ["G.729 only", offer({ media: "RTP/AVP 18 101" }), 488, 305, /no common codec/],
   [
     "Opus at a wrong rate",
