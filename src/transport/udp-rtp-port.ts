@@ -124,6 +124,20 @@ export class UdpRtpPort implements Closable {
     this.#srtp = createSrtpSession(keys);
   }
 
+  /** All that it refused, by reason. */
+  get refused(): Readonly<Record<string, number>> {
+    const { srtp, malformed, foreign, overRate, unread } = this.stats;
+    const srtpReasons = Object.entries(srtp).map(([reason, count]) => [`srtp-${reason}`, count] as const);
+    const reasons = [
+      ...srtpReasons,
+      ...Object.entries(malformed),
+      ["foreign", foreign] as const,
+      ["over-rate", overRate] as const,
+      ["unread", unread] as const,
+    ];
+    return Object.fromEntries(reasons.filter(([, count]) => count > 0));
+  }
+
   /** Sends RTCP to a peer whose RTP comes from `rtp`, and whose RTCP comes from `rtcp` if that is known. */
   sendRtcp(bytes: Uint8Array, rtp: UdpAddress, rtcp: UdpAddress | undefined): void {
     if (this.#resources.closed) return;

@@ -32,6 +32,7 @@ export class UdpRtpSource extends RtpFlow {
   /** Where it listens. */
   readonly address: UdpAddress;
   readonly stats: Readonly<UdpRtpStats>;
+  readonly #port: UdpRtpPort;
 
   /** Takes over `port`. Use {@link createUdpRtpSource}. */
   constructor(port: UdpRtpPort, options: UdpRtpSourceOptions) {
@@ -48,6 +49,7 @@ export class UdpRtpSource extends RtpFlow {
       signal: options.signal,
       onEnd: () => port.close(),
     });
+    this.#port = port;
     this.address = port.address;
     this.stats = port.stats;
     port.listen({
@@ -59,16 +61,7 @@ export class UdpRtpSource extends RtpFlow {
 
   /** Of one peer alone, all that its port refused. */
   override get refused(): Readonly<Record<string, number>> {
-    const { srtp, malformed, foreign, overRate, unread } = this.stats;
-    const srtpReasons = Object.entries(srtp).map(([reason, count]) => [`srtp-${reason}`, count] as const);
-    const reasons = [
-      ...srtpReasons,
-      ...Object.entries(malformed),
-      ["foreign", foreign] as const,
-      ["over-rate", overRate] as const,
-      ["unread", unread] as const,
-    ];
-    return Object.fromEntries(reasons.filter(([, count]) => count > 0));
+    return this.#port.refused;
   }
 }
 

@@ -9,6 +9,7 @@ import type { AudioSource } from "../../core/audio-source.ts";
 import type { Clock } from "../../core/clock.ts";
 import type { TonetapError } from "../../core/errors.ts";
 import type { AudioCodec, CodecMap, RtpPacket, SenderReport } from "../../core/rtp.ts";
+import { DEFAULT_MAX_PACKETS_PER_SECOND, PacketRate } from "../packet-rate.ts";
 import type { RtcpReport } from "../rtcp.ts";
 import type { UdpAddress, UdpRtpPort, UdpRtpStats } from "../udp-rtp-port.ts";
 import type { RemoteAudio } from "./sdp.ts";
@@ -50,6 +51,7 @@ export class SipSource implements AudioSource {
   readonly #codecs = new Map<number, AudioCodec>();
   readonly #packets = new Subject<RtpPacket>();
   readonly #reports = new Subject<SenderReport>();
+  readonly #rate = new PacketRate(DEFAULT_MAX_PACKETS_PER_SECOND);
   #announced: UdpAddress | undefined;
   #remote: UdpAddress | undefined;
   #ssrc: number | undefined;
@@ -98,6 +100,11 @@ export class SipSource implements AudioSource {
   /** Who is listened to: the sender of the first fitting packet since the last offer. */
   get remote(): UdpAddress | undefined {
     return this.#remote;
+  }
+
+  get refused(): Readonly<Record<string, number>> {
+    const { refused } = this.#options.port;
+    return this.#held === 0 ? refused : { ...refused, "on-hold": this.#held };
   }
 
   get stats(): SipSourceStats {
@@ -153,6 +160,10 @@ export class SipSource implements AudioSource {
       return;
     }
     this.#lastActivityMs = packet.arrivalMs;
+    if (!this.#rate.admit(packet.arrivalMs)) {
+      stats.overRate++;
+      return;
+    }
     if (this.#onHold) {
       this.#held++;
       return;

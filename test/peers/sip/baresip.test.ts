@@ -1,4 +1,4 @@
-/** baresip calls: a telephone with Opus that we did not write. */
+/** baresip calls: a telephone with Opus and SRTP that we did not write. */
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -27,13 +27,20 @@ function hasBaresip(): boolean {
   return false;
 }
 
-test.skipIf(!hasBaresip())(
-  "4 s of a voice that baresip encodes as Opus correlate ≥ 0.98, no packet of 190 is lost",
-  async () => {
+test.skipIf(!hasBaresip()).each([
+  ["in the clear", [], ""],
+  ["as SRTP with keys in SDP, which is required", ["srtp"], ";mediaenc=srtp-mand"],
+] as const)(
+  "4 s of a voice that baresip encodes as Opus correlate ≥ 0.98, no packet of 190 is lost: %s",
+  async (_, modules, account) => {
     const voice = await bundledVoice("anna", 0, 4_000);
     const folder = await mkdtemp(join(tmpdir(), "tonetap-baresip-"));
     const heard = await listening();
-    const server = await createSipServer({ port: 0, onCall: (source) => heard.listen(source) });
+    const server = await createSipServer({
+      port: 0,
+      srtp: account === "" ? "optional" : "required",
+      onCall: (source) => heard.listen(source),
+    });
     try {
       // baresip plays files of its own rate only.
       const loud = resample(voice, 16_000, 48_000);
@@ -47,12 +54,15 @@ test.skipIf(!hasBaresip())(
         "ausrc_srate 48000",
         "ausrc_channels 2",
         "module_path /usr/lib/baresip/modules",
-        ...["opus", "g711", "aufile"].map((name) => `module ${name}.so`),
+        ...["opus", "g711", "aufile", ...modules].map((name) => `module ${name}.so`),
         ...["account", "menu"].map((name) => `module_app ${name}.so`),
         "opus_bitrate 32000",
       ];
       await writeFile(join(folder, "config"), `${config.join("\n")}\n`);
-      await writeFile(join(folder, "accounts"), "<sip:anna@127.0.0.1>;regint=0;audio_codecs=opus/48000/2\n");
+      await writeFile(
+        join(folder, "accounts"),
+        `<sip:anna@127.0.0.1>;regint=0;audio_codecs=opus/48000/2${account}\n`,
+      );
       await writeFile(join(folder, "contacts"), "");
 
       const target = `sip:tonetap@127.0.0.1:${server.addresses.get("udp")?.port}`;

@@ -130,12 +130,12 @@ describe("refusals", () => {
       /305 tonetap "no common codec/,
     ],
     [
-      "SRTP",
+      "SRTP without a key",
       488,
       "INVITE",
       { body: offer({ media: "RTP/SAVP 0" }) },
       "Warning",
-      /302 tonetap .*SRTP is not supported/,
+      /302 tonetap .*SRTP is needed: no usable crypto line/,
     ],
     ["a broken SDP", 400, "INVITE", { body: "v=1" }, "Warning", /v=0/],
     [

@@ -7,7 +7,14 @@ import { bestMatch, opusHighPass } from "../../support/correlation.ts";
 import { encodeOpus } from "../../support/opus-encoding.ts";
 import { writePcap } from "../../support/pcap.ts";
 import { bundledVoice, telephoneVoice } from "../../support/pcmu.ts";
-import { callScenario, cancelScenario, hasSipp, refusedScenario, runSipp } from "../../support/sipp.ts";
+import {
+  callScenario,
+  cancelScenario,
+  hasSipp,
+  refusedScenario,
+  runSipp,
+  wrongPasswordScenario,
+} from "../../support/sipp.ts";
 import { eventually } from "../loopback.ts";
 import { listening } from "./listening.ts";
 
