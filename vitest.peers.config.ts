@@ -15,7 +15,11 @@ export default defineConfig({
   },
   test: {
     include: ["test/peers/**/*.test.ts"],
-    globalSetup: ["test/support/system-peers.ts", "test/peers/mediasoup/setup.ts"],
+    globalSetup: [
+      "test/support/system-peers.ts",
+      "test/peers/mediasoup/setup.ts",
+      "test/peers/werift/setup.ts",
+    ],
     testTimeout: 60_000,
     hookTimeout: 60_000,
     // Two shared cores: more workers only make the paced tests late.

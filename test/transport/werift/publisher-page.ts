@@ -46,7 +46,10 @@ export interface PublisherSite {
 }
 
 /** Serves the page, `audio` (mono, {@link PAGE_RATE_HZ}) and `endpoint` on a free port of 127.0.0.1. */
-export async function publisherSite(endpoint: WhipEndpoint, audio: Float32Array): Promise<PublisherSite> {
+export async function publisherSite(
+  endpoint: Pick<WhipEndpoint, "handle">,
+  audio: Float32Array,
+): Promise<PublisherSite> {
   const client = await readFile(new URL("../../../src/dashboard/whip-client.js", import.meta.url));
   const log: string[] = [];
   const files = new Map<string, [type: string, body: string | Uint8Array]>([

@@ -1,36 +1,20 @@
 /** A real browser publishes real speech over WHIP; what came through is compared with what went in. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { AudioSource } from "../../../src/core/audio-source.ts";
 import { resample } from "../../../src/core/resampler.ts";
-import type { RtpPacket, SenderReport } from "../../../src/core/rtp.ts";
 import { PIPELINE_RATE_HZ } from "../../../src/core/units.ts";
-import { createOpusDecoder } from "../../../src/stream/opus-decoder.ts";
-import { readAudioFile } from "../../../src/transport/file/audio-file.ts";
-import { splitRed } from "../../../src/transport/red.ts";
 import { createWhipEndpoint, type WhipEndpoint } from "../../../src/transport/werift/index.ts";
 import { launchChromium } from "../../support/chromium.ts";
 import { bestMatch, opusHighPass } from "../../support/correlation.ts";
 import { hasPeer } from "../../support/system-peers.ts";
+import { decode, type Heard, hear, loadSpeech, SPEECH_S } from "./heard.ts";
 import { PAGE_RATE_HZ, type PublisherSite, publisherSite } from "./publisher-page.ts";
 
-const SPEECH = fileURLToPath(new URL("../../../assets/demo/anna.opus", import.meta.url));
-/** Two sentences, and half a second before them. */
-const SPEECH_S = 7;
 const INACTIVITY_MS = 3_000;
-const TICKS_PER_SAMPLE = 48_000 / PIPELINE_RATE_HZ;
 
 /** Machines may be busy: what comes, comes within 6 s. */
 const eventually = <T>(read: () => T) => expect.poll(read, { timeout: 6_000 });
-
-interface Heard {
-  readonly source: AudioSource;
-  readonly packets: RtpPacket[];
-  readonly reports: (SenderReport & { readonly lateMs: number })[];
-  ended: boolean;
-}
 
 describe.skipIf(!hasPeer("chromium"))("Chromium publishing over WHIP", () => {
   let browser: Browser;
@@ -40,24 +24,12 @@ describe.skipIf(!hasPeer("chromium"))("Chromium publishing over WHIP", () => {
   const sessions: Heard[] = [];
 
   beforeAll(async () => {
-    const file = await readAudioFile(SPEECH);
-    const whole = resample(file.samples, file.sampleRateHz, PAGE_RATE_HZ);
-    speech = whole.subarray(0, SPEECH_S * PAGE_RATE_HZ);
+    speech = await loadSpeech();
     endpoint = createWhipEndpoint({
       iceAdditionalHostAddresses: ["127.0.0.1"],
       inactivityMs: INACTIVITY_MS,
       onSession: (source) => {
-        const heard: Heard = { source, packets: [], reports: [], ended: false };
-        sessions.push(heard);
-        source.packets.subscribe({
-          next: (packet) => heard.packets.push(packet),
-          complete: () => {
-            heard.ended = true;
-          },
-        });
-        source.senderReports?.subscribe((report) =>
-          heard.reports.push({ ...report, lateMs: Date.now() - report.ntpWallMs }),
-        );
+        sessions.push(hear(source));
       },
     });
     site = await publisherSite(endpoint, speech);
@@ -247,32 +219,3 @@ describe.skipIf(!hasPeer("chromium"))("Chromium publishing over WHIP", () => {
     await page.close();
   });
 });
-
-/** Puts the audio where its timestamps say, silence where DTX sent nothing, and counts the kinds of Opus frames. */
-async function decode(heard: Heard): Promise<{ audio: Float32Array; configurations: Map<string, number> }> {
-  const decoder = await createOpusDecoder();
-  const configurations = new Map<string, number>();
-  const first = heard.packets[0]?.timestamp ?? 0;
-  const pieces: { at: number; samples: Float32Array }[] = [];
-  for (const packet of heard.packets) {
-    let { payload } = packet;
-    if (heard.source.codecs.get(packet.payloadType)?.mimeType === "audio/red") {
-      const red = splitRed(payload);
-      if (red === "malformed") throw new Error("malformed RED");
-      payload = red.primary.payload;
-    }
-    const toc = payload[0] ?? 0;
-    const kind = `config ${toc >> 3} ${(toc & 4) === 0 ? "mono" : "stereo"}`;
-    configurations.set(kind, (configurations.get(kind) ?? 0) + 1);
-    const samples = decoder.decode(payload);
-    if (samples !== undefined) {
-      pieces.push({ at: ((packet.timestamp - first) >>> 0) / TICKS_PER_SAMPLE, samples });
-    }
-  }
-  decoder.close();
-  // Silence before and behind, so that the reference fits wherever it lies.
-  const end = Math.max(...pieces.map(({ at, samples }) => at + samples.length));
-  const audio = new Float32Array(end + 2 * PIPELINE_RATE_HZ);
-  for (const { at, samples } of pieces) audio.set(samples, PIPELINE_RATE_HZ + at);
-  return { audio, configurations };
-}
