@@ -98,6 +98,7 @@ export class Service implements Closable, AsyncDisposable {
             ? ["127.0.0.1", ...whip.hostAddresses]
             : whip.hostAddresses,
           inactivityMs: whip.inactivityMs,
+          maxPacketsPerSecond: engine.config.rtp.maxPacketsPerSecond,
           maxSessions: whip.maxSessions,
           allowedOrigins: service.allowedOrigins,
           onSession: async (source, { participant }) => {

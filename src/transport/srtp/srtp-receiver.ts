@@ -4,7 +4,7 @@ import { readU8, readU16, readU32 } from "../bytes.ts";
 import { extendSequence } from "../sequence.ts";
 import { createTransform } from "./create-transform.ts";
 import { ReplayWindow } from "./replay-window.ts";
-import { assertMasterKey, type SrtpMasterKey } from "./srtp-suite.ts";
+import { assertMasterKey, type SrtpMasterKey, type SrtpSuite } from "./srtp-suite.ts";
 import { SRTCP_CLEAR_BYTES, SRTCP_ENCRYPTED, type SrtpTransform } from "./srtp-transform.ts";
 
 /** Why a packet did not pass. Expected outcomes: counted, not thrown. */
@@ -36,11 +36,10 @@ const DEFAULT_MAX_SOURCES = 256;
 interface SourceContext {
   readonly rtp: ReplayWindow;
   readonly rtcp: ReplayWindow;
-  /** Where the index is estimated from before the first packet: 2¹⁶ times a known rollover counter. */
-  readonly firstIndex: number;
 }
 
 export class SrtpReceiver {
+  readonly suite: SrtpSuite;
   readonly stats: SrtpStats = {
     rtp: 0,
     rtcp: 0,
@@ -53,6 +52,7 @@ export class SrtpReceiver {
   /** @throws TonetapError invalid-argument when a key has the wrong size. */
   constructor(master: SrtpMasterKey, options: SrtpReceiverOptions = {}) {
     assertMasterKey(master);
+    this.suite = master.suite;
     this.#maxSources = options.maxSources ?? DEFAULT_MAX_SOURCES;
     assertRange("maxSources", this.#maxSources, 1, 65_536);
     this.#transform = createTransform(master);
@@ -64,14 +64,12 @@ export class SrtpReceiver {
   }
 
   /**
-   * Joins a stream that is on its way already: sequence numbers have wrapped `counter` times. RFC 3711 §3.3.1.
-   * Of an SSRC that is known nothing changes.
+   * Joins a stream that is on its way already. Of an SSRC that is known nothing changes.
+   * @param index of its latest packet: 2¹⁶ for each wrap of its sequence numbers, and the sequence number (RFC 3711 §3.3.1)
    */
-  setRolloverCounter(ssrc: number, counter: number): void {
-    assertRange("rollover counter", counter, 0, 2 ** 32 - 1);
-    if (!this.#sources.has(ssrc) && this.#sources.size < this.#maxSources) {
-      this.#sources.set(ssrc, createContext(counter));
-    }
+  resume(ssrc: number, index: number): void {
+    assertRange("index", index, 0, 2 ** 48 - 1);
+    if (!this.#sources.has(ssrc) && this.#sources.size < this.#maxSources) this.#add(ssrc).rtp.add(index);
   }
 
   /**
@@ -116,7 +114,7 @@ export class SrtpReceiver {
 
   /** Only an authentic packet gets its SSRC a context: forgeries cannot fill the memory. */
   #add(ssrc: number): SourceContext {
-    const source = createContext(0);
+    const source = { rtp: new ReplayWindow(), rtcp: new ReplayWindow() };
     this.#sources.set(ssrc, source);
     return source;
   }
@@ -127,17 +125,10 @@ export class SrtpReceiver {
   }
 }
 
-const createContext = (rolloverCounter: number): SourceContext => ({
-  rtp: new ReplayWindow(),
-  rtcp: new ReplayWindow(),
-  firstIndex: rolloverCounter * 0x1_0000,
-});
-
 /** RFC 3711 §3.3.1: the index nearest to the highest one that came. */
 function estimateIndex(source: SourceContext | undefined, sequence: number): number {
-  if (source === undefined) return sequence;
-  const { highest } = source.rtp;
-  return highest < 0 ? source.firstIndex + sequence : extendSequence(sequence, highest);
+  const highest = source?.rtp.highest ?? -1;
+  return highest < 0 ? sequence : extendSequence(sequence, highest);
 }
 
 /** Fixed header, CSRCs and extension of an RTP packet of 12 bytes at least; may exceed the packet. */

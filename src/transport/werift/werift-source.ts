@@ -1,6 +1,7 @@
 /**
- * One peer's audio out of a werift DTLS transport, as an AudioSource: packets as they come off the wire, before
- * werift's router, RED handler and jitter buffer. Negotiation is whip-session.ts, or the program's own.
+ * One peer's audio out of a werift DTLS transport, as an AudioSource: packets before werift's router, RED handler and
+ * jitter buffer, and before its SRTP and parser too where the transport is ours alone (own-srtp.ts). Negotiation is
+ * whip-session.ts, or the program's own.
  */
 import { type Observable, Subject } from "rxjs";
 import { GenericNack, type RTCDtlsTransport, RtcpSrPacket, RtcpTransportLayerFeedback } from "werift";
@@ -8,7 +9,12 @@ import type { AudioSource } from "../../core/audio-source.ts";
 import type { Clock } from "../../core/clock.ts";
 import type { TonetapError } from "../../core/errors.ts";
 import type { AudioLevel, CodecMap, RtpPacket, SenderReport } from "../../core/rtp.ts";
-import { ntpToWallMs } from "../rtcp.ts";
+import { DEFAULT_MAX_PACKETS_PER_SECOND, PacketRate } from "../packet-rate.ts";
+import { isRtcp, ntpToWallMs, parseRtcp } from "../rtcp.ts";
+import { parseRtp, type RtpParseOptions } from "../rtp-packet.ts";
+import type { SrtpReceiver } from "../srtp/index.ts";
+import { lendSrtp, takeMedia } from "./own-srtp.ts";
+import { ReceiverReports } from "./receiver-reports.ts";
 
 /** Sequence numbers in one NACK at most: what fits one RTCP packet of 1,200 bytes even if none are neighbours. */
 const MAX_NACKED = 256;
@@ -22,8 +28,12 @@ export interface WeriftFeed {
   readonly codecs: CodecMap;
   /** Id of the RFC 6464 header extension, if negotiated. */
   readonly audioLevelId: number | undefined;
-  /** Takes this SSRC only; undefined takes all that the transport carries. */
+  /** Takes this SSRC only, and leaves the media to others too; undefined: the transport is ours, with all it carries. */
   readonly ssrc?: number;
+  /** Whether our own SRTP is used; default true. */
+  readonly ownSrtp?: boolean | undefined;
+  /** Packets a second at most; those beyond are dropped and counted. 50–100,000, default 1,000. */
+  readonly maxPacketsPerSecond?: number | undefined;
   /** Our own SSRC in RTCP. */
   readonly rtcpSsrc: number;
   readonly clock: Clock;
@@ -44,6 +54,13 @@ export class WeriftSource implements AudioSource {
   readonly #packets = new Subject<RtpPacket>();
   readonly #reports = new Subject<SenderReport>();
   readonly #subscriptions: { unSubscribe: () => void }[];
+  readonly #parseOptions: RtpParseOptions;
+  readonly #rate: PacketRate;
+  readonly #receiverReports: ReceiverReports;
+  #srtp: SrtpReceiver | undefined;
+  #giveBack: (() => void) | undefined;
+  #overRate = 0;
+  #malformed = 0;
   #cancelTimer: () => void;
   #lastActivityMs: number;
   #ssrc: number | undefined;
@@ -61,10 +78,30 @@ export class WeriftSource implements AudioSource {
     this.#ssrc = feed.ssrc;
     this.#lastActivityMs = feed.clock.now();
     this.#cancelTimer = feed.clock.schedule(feed.inactivityMs, () => this.#checkActivity());
+    this.#parseOptions = feed.audioLevelId === undefined ? {} : { audioLevelId: feed.audioLevelId };
+    this.#rate = new PacketRate(feed.maxPacketsPerSecond ?? DEFAULT_MAX_PACKETS_PER_SECOND);
+    this.#receiverReports = new ReceiverReports(feed.transport, feed.rtcpSsrc, feed.codecs, feed.clock);
     this.#subscriptions = [
-      feed.transport.onRtp.subscribe((packet) => this.#onRtp(packet)),
-      feed.transport.onRtcp.subscribe((packet) => this.#onRtcp(packet)),
+      feed.transport.onRtp.subscribe((packet) => this.#onWeriftRtp(packet)),
+      feed.transport.onRtcp.subscribe((packet) => this.#onWeriftRtcp(packet)),
+      feed.transport.onStateChange.subscribe(() => this.#speedUp()),
     ];
+    this.#speedUp();
+  }
+
+  /** Whose SRTP unprotects what comes; undefined before the handshake is over, and when it is werift's. */
+  get srtp(): SrtpReceiver | undefined {
+    return this.#srtp;
+  }
+
+  get refused(): Readonly<Record<string, number>> {
+    const srtp = Object.entries(this.#srtp?.stats.rejected ?? {});
+    const reasons = [
+      ...srtp.map(([reason, count]) => [`srtp-${reason}`, count] as const),
+      ["over-rate", this.#overRate] as const,
+      ["malformed", this.#malformed] as const,
+    ];
+    return Object.fromEntries(reasons.filter(([, count]) => count > 0));
   }
 
   get timedOut(): boolean {
@@ -99,6 +136,8 @@ export class WeriftSource implements AudioSource {
 
   async #end(error: unknown): Promise<void> {
     this.#cancelTimer();
+    this.#receiverReports.close();
+    this.#giveBack?.();
     for (const subscription of this.#subscriptions) subscription.unSubscribe();
     try {
       await this.#feed.release();
@@ -110,14 +149,60 @@ export class WeriftSource implements AudioSource {
     else this.#packets.error(error);
   }
 
-  #onRtp(packet: WeriftRtp): void {
+  /** Once the handshake has given the keys. */
+  #speedUp(): void {
+    const { transport, ownSrtp = true, ssrc } = this.#feed;
+    if (!ownSrtp || this.#srtp !== undefined || transport.state !== "connected" || this.closed) return;
+    if (ssrc !== undefined) {
+      this.#srtp = lendSrtp(transport);
+      return;
+    }
+    const taken = takeMedia(transport, (datagram) => this.#read(datagram));
+    this.#srtp = taken?.receiver;
+    this.#giveBack = taken?.giveBack;
+  }
+
+  /** A datagram of a transport that is ours alone. */
+  #read(datagram: Uint8Array): void {
+    const receiver = this.#srtp;
+    if (receiver === undefined) return;
+    const arrivalMs = this.#feed.clock.now();
+    if (isRtcp(datagram)) {
+      const plain = receiver.unprotectRtcp(datagram);
+      if (typeof plain === "string") return;
+      this.#lastActivityMs = arrivalMs;
+      for (const report of parseRtcp(plain, arrivalMs).senderReports) {
+        this.#receiverReports.takeReport(report);
+        this.#reports.next(report);
+      }
+      return;
+    }
+    const plain = receiver.unprotectRtp(datagram);
+    if (typeof plain === "string") return;
+    const packet = parseRtp(plain, arrivalMs, this.#parseOptions);
+    if (typeof packet === "string") {
+      this.#malformed++;
+      return;
+    }
+    this.#receiverReports.take(packet);
+    this.#take(packet);
+  }
+
+  #take(packet: RtpPacket): void {
+    if (!this.#rate.admit(packet.arrivalMs)) {
+      this.#overRate++;
+      return;
+    }
+    this.#lastActivityMs = packet.arrivalMs;
+    this.#ssrc = packet.ssrc;
+    this.#packets.next(packet);
+  }
+
+  #onWeriftRtp(packet: WeriftRtp): void {
     const { header, payload } = packet;
     if (this.#feed.ssrc !== undefined && header.ssrc !== this.#feed.ssrc) return;
-    const arrivalMs = this.#feed.clock.now();
-    this.#lastActivityMs = arrivalMs;
-    this.#ssrc = header.ssrc;
     const audioLevel = this.#audioLevel(packet);
-    this.#packets.next({
+    this.#take({
       sequence: header.sequenceNumber,
       timestamp: header.timestamp,
       ssrc: header.ssrc,
@@ -125,7 +210,7 @@ export class WeriftSource implements AudioSource {
       marker: header.marker,
       // Empty when it was padding only, a bandwidth probe: it goes on, because it takes a sequence number.
       payload,
-      arrivalMs,
+      arrivalMs: this.#feed.clock.now(),
       ...(audioLevel === undefined ? {} : { audioLevel }),
     });
   }
@@ -141,7 +226,7 @@ export class WeriftSource implements AudioSource {
     return undefined;
   }
 
-  #onRtcp(packet: WeriftRtcp): void {
+  #onWeriftRtcp(packet: WeriftRtcp): void {
     if (!(packet instanceof RtcpSrPacket)) {
       // Not every RTCP packet names a sender; on a transport of our own any of them is a sign of life.
       if (this.#feed.ssrc === undefined) this.#lastActivityMs = this.#feed.clock.now();

@@ -65,6 +65,10 @@ export interface WhipEndpointOptions extends IceOptions {
   readonly maxSessions?: number;
   /** Told of defects, which publishers see as a 500 without details. Default: a process warning. */
   readonly onError?: (error: TonetapError) => void;
+  /** Packets a second of one publisher at most; those beyond are dropped and counted. 50–100,000, default 1,000. */
+  readonly maxPacketsPerSecond?: number;
+  /** Default true: Tonetap's own SRTP instead of werift's, which takes four times as long. */
+  readonly ownSrtp?: boolean;
   readonly clock?: Clock;
 }
 
@@ -100,6 +104,8 @@ class Endpoint implements WhipEndpoint {
     this.#clock = options.clock ?? systemClock;
     this.#onError = options.onError ?? ((error) => process.emitWarning(error));
     assertRange("whip inactivityMs", this.#inactivityMs, 1_000, 600_000, "ms");
+    if (options.maxPacketsPerSecond !== undefined)
+      assertRange("whip maxPacketsPerSecond", options.maxPacketsPerSecond, 50, 100_000);
     assertRange("whip maxSessions", this.#maxSessions, 1, 10_000);
   }
 
@@ -189,6 +195,8 @@ class Endpoint implements WhipEndpoint {
       servers,
       clock: this.#clock,
       inactivityMs: this.#inactivityMs,
+      ownSrtp: this.#options.ownSrtp,
+      maxPacketsPerSecond: this.#options.maxPacketsPerSecond,
       onEnd: () => this.#sessions.delete(id),
     });
     try {

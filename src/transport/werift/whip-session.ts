@@ -40,6 +40,8 @@ export interface WhipSessionOptions {
   readonly servers: readonly IceServer[];
   readonly clock: Clock;
   readonly inactivityMs: number;
+  readonly ownSrtp?: boolean | undefined;
+  readonly maxPacketsPerSecond?: number | undefined;
   /** Runs once, when the session has ended for whatever reason. */
   readonly onEnd: () => void;
 }
@@ -92,6 +94,8 @@ export class WhipSession implements Closable {
         rtcpSsrc: receiver.rtcpSsrc,
         clock: options.clock,
         inactivityMs: options.inactivityMs,
+        ownSrtp: options.ownSrtp,
+        maxPacketsPerSecond: options.maxPacketsPerSecond,
         release: async () => {
           options.onEnd();
           await peer.close();
