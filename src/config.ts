@@ -36,10 +36,16 @@ export const configSchema = z.strictObject({
   }),
   model: section({
     package: text("tonetap-base", "Model package: a bundled name or a folder with model.json."),
+    backend: z
+      .enum(["onnx", "tfjs"])
+      .default("onnx")
+      .describe("What runs the model: ONNX Runtime, or TensorFlow.js packages that you install."),
     device: z
-      .enum(["auto", "cpu", "cuda", "webgpu", "tensorrt"])
+      .enum(["auto", "cpu", "cuda", "webgpu", "tensorrt", "wasm"])
       .default("auto")
-      .describe("Where the model runs; auto tries a GPU first and says what it got."),
+      .describe(
+        "Where the model runs; auto tries a GPU first and says what it got. webgpu and tensorrt: onnx only; wasm: tfjs only.",
+      ),
     deviceIds: numbers(0, 63, "GPUs to use, each with its own workers; none: the first."),
     workers: whole(1, 64, 1, "Inference worker threads a device, each with one session."),
     maxBatch: whole(1, 512, 32, "Windows in one batch at most."),

@@ -15,8 +15,8 @@ export interface BatchTiming {
   readonly inferenceMs: number;
 }
 
-/** Where a model can run. `auto` takes the first of tensorrt, cuda, webgpu and cpu that works and pays. */
-export type DeviceOption = "auto" | "cpu" | "cuda" | "webgpu" | "tensorrt";
+/** Where a model can run. Which of them there are is the backend's; `auto` takes the best that works. */
+export type DeviceOption = "auto" | "cpu" | "cuda" | "webgpu" | "tensorrt" | "wasm";
 
 /** A device that was tried, and why it was not taken. */
 export interface RefusedProvider {

@@ -24,4 +24,6 @@ export { ModelRuntime, type ModelRuntimeOptions } from "./model-runtime.ts";
 export { OnnxBackend, type OnnxBackendOptions } from "./onnx-backend.ts";
 export { EmotionSmoother, type SmoothingOptions, smoothEmotion } from "./smooth-emotion.ts";
 export { softmax } from "./softmax.ts";
+export { onnxToTfjs } from "./tfjs/onnx-to-tfjs.ts";
+export { TfjsBackend, type TfjsBackendOptions } from "./tfjs-backend.ts";
 export { type ModelShape, modelShape, WindowMemory, type WindowMemoryView } from "./window-memory.ts";

@@ -6,10 +6,12 @@ import { type BatchPlan, measureBatchCurve, planBatches } from "./batch-plan.ts"
 import { DynamicBatcher } from "./batcher.ts";
 import type { ModelPackage } from "./model-package.ts";
 import { OnnxBackend } from "./onnx-backend.ts";
+import { TfjsBackend } from "./tfjs-backend.ts";
 import { modelShape } from "./window-memory.ts";
 
 /** How a model is run. The configuration's section `model` is one. */
 export interface ModelRuntimeOptions {
+  readonly backend: "onnx" | "tfjs";
   readonly device: DeviceOption;
   /** GPUs to use; empty: the first. */
   readonly deviceIds: readonly number[];
@@ -101,12 +103,12 @@ export class ModelRuntime implements Closable {
 function createBackends(options: ModelRuntimeOptions, clock: Clock): InferenceBackend[] {
   const { device, deviceIds, workers, maxBatch } = options;
   const devices = deviceIds.length === 0 ? [undefined] : deviceIds;
-  return devices.flatMap((deviceId) =>
-    Array.from(
-      { length: workers },
-      () => new OnnxBackend({ device, maxBatch, clock, ...(deviceId === undefined ? {} : { deviceId }) }),
-    ),
-  );
+  return devices.flatMap((deviceId) => {
+    const common = { device, maxBatch, clock, ...(deviceId === undefined ? {} : { deviceId }) };
+    return Array.from({ length: workers }, () =>
+      options.backend === "tfjs" ? new TfjsBackend(common) : new OnnxBackend(common),
+    );
+  });
 }
 
 async function planFor(

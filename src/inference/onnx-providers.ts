@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { TonetapError } from "../core/errors.ts";
 import type { DeviceOption, RefusedProvider } from "./backend.ts";
 
-export type ProviderName = "tensorrt" | "cuda" | "webgpu" | "cpu";
+export type ProviderName = Exclude<DeviceOption, "auto">;
 
 /** What decides about a provider before it is started. */
 export interface Machine {

@@ -1,84 +1,46 @@
-/** The thread that runs a model with ONNX Runtime; its run() blocks, so no other thread may load it. The main side is onnx-backend.ts. */
-import { parentPort } from "node:worker_threads";
+/** The thread that runs a model with ONNX Runtime; its run() blocks, so no other thread may load it. Everything else of a thread is model-thread.ts. */
 import { InferenceSession, listSupportedBackends, Tensor } from "onnxruntime-node";
 import { systemClock } from "../core/clock.ts";
 import { TonetapError } from "../core/errors.ts";
+import { runModelThread, silence, type ThreadModel, warmUp } from "./model-thread.ts";
 import { chooseProvider, inspectMachine, onnxRuntimeVersion, type ProviderName } from "./onnx-providers.ts";
-import type { ModelShape, WindowMemoryView } from "./window-memory.ts";
-import type { FromWorker, LoadRequest, OpenedReply, RunRequest, ToWorker } from "./worker-protocol.ts";
+import type { WindowMemoryView } from "./window-memory.ts";
+import type { LoadRequest } from "./worker-protocol.ts";
 
 /** Runs timed before a GPU is preferred to the processor. */
 const TIMED_RUNS = 3;
 
-interface OpenModel {
+interface OpenSession {
   readonly session: InferenceSession;
   readonly request: LoadRequest;
-  /** Where scattered rows are brought together; made when first needed. */
-  gathered: WindowMemoryView | undefined;
 }
 
-const port = parentPort;
-if (port === null) throw new TonetapError("internal", "onnx-worker.ts runs as a worker thread only");
-
-const memories = new Map<number, WindowMemoryView>();
-let model: OpenModel | undefined;
-/** The last batch taken on. One runs after the other: they share `gathered`, and a batch's time is its own. */
-let lastRun: Promise<void> = Promise.resolve();
-
-const reply = (message: FromWorker): void => port.postMessage(message);
-
-port.on("message", (message: ToWorker) => {
-  switch (message.kind) {
-    case "load":
-      load(message).then(reply, (error: unknown) => {
-        const { code, message: text } = TonetapError.from(error, "unavailable");
-        reply({ kind: "refused", code, message: text });
-      });
-      return;
-    case "memory":
-      memories.set(message.memory, message.view);
-      return;
-    case "run":
-      lastRun = lastRun
-        .then(() => run(message))
-        .then(
-          (inferenceMs) => reply({ kind: "done", slot: message.slot, inferenceMs }),
-          (error: unknown) =>
-            reply({ kind: "failed", slot: message.slot, message: TonetapError.from(error).message }),
-        );
-      return;
-    case "close":
-      void (model?.session.release() ?? Promise.resolve()).finally(() => port.close());
-      return;
-    default:
-      message satisfies never;
-  }
-});
-
-async function load(request: LoadRequest): Promise<OpenedReply> {
+runModelThread(async (request): Promise<ThreadModel> => {
   const machine = inspectMachine(listSupportedBackends().map((backend) => backend.name));
-  const { provider, session, tried } = await chooseProvider<OpenModel>(request.device, machine, {
-    open: (name) => openModel(request, name),
+  const { provider, session, tried } = await chooseProvider<OpenSession>(request.device, machine, {
+    open: (name) => openSession(request, name),
     fullBatchMs,
     release: ({ session }) => session.release(),
   });
-  model = session;
   return {
-    kind: "opened",
-    engine: `onnxruntime-node ${onnxRuntimeVersion()}`,
-    provider,
-    device: provider === "cpu" ? "cpu" : "gpu",
-    tried,
-    threads: 1,
+    opened: {
+      engine: `onnxruntime-node ${onnxRuntimeVersion()}`,
+      provider,
+      device: provider === "cpu" ? "cpu" : "gpu",
+      tried,
+      threads: 1,
+    },
+    infer: (view, first, count) => infer(session, view, first, count),
+    release: () => session.session.release(),
   };
-}
+});
 
-async function openModel(request: LoadRequest, provider: ProviderName): Promise<OpenModel> {
+async function openSession(request: LoadRequest, provider: ProviderName): Promise<OpenSession> {
   const session = await createSession(request, provider);
   try {
     checkTensors(session, request);
-    const open: OpenModel = { session, request, gathered: undefined };
-    await warmUp(open);
+    const open: OpenSession = { session, request };
+    await warmUp((view, first, count) => infer(open, view, first, count), request);
     return open;
   } catch (error) {
     await session.release();
@@ -143,14 +105,7 @@ function checkTensors(session: InferenceSession, { tensors, shape }: LoadRequest
   }
 }
 
-/** The first runs allocate and, on a GPU, compile: nobody's window should wait for that. */
-async function warmUp(candidate: OpenModel): Promise<void> {
-  await infer(candidate, silence(candidate.request.shape, 1), 0, 1);
-  const { maxBatch, shape } = candidate.request;
-  await infer(candidate, silence(shape, maxBatch), 0, maxBatch);
-}
-
-async function fullBatchMs(candidate: OpenModel): Promise<number> {
+async function fullBatchMs(candidate: OpenSession): Promise<number> {
   const { maxBatch, shape } = candidate.request;
   const input = silence(shape, maxBatch);
   let best = Number.POSITIVE_INFINITY;
@@ -162,63 +117,16 @@ async function fullBatchMs(candidate: OpenModel): Promise<number> {
   return best;
 }
 
-function silence(shape: ModelShape, windows: number): WindowMemoryView {
-  const memory = privateMemory(shape, windows);
-  memory.masks.fill(1);
-  return memory;
-}
-
-function privateMemory(shape: ModelShape, windows: number): WindowMemoryView {
-  return {
-    features: new Float32Array(new SharedArrayBuffer(4 * windows * shape.channels * shape.frames)),
-    masks: new Float32Array(new SharedArrayBuffer(4 * windows * shape.frames)),
-  };
-}
-
-/** @returns time in the model, ms */
-async function run({ slot, memory, rows }: RunRequest): Promise<number> {
-  const view = memories.get(memory);
-  const first = rows[0];
-  if (model === undefined || view === undefined || first === undefined) {
-    throw new TonetapError("internal", `slot ${slot}: no model, memory ${memory} or rows`);
-  }
-  const { maxBatch, shape, logits } = model.request;
-  const startedMs = systemClock.now();
-  const together = rows.every((row, i) => row === first + i);
-  const output = together
-    ? await infer(model, view, first, rows.length)
-    : await infer(model, gather(model, view, rows), 0, rows.length);
-  // The batcher wipes the rows; this copy of them is ours to wipe.
-  if (!together) model.gathered?.features.fill(0, 0, rows.length * shape.channels * shape.frames);
-  logits.set(output, slot * maxBatch * shape.labels);
-  return systemClock.now() - startedMs;
-}
-
-/** Copies scattered rows together: about 10 µs a window. Rows are handed out in sequence, so it is the exception. */
-function gather(open: OpenModel, from: WindowMemoryView, rows: readonly number[]): WindowMemoryView {
-  const { shape, maxBatch } = open.request;
-  open.gathered ??= privateMemory(shape, maxBatch);
-  const size = shape.channels * shape.frames;
-  for (const [i, row] of rows.entries()) {
-    open.gathered.features.set(from.features.subarray(row * size, (row + 1) * size), i * size);
-    open.gathered.masks.set(
-      from.masks.subarray(row * shape.frames, (row + 1) * shape.frames),
-      i * shape.frames,
-    );
-  }
-  return open.gathered;
-}
-
 /** Runs `count` rows from `first` where they lie: ONNX Runtime reads shared memory without a copy. */
 async function infer(
-  open: OpenModel,
+  { session, request }: OpenSession,
   view: WindowMemoryView,
   first: number,
   count: number,
 ): Promise<Float32Array> {
-  const { shape, tensors } = open.request;
+  const { shape, tensors } = request;
   const size = shape.channels * shape.frames;
-  const results = await open.session.run(
+  const results = await session.run(
     {
       [tensors.features]: new Tensor(
         "float32",
@@ -234,11 +142,6 @@ async function infer(
     [tensors.logits],
   );
   const data = results[tensors.logits]?.data;
-  if (!(data instanceof Float32Array) || data.length !== count * shape.labels) {
-    throw new TonetapError(
-      "internal",
-      `the model gave ${String(data?.length)} logits for ${count} × ${shape.labels}`,
-    );
-  }
+  if (!(data instanceof Float32Array)) throw new TonetapError("internal", "the model gave no float32 logits");
   return data;
 }

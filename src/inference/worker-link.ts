@@ -1,4 +1,4 @@
-/** One worker thread that runs a model, from its start to its end. Starting another after a crash is onnx-backend.ts. */
+/** One worker thread that runs a model, from its start to its end. Starting another after a crash is worker-backend.ts. */
 import { Worker } from "node:worker_threads";
 import type { Clock } from "../core/clock.ts";
 import { TonetapError } from "../core/errors.ts";

@@ -12,6 +12,8 @@ export interface LoadRequest {
   readonly device: DeviceOption;
   /** Which of several GPUs. */
   readonly deviceId: number | undefined;
+  /** Folders where an engine that the user installs is looked for. */
+  readonly packages: readonly string[];
   readonly maxBatch: number;
   /** Logits of every slot, [slots, maxBatch, L]; the thread writes them. */
   readonly logits: Float32Array<SharedArrayBuffer>;

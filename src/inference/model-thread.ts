@@ -1,0 +1,136 @@
+/**
+ * A thread that runs a model: takes batches one after the other, finds their windows in shared memory and writes the
+ * logits back. Which engine computes is the caller's: onnx-worker.ts, tfjs-worker.ts. The main side is worker-backend.ts.
+ */
+import { parentPort } from "node:worker_threads";
+import { systemClock } from "../core/clock.ts";
+import { TonetapError } from "../core/errors.ts";
+import type { ModelShape, WindowMemoryView } from "./window-memory.ts";
+import type { FromWorker, LoadRequest, OpenedReply, RunRequest, ToWorker } from "./worker-protocol.ts";
+
+/** A model that is open in this thread. */
+export interface ThreadModel {
+  /** What to tell of it. */
+  readonly opened: Omit<OpenedReply, "kind">;
+  /** Runs `count` rows from `first`. @returns their logits, [count, L]; valid until the next call */
+  infer(view: WindowMemoryView, first: number, count: number): Promise<Float32Array>;
+  release(): Promise<void>;
+}
+
+interface Loaded {
+  readonly model: ThreadModel;
+  readonly request: LoadRequest;
+  /** Where scattered rows are brought together; made when first needed. */
+  gathered: WindowMemoryView | undefined;
+}
+
+/** Serves the main side until it says close. @param open opens the model and warms it up */
+export function runModelThread(open: (request: LoadRequest) => Promise<ThreadModel>): void {
+  if (parentPort === null) throw new TonetapError("internal", "this script runs as a worker thread only");
+  const port = parentPort;
+  const memories = new Map<number, WindowMemoryView>();
+  let loaded: Loaded | undefined;
+  /** The last batch taken on. One runs after the other: they share `gathered`, and a batch's time is its own. */
+  let lastRun: Promise<void> = Promise.resolve();
+  const reply = (message: FromWorker): void => port.postMessage(message);
+
+  const load = async (request: LoadRequest): Promise<void> => {
+    const model = await open(request);
+    loaded = { model, request, gathered: undefined };
+    reply({ kind: "opened", ...model.opened });
+  };
+  port.on("message", (message: ToWorker) => {
+    switch (message.kind) {
+      case "load":
+        load(message).catch((error: unknown) => {
+          const { code, message: text } = TonetapError.from(error, "unavailable");
+          reply({ kind: "refused", code, message: text });
+        });
+        return;
+      case "memory":
+        memories.set(message.memory, message.view);
+        return;
+      case "run":
+        lastRun = lastRun
+          .then(() => run(loaded, memories.get(message.memory), message))
+          .then(
+            (inferenceMs) => reply({ kind: "done", slot: message.slot, inferenceMs }),
+            (error: unknown) =>
+              reply({ kind: "failed", slot: message.slot, message: TonetapError.from(error).message }),
+          );
+        return;
+      case "close":
+        void (loaded?.model.release() ?? Promise.resolve()).finally(() => port.close());
+        return;
+      default:
+        message satisfies never;
+    }
+  });
+}
+
+/** @returns time in the model, ms */
+async function run(
+  loaded: Loaded | undefined,
+  view: WindowMemoryView | undefined,
+  { slot, memory, rows }: RunRequest,
+): Promise<number> {
+  const first = rows[0];
+  if (loaded === undefined || view === undefined || first === undefined) {
+    throw new TonetapError("internal", `slot ${slot}: no model, memory ${memory} or rows`);
+  }
+  const { model, request } = loaded;
+  const { maxBatch, shape, logits } = request;
+  const startedMs = systemClock.now();
+  const together = rows.every((row, i) => row === first + i);
+  const output = together
+    ? await model.infer(view, first, rows.length)
+    : await model.infer(gather(loaded, view, rows), 0, rows.length);
+  // The batcher wipes the rows; this copy of them is ours to wipe.
+  if (!together) loaded.gathered?.features.fill(0, 0, rows.length * shape.channels * shape.frames);
+  if (output.length !== rows.length * shape.labels) {
+    throw new TonetapError(
+      "internal",
+      `the model gave ${output.length} logits for ${rows.length} × ${shape.labels}`,
+    );
+  }
+  logits.set(output, slot * maxBatch * shape.labels);
+  return systemClock.now() - startedMs;
+}
+
+/** Copies scattered rows together: about 10 µs a window. Rows are handed out in sequence, so it is the exception. */
+function gather(loaded: Loaded, from: WindowMemoryView, rows: readonly number[]): WindowMemoryView {
+  const { shape, maxBatch } = loaded.request;
+  loaded.gathered ??= privateMemory(shape, maxBatch);
+  const size = shape.channels * shape.frames;
+  for (const [i, row] of rows.entries()) {
+    loaded.gathered.features.set(from.features.subarray(row * size, (row + 1) * size), i * size);
+    loaded.gathered.masks.set(
+      from.masks.subarray(row * shape.frames, (row + 1) * shape.frames),
+      i * shape.frames,
+    );
+  }
+  return loaded.gathered;
+}
+
+function privateMemory(shape: ModelShape, windows: number): WindowMemoryView {
+  return {
+    features: new Float32Array(new SharedArrayBuffer(4 * windows * shape.channels * shape.frames)),
+    masks: new Float32Array(new SharedArrayBuffer(4 * windows * shape.frames)),
+  };
+}
+
+/** Windows of no features, all frames valid: for warming up and timing. */
+export function silence(shape: ModelShape, windows: number): WindowMemoryView {
+  const memory = privateMemory(shape, windows);
+  memory.masks.fill(1);
+  return memory;
+}
+
+/** The first runs allocate and, on a GPU, compile: nobody's window should wait for that. */
+export async function warmUp(
+  infer: ThreadModel["infer"],
+  { shape, maxBatch }: Pick<LoadRequest, "shape" | "maxBatch">,
+): Promise<void> {
+  await infer(silence(shape, 1), 0, 1);
+  await infer(silence(shape, maxBatch), 0, maxBatch);
+}

@@ -1,0 +1,233 @@
+/** Runs a model in a worker thread and starts the thread anew when it dies. One thread's life is worker-link.ts. */
+import { type Clock, sleep, systemClock } from "../core/clock.ts";
+import { assertRange, TonetapError } from "../core/errors.ts";
+import type {
+  BackendDescription,
+  BackendState,
+  BatchTiming,
+  DeviceOption,
+  InferenceBackend,
+  WindowBatch,
+} from "./backend.ts";
+import type { ModelPackage } from "./model-package.ts";
+import { type ModelShape, modelShape } from "./window-memory.ts";
+import { WorkerLink } from "./worker-link.ts";
+import type { OpenedReply } from "./worker-protocol.ts";
+
+export interface WorkerBackendOptions {
+  /** Default `auto`: a GPU where one works and pays, else the processor. */
+  readonly device?: DeviceOption;
+  /** Which of several GPUs, 0–63. Default: the runtime's choice, the first. */
+  readonly deviceId?: number;
+  /** Most windows in one run. 1–512, default 32. */
+  readonly maxBatch?: number;
+  /** A batch that takes longer, ms, means a hanging device: the thread is replaced. 100–600,000, default 10,000. */
+  readonly runTimeoutMs?: number;
+  /** Starts in a row, without a batch done in between, before it is given up. 0–100, default 8: about 20 s. */
+  readonly maxRestarts?: number;
+  readonly clock?: Clock;
+  /** The thread's script; another one that speaks worker-protocol.ts may stand in. */
+  readonly script?: URL;
+}
+
+/** Wait before a thread is started anew, ms; doubles with every try in a row. */
+const FIRST_BACKOFF_MS = 100;
+const LONGEST_BACKOFF_MS = 10_000;
+
+/** One model in one thread: use several side by side for several cores. Keeps the process alive until closed. */
+export abstract class WorkerBackend implements InferenceBackend {
+  readonly maxBatch: number;
+  readonly #device: DeviceOption;
+  readonly #deviceId: number | undefined;
+  readonly #runTimeoutMs: number;
+  readonly #maxRestarts: number;
+  readonly #clock: Clock;
+  readonly #script: URL;
+  readonly #engine: string;
+  readonly #packages: readonly string[];
+  readonly #closing = new AbortController();
+  #state: BackendState = "new";
+  #model: ModelPackage | undefined;
+  #shape: ModelShape | undefined;
+  #link: WorkerLink | undefined;
+  #opened: OpenedReply | undefined;
+  #restarts = 0;
+  #triesInARow = 0;
+  #lastError = "";
+  /** The restart under way, or the last one. */
+  #restarting: Promise<void> = Promise.resolve();
+  #closed: Promise<void> | undefined;
+
+  /** @param engine its name, as long as it has not told its version */
+  constructor(engine: string, script: URL, options: WorkerBackendOptions, packages: readonly string[] = []) {
+    this.#device = options.device ?? "auto";
+    this.#deviceId = options.deviceId;
+    this.maxBatch = options.maxBatch ?? 32;
+    this.#runTimeoutMs = options.runTimeoutMs ?? 10_000;
+    this.#maxRestarts = options.maxRestarts ?? 8;
+    this.#clock = options.clock ?? systemClock;
+    this.#script = options.script ?? script;
+    this.#engine = engine;
+    this.#packages = packages;
+    assertRange("maxBatch", this.maxBatch, 1, 512);
+    if (this.#deviceId !== undefined) assertRange("deviceId", this.#deviceId, 0, 63);
+    assertRange("runTimeoutMs", this.#runTimeoutMs, 100, 600_000, "ms");
+    assertRange("maxRestarts", this.#maxRestarts, 0, 100);
+  }
+
+  async load(model: ModelPackage, signal?: AbortSignal): Promise<void> {
+    if (this.#state !== "new") throw new TonetapError("conflict", `this backend is ${this.#state} already`);
+    this.#state = "loading";
+    this.#model = model;
+    this.#shape = modelShape(model.manifest);
+    try {
+      await this.#open(model, this.#shape, signal);
+    } catch (error) {
+      if (!this.#closing.signal.aborted) this.#state = "failed";
+      this.#lastError = TonetapError.from(error).message;
+      throw error;
+    }
+  }
+
+  async run(batch: WindowBatch, out: Float32Array, signal?: AbortSignal): Promise<BatchTiming> {
+    if (signal?.aborted === true) throw aborted(signal);
+    const link = this.#link;
+    if (this.#state !== "ready" || link === undefined) {
+      throw new TonetapError(
+        this.#state === "closed" ? "closed" : "unavailable",
+        `the backend is ${this.#state}`,
+      );
+    }
+    this.#assertFits(batch, out);
+    const timing = await link.run(batch, out);
+    this.#triesInARow = 0;
+    return timing;
+  }
+
+  async ready(signal?: AbortSignal): Promise<void> {
+    if (this.#state === "restarting") await untilAborted(this.#restarting, signal);
+    if (this.#state !== "ready") {
+      throw new TonetapError(
+        this.#state === "closed" ? "closed" : "unavailable",
+        `the backend is ${this.#state}`,
+        { retryable: false },
+      );
+    }
+  }
+
+  describe(): BackendDescription {
+    return {
+      engine: this.#opened?.engine ?? this.#engine,
+      state: this.#state,
+      requested: this.#device,
+      device: this.#opened?.device ?? "none",
+      provider: this.#opened?.provider ?? "",
+      tried: this.#opened?.tried ?? [],
+      threads: this.#opened?.threads ?? 0,
+      model: this.#model?.id ?? "",
+      restarts: this.#restarts,
+      lastError: this.#lastError,
+    };
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    const idle = this.#state !== "ready";
+    this.#state = "closed";
+    const reason = new TonetapError("closed", "the backend is closed");
+    this.#closing.abort(reason);
+    await (idle ? this.#link?.kill(reason) : this.#link?.close());
+    await this.#restarting;
+  }
+
+  async #open(model: ModelPackage, shape: ModelShape, signal?: AbortSignal): Promise<void> {
+    if (signal?.aborted === true) throw aborted(signal);
+    const link = new WorkerLink({
+      script: this.#script,
+      clock: this.#clock,
+      runTimeoutMs: this.#runTimeoutMs,
+      onLost: (error) => {
+        this.#restarting = this.#restart(error);
+      },
+      request: {
+        onnxPath: model.onnxPath,
+        shape,
+        tensors: model.manifest.tensors,
+        device: this.#device,
+        deviceId: this.#deviceId,
+        packages: this.#packages,
+        maxBatch: this.maxBatch,
+      },
+    });
+    this.#link = link;
+    const onAbort = (): void => {
+      if (signal !== undefined) void link.kill(aborted(signal));
+    };
+    signal?.addEventListener("abort", onAbort, { once: true });
+    try {
+      this.#opened = await link.opened;
+      if (this.#closing.signal.aborted) throw aborted(this.#closing.signal);
+      this.#state = "ready";
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+    }
+  }
+
+  /** Never rejects: where it ends is `#state`. */
+  async #restart(reason: TonetapError): Promise<void> {
+    this.#lastError = reason.message;
+    const model = this.#model;
+    const shape = this.#shape;
+    if (model === undefined || shape === undefined || this.#closing.signal.aborted) return;
+    this.#state = "restarting";
+    while (this.#triesInARow < this.#maxRestarts) {
+      const backoffMs = Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** this.#triesInARow++);
+      try {
+        await sleep(this.#clock, backoffMs, this.#closing.signal);
+        this.#restarts++;
+        await this.#open(model, shape);
+        return;
+      } catch (error) {
+        if (this.#closing.signal.aborted) return;
+        this.#lastError = TonetapError.from(error).message;
+      }
+    }
+    this.#state = "failed";
+  }
+
+  #assertFits({ memory, rows }: WindowBatch, out: Float32Array): void {
+    const shape = this.#shape;
+    if (
+      shape === undefined ||
+      memory.shape.channels !== shape.channels ||
+      memory.shape.frames !== shape.frames
+    ) {
+      throw new TonetapError(
+        "invalid-argument",
+        `window memory must be ${shape?.channels} × ${shape?.frames}, got ${memory.shape.channels} × ${memory.shape.frames}`,
+      );
+    }
+    assertRange("batch size", rows.length, 1, this.maxBatch, "windows");
+    assertRange("out length", out.length, rows.length * shape.labels, Number.MAX_SAFE_INTEGER);
+  }
+}
+
+const aborted = (signal: AbortSignal): TonetapError => TonetapError.from(signal.reason, "closed", "aborted");
+
+/** Waits for `promise`, or rejects with the signal's reason. */
+async function untilAborted(promise: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  if (signal === undefined) return promise;
+  if (signal.aborted) throw aborted(signal);
+  const stop = Promise.withResolvers<never>();
+  const onAbort = (): void => stop.reject(aborted(signal));
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    await Promise.race([promise, stop.promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
