@@ -8,6 +8,7 @@ import { readAudioFile, resampleTo16k } from "../src/transport/file/audio-file.t
 import { clipFeatures, trimTrailingZeros } from "./clip-features.ts";
 import { parseLine, splitSpeed, throughLine } from "./line.ts";
 import { toHalf } from "./safetensors.ts";
+import type { JobAnswer } from "./worker-pool.ts";
 
 export interface FeatureJob {
   readonly id: number;
@@ -19,11 +20,8 @@ export interface FeatureJob {
 }
 
 /** The features as float16 bits, one entry a line. */
-export interface FeatureJobResult {
-  readonly id: number;
+export interface FeatureJobResult extends JobAnswer {
   readonly outputs?: readonly { readonly features: Uint16Array<ArrayBuffer>; readonly speech: Uint8Array }[];
-  /** Why there are none. */
-  readonly reason?: string;
 }
 
 async function run(job: FeatureJob): Promise<FeatureJobResult> {

@@ -1,6 +1,5 @@
 /** Reads manifest.csv: which sound file has whose voice and which emotion. Knows no audio. */
-import { readdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { readFile } from "node:fs/promises";
 import { TonetapError } from "../src/core/errors.ts";
 
 /** Columns that a manifest must have. The others of {@link ManifestRow} may be missing. */
@@ -19,6 +18,19 @@ export const KNOWN_EMOTIONS = [
   "boredom",
 ] as const;
 
+/** Other words that corpora and tools use for them. */
+const OTHER_WORDS: Readonly<Record<string, string>> = {
+  anger: "angry",
+  disgusted: "disgust",
+  anxiety: "fear",
+  fearful: "fear",
+  happiness: "happy",
+  joy: "happy",
+  sadness: "sad",
+  surprised: "surprise",
+  bored: "boredom",
+};
+
 /** One line of a manifest. */
 export interface ManifestRow {
   /** Relative to the audio folder. */
@@ -31,6 +43,8 @@ export interface ManifestRow {
   readonly emotion: string;
   readonly intensity: string;
   readonly textId: string;
+  /** How long the recording is said to be, if it is said. */
+  readonly durationS?: number;
 }
 
 /** Something that was left out, and why. */
@@ -91,9 +105,10 @@ export function parseManifest(text: string, name: string): Manifest {
       speaker: value("speaker"),
       sex: value("sex"),
       language: value("language"),
-      emotion: value("emotion").toLowerCase(),
+      emotion: emotionNamed(value("emotion")),
       intensity: value("intensity"),
       textId: value("text_id"),
+      ...durationNamed(value("duration_s")),
     };
     const where = row.file === "" ? `${name}, record ${index + 2}` : row.file;
     const empty = REQUIRED_COLUMNS.find((column) => row[column] === "");
@@ -111,29 +126,32 @@ export function parseManifest(text: string, name: string): Manifest {
   return { rows, problems };
 }
 
+function emotionNamed(word: string): string {
+  const emotion = word.toLowerCase();
+  return OTHER_WORDS[emotion] ?? emotion;
+}
+
+function durationNamed(text: string): { durationS?: number } {
+  const durationS = Number(text);
+  return durationS > 0 && Number.isFinite(durationS) ? { durationS } : {};
+}
+
+/** The manifest that {@link parseManifest} reads `rows` from. */
+export function formatManifest(rows: readonly ManifestRow[]): string {
+  const quoted = (field: string): string =>
+    /[",\r\n]/.test(field) ? `"${field.replaceAll('"', '""')}"` : field;
+  const lines = rows.map((row) =>
+    [row.file, row.corpus, row.speaker, row.sex, row.language, row.emotion, row.intensity, row.textId]
+      .map(quoted)
+      .join(","),
+  );
+  return ["file,corpus,speaker,sex,language,emotion,intensity,text_id", ...lines, ""].join("\n");
+}
+
 /** Reads one manifest file. @throws TonetapError not-found, or as {@link parseManifest}. */
 export async function readManifest(path: string, name: string): Promise<Manifest> {
   const text = await readFile(path, "utf8").catch((error: unknown) => {
     throw TonetapError.from(error, "not-found", `cannot read the manifest ${path}`);
   });
   return parseManifest(text, name);
-}
-
-/** Folders with a manifest.csv among `folders` and their direct subfolders, in name order. */
-export async function findCorpora(folders: readonly string[]): Promise<string[]> {
-  const found: string[] = [];
-  for (const folder of folders) {
-    const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
-      throw TonetapError.from(error, "not-found", `cannot read the folder ${folder}`);
-    });
-    if (entries.some((entry) => entry.name === "manifest.csv")) {
-      found.push(folder);
-      continue;
-    }
-    for (const entry of entries.filter((e) => e.isDirectory()).sort((a, b) => (a.name < b.name ? -1 : 1))) {
-      const inner = join(folder, entry.name);
-      if ((await readdir(inner)).includes("manifest.csv")) found.push(inner);
-    }
-  }
-  return found;
 }
