@@ -2,6 +2,7 @@
 import type { AudioSource } from "../../../src/core/audio-source.ts";
 import { systemClock } from "../../../src/core/clock.ts";
 import { MediaClock } from "../../../src/core/media-clock.ts";
+import { SAMPLES_PER_MS } from "../../../src/core/units.ts";
 import { createOpusDecoder, decodeAudio } from "../../../src/stream/index.ts";
 import { createJitterStats, type JitterStats, jitterBuffer } from "../../../src/transport/index.ts";
 
@@ -10,6 +11,8 @@ export interface Listening {
   readonly listen: (source: AudioSource) => void;
   /** Everything up to now. */
   readonly samples: () => Float32Array;
+  /** Media time of the last sample, ms since the first. */
+  readonly endMs: () => number;
   /** Resolves when the source completes. */
   readonly completed: Promise<void>;
 }
@@ -18,17 +21,21 @@ export async function listening(): Promise<Listening> {
   const opus = await createOpusDecoder();
   const stats = createJitterStats();
   const parts: Float32Array[] = [];
+  let end = 0;
   const { promise: completed, resolve, reject } = Promise.withResolvers<void>();
   return {
     stats,
     completed,
+    endMs: () => end / SAMPLES_PER_MS,
     listen: ({ codecs, packets }) => {
       const mediaClock = new MediaClock(systemClock);
       packets
         .pipe(jitterBuffer({ clock: systemClock, codecs, stats }), decodeAudio({ opus, codecs, mediaClock }))
         .subscribe({
           next: (unit) => {
-            if (unit.kind === "pcm") parts.push(Float32Array.from(unit.samples));
+            if (unit.kind !== "pcm") return;
+            parts.push(Float32Array.from(unit.samples));
+            end = unit.start + unit.samples.length;
           },
           error: reject,
           complete: resolve,
