@@ -61,6 +61,10 @@ export class MessageSource implements AudioSource, AsyncDisposable {
     return this.#timedOut;
   }
 
+  get refused(): Readonly<Record<string, number>> {
+    return this.stats.unread === 0 ? {} : { unread: this.stats.unread };
+  }
+
   get ended(): boolean {
     return this.#ended;
   }
