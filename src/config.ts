@@ -3,27 +3,10 @@
  * texts are all read off this schema. What an option does is in the folder that takes it.
  */
 import { z } from "zod";
+import { json, list, number, numbers, secret, section, text, whole } from "./config-fields.ts";
 import { CONSENT_STATES, PARTICIPANT_ROLES } from "./core/audio-source.ts";
 import { TonetapError } from "./core/errors.ts";
-
-const number = (min: number, max: number, standard: number, meaning: string) =>
-  z.number().min(min).max(max).default(standard).describe(meaning);
-const whole = (min: number, max: number, standard: number, meaning: string) =>
-  z.int().min(min).max(max).default(standard).describe(meaning);
-const text = (standard: string, meaning: string) => z.string().default(standard).describe(meaning);
-/** Objects whose owner checks them; flags and environment give them as JSON. */
-const json = (meaning: string) => z.array(z.record(z.string(), z.unknown())).default([]).describe(meaning);
-const list = (meaning: string) => z.array(z.string()).default([]).describe(meaning);
-/** What nobody may read over a shoulder: `tonetap config` does not print it. Give it by the environment. */
-const secret = <T extends z.ZodType>(schema: T): T => schema.meta({ ...schema.meta(), secret: true });
-
-const numbers = (min: number, max: number, meaning: string) =>
-  z
-    .array(z.coerce.number().int().min(min).max(max))
-    .default([])
-    .describe(`${meaning} Whole numbers ${min}–${max}.`);
-
-const section = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape).prefault({} as never);
+import { audioSocketSection, mediaSection } from "./media-config.ts";
 
 export const configSchema = z.strictObject({
   service: section({
@@ -256,6 +239,8 @@ export const configSchema = z.strictObject({
     ),
     maxCalls: whole(1, 100_000, 1_000, "SIP calls at once; one more gets 503 with Retry-After."),
   }),
+  media: mediaSection,
+  audioSocket: audioSocketSection,
   policy: z
     .enum(["eu", "none"])
     .default("eu")

@@ -7,7 +7,8 @@ import type { Engine } from "./engine.ts";
 import { type HttpRequest, type HttpServer, jsonBody, jsonResponse } from "./events/index.ts";
 import { createUdpRtpSource, parseInlineKey, SRTP_SUITES, type SrtpKeys } from "./transport/index.ts";
 
-const rtpRequest = z.strictObject({
+/** Who will be speaking, in the body of a request. */
+export const participantFields = {
   callId: z.string(),
   participantId: z.string(),
   role: z.enum(PARTICIPANT_ROLES).optional(),
@@ -19,6 +20,10 @@ const rtpRequest = z.strictObject({
     .optional(),
   tenant: z.string().optional(),
   priority: z.enum(WINDOW_PRIORITIES).optional(),
+} as const;
+
+const rtpRequest = z.strictObject({
+  ...participantFields,
   /** 0 or absent: a free one. */
   port: z.int().min(0).max(65_535).optional(),
   /** `same-port`: RTCP is multiplexed (RFC 5761). `next-port`: on the port above. */
@@ -111,10 +116,10 @@ function keysOf({ suite, key, feedbackKey }: NonNullable<z.infer<typeof rtpReque
   };
 }
 
-type Given<T> = { [K in keyof T]: Exclude<T[K], undefined> };
+export type Given<T> = { [K in keyof T]: Exclude<T[K], undefined> };
 
 /** Without the fields that did not come. */
-const given = <T extends object>(fields: T): Given<T> =>
+export const given = <T extends object>(fields: T): Given<T> =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Given<T>;
 
 const isPortTaken = (error: unknown): boolean =>
@@ -127,7 +132,7 @@ const find = (engine: Engine, { params }: HttpRequest) =>
   engine.participant(params.callId ?? "", params.participantId ?? "");
 
 /** @throws TonetapError invalid-argument, naming every field that is wrong */
-function body<T>(request: HttpRequest, schema: z.ZodType<T>): T {
+export function body<T>(request: HttpRequest, schema: z.ZodType<T>): T {
   const result = schema.safeParse(jsonBody(request));
   if (result.success) return result.data;
   const reasons = result.error.issues.map(({ path, message }) =>

@@ -17,6 +17,10 @@ export async function runService({ config, out, signal }: ServeOptions): Promise
   await using service = await openService({ config, out, signal });
   out.write(`Events  ${new URL("v1/events", service.url).href.replace(/^http/, "ws")}\n`);
   out.write(`WHIP    ${new URL("whip", service.url).href}\n`);
+  const mediaUrl = new URL("v1/media/", service.url).href.replace(/^http/, "ws");
+  out.write(`Media   ${mediaUrl}{twilio,audiohook,jitsi}\n`);
+  const audioSocket = service.audioSocket?.address;
+  if (audioSocket !== undefined) out.write(`AudioSocket ${audioSocket.host}:${audioSocket.port}\n`);
   for (const [transport, { host, port }] of service.sip?.addresses ?? []) {
     out.write(`SIP     ${transport} ${host}:${port}\n`);
   }
@@ -46,6 +50,9 @@ export async function openService({ config, out, signal }: ServeOptions): Promis
   const anyoneMayCall = sip.allowedPeers.length === 0 && sip.usersFile === "";
   if (service.sip !== undefined && !isLoopback(sip.host) && anyoneMayCall) {
     out.write("Warning Whoever reaches the SIP port can call: see sip.allowedPeers and sip.usersFile.\n");
+  }
+  if (service.audioSocket !== undefined && !isLoopback(config.audioSocket.host)) {
+    out.write("Warning AudioSocket has no login: whoever reaches its port can send a call.\n");
   }
   out.write(`Model   ${describeModel(service.engine)}\n`);
   return service;

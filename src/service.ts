@@ -1,4 +1,4 @@
-/** The engine behind HTTP: page, events over WebSocket, WHIP; SIP beside it. Opens in order, closes in reverse; knows no command line. */
+/** The engine behind HTTP: page, events and media over WebSocket, WHIP; SIP and AudioSocket beside it. Opens in order, closes in reverse; knows no command line. */
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createRequire, stripTypeScriptTypes } from "node:module";
@@ -16,8 +16,11 @@ import {
   type HttpRequest,
   HttpServer,
 } from "./events/index.ts";
+import { openAudioSocketDoor, openMediaDoor } from "./media-door.ts";
 import { openSipDoor } from "./sip-door.ts";
+import type { AudioSocketServer } from "./transport/audiosocket/index.ts";
 import type { SipServer } from "./transport/sip/index.ts";
+import type { MediaSocketOptions } from "./transport/websocket-media/index.ts";
 import {
   acceptTokens,
   createWhipEndpoint,
@@ -35,6 +38,8 @@ export interface ServiceOptions extends EngineOptions {
   readonly onError?: (error: TonetapError) => void;
   /** Says who may publish over WHIP, instead of the list `whip.tokens`. */
   readonly authorizeWhip?: NonNullable<WhipEndpointOptions["authorize"]>;
+  /** Says who may send media over WebSocket, instead of the list `media.tokens`. */
+  readonly authorizeMedia?: NonNullable<MediaSocketOptions["authorize"]>;
 }
 
 /** A running service. */
@@ -44,19 +49,22 @@ export class Service implements Closable, AsyncDisposable {
   readonly http: HttpServer;
   /** Takes calls where the configuration names a transport for them. */
   readonly sip: SipServer | undefined;
+  /** Takes calls of Asterisk where the configuration has it listened for. */
+  readonly audioSocket: AudioSocketServer | undefined;
   readonly #resources: CloseStack;
 
   private constructor(
     engine: Engine,
     http: HttpServer,
     url: URL,
-    sip: SipServer | undefined,
+    { sip, audioSocket }: Pick<Service, "sip" | "audioSocket">,
     resources: CloseStack,
   ) {
     this.engine = engine;
     this.http = http;
     this.url = url;
     this.sip = sip;
+    this.audioSocket = audioSocket;
     this.#resources = resources;
   }
 
@@ -76,12 +84,14 @@ export class Service implements Closable, AsyncDisposable {
           ...(options.onError === undefined ? {} : { onError: options.onError }),
         }),
       );
+      const media = resources.use("media", openMediaDoor(engine, http, door, options.authorizeMedia));
       resources.use(
         "event sockets",
         new EventSocketServer(http.server, hub, {
           ...door,
           source: `/tonetap/${events.instance}`,
           maxSubscribers: service.maxSubscribers,
+          servedElsewhere: (path) => media.serves(path),
           clock,
         }),
       );
@@ -108,6 +118,8 @@ export class Service implements Closable, AsyncDisposable {
       );
       const sip = await openSipDoor(engine, options.onError);
       if (sip !== undefined) resources.use("SIP", sip);
+      const audioSocket = await openAudioSocketDoor(engine, http, options.onError);
+      if (audioSocket !== undefined) resources.use("AudioSocket", audioSocket);
       // Closed before the sockets: subscribers are told that everyone has left.
       resources.defer("calls", () => engine.drain());
       addAlertRoutes(http, hub, engine.alertRules);
@@ -116,7 +128,7 @@ export class Service implements Closable, AsyncDisposable {
       addWhipRoutes(http, endpoint);
       addPage(http);
       const url = await http.listen(service.host, service.port);
-      return new Service(engine, http, url, sip, resources);
+      return new Service(engine, http, url, { sip, audioSocket }, resources);
     } catch (error) {
       await resources.close();
       throw error;

@@ -21,6 +21,8 @@ const TICK_MS = 1000;
 export interface EventSocketOptions extends DoorOptions {
   /** `source` of the hub's events, for `hello`. */
   readonly source: string;
+  /** Paths whose upgrades another listener of the server answers; default none. */
+  readonly servedElsewhere?: (path: string) => boolean;
   /** Connections at once; one more gets 503. 1–100,000, default 1,000. */
   readonly maxSubscribers?: number;
   /** Events kept of each sort for a slow reader. 1–65,536, default 1,024. */
@@ -136,8 +138,7 @@ export class EventSocketServer implements Closable, AsyncDisposable {
     try {
       const { pathname, searchParams } = requestUrl(request);
       if (pathname !== EVENTS_PATH) {
-        // Another listener may serve this path; if there is none, nobody would ever answer.
-        if (this.#server.listenerCount("upgrade") > 1) return;
+        if (this.#options.servedElsewhere?.(pathname) === true) return;
         throw new TonetapError("not-found", `WebSockets are at ${EVENTS_PATH}`);
       }
       checkDoor(request, this.#options);

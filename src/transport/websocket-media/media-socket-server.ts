@@ -177,7 +177,9 @@ export class MediaSocketServer implements Closable, AsyncDisposable {
   }
 
   async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    const target = URL.parse(request.url ?? "/", "http://service");
+    const said = request.url ?? "/";
+    // RFC 9112 §3.2: a path, or a whole URL. Put together as text: with a base, a path of `//x/y` would name a host.
+    const target = URL.parse(said.startsWith("/") ? `http://service${said}` : said);
     const dialect = target === null ? undefined : dialectAt(target.pathname);
     // Another listener's.
     if (target === null || dialect === undefined) return;

@@ -1,0 +1,135 @@
+/**
+ * The doors that take audio in messages, off the configuration: media over WebSocket on the service's HTTP server, and
+ * AudioSocket on a port of its own. What they do is transport/websocket-media and transport/audiosocket.
+ */
+import { randomUUID } from "node:crypto";
+import { z } from "zod";
+import type { Config } from "./config.ts";
+import { body, given, participantFields } from "./control-routes.ts";
+import type { ParticipantInfo } from "./core/audio-source.ts";
+import type { Clock } from "./core/clock.ts";
+import { TonetapError } from "./core/errors.ts";
+import type { Engine } from "./engine.ts";
+import { checkDoor, type DoorOptions, type HttpServer, jsonResponse } from "./events/index.ts";
+import { type AudioSocketServer, createAudioSocketServer } from "./transport/audiosocket/index.ts";
+import { type MediaSocketOptions, MediaSocketServer } from "./transport/websocket-media/index.ts";
+import { acceptTokens } from "./transport/werift/index.ts";
+
+/** Media over WebSocket, on the upgrades of `http`. `authorize` stands in for the list of tokens. */
+export function openMediaDoor(
+  engine: Engine,
+  http: HttpServer,
+  door: DoorOptions,
+  authorize?: MediaSocketOptions["authorize"],
+): MediaSocketServer {
+  const { tokens, audiohookKeys, ...limits } = engine.config.media;
+  const allowed = authorize ?? (tokens.length === 0 ? undefined : acceptTokens(tokens));
+  return new MediaSocketServer(http.server, {
+    ...limits,
+    clock: engine.clock,
+    admit: (request) => checkDoor(request, door),
+    ...(allowed === undefined ? {} : { authorize: allowed }),
+    ...(audiohookKeys.length === 0 ? {} : { audiohookSecrets: secretsOf(audiohookKeys) }),
+    onVoice: async (source, { participant }) => {
+      await engine.attach(source, participant);
+    },
+  });
+}
+
+/**
+ * AudioSocket, if the configuration has it listened for, with the route that says beforehand who is behind a UUID:
+ * `POST /v1/audiosocket` takes what `POST /v1/rtp` takes of a participant, and gives the UUID for the dialplan.
+ */
+export async function openAudioSocketDoor(
+  engine: Engine,
+  http: HttpServer,
+  onError?: (error: TonetapError) => void,
+): Promise<AudioSocketServer | undefined> {
+  const { listen, unannounced, defaultRole, defaultConsent, ...options } = engine.config.audioSocket;
+  if (listen === "off") return undefined;
+  const announced = new AnnouncedCalls(engine.clock);
+  const server = await createAudioSocketServer({
+    ...options,
+    clock: engine.clock,
+    // Who is refused by policy or a limit is no defect.
+    onError: (error) => {
+      if (error.code === "internal") onError?.(error);
+    },
+    onCall: async (source, { uuid }) => {
+      const known = announced.take(uuid);
+      if (known === undefined && unannounced === "refuse") {
+        throw new TonetapError("not-found", "nobody announced this UUID at /v1/audiosocket");
+      }
+      const stranger = { callId: uuid, participantId: "caller", role: defaultRole, consent: defaultConsent };
+      await engine.attach(source, known ?? stranger);
+    },
+  });
+  http.route("POST", "/v1/audiosocket", (request) => {
+    const participant = given(body(request, announcement));
+    const { host, port } = server.address;
+    return jsonResponse({ uuid: announced.add(participant), host, port, expiresMs: ANNOUNCED_MS }, 201);
+  });
+  return server;
+}
+
+const announcement = z.strictObject(participantFields);
+
+/** ms that an announced call has to come. */
+const ANNOUNCED_MS = 60_000;
+/** Announced and not yet come, at most. */
+const MAX_ANNOUNCED = 10_000;
+
+/** Who is behind UUIDs that have not called yet. */
+class AnnouncedCalls {
+  readonly #clock: Clock;
+  /** In the order of their end: each waits equally long. */
+  readonly #calls = new Map<string, { readonly participant: ParticipantInfo; readonly untilMs: number }>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** @throws TonetapError overloaded */
+  add(participant: ParticipantInfo): string {
+    this.#forgetOld();
+    if (this.#calls.size >= MAX_ANNOUNCED) {
+      throw new TonetapError("overloaded", `${MAX_ANNOUNCED} calls are announced and have not come`);
+    }
+    const uuid = randomUUID();
+    this.#calls.set(uuid, { participant, untilMs: this.#clock.now() + ANNOUNCED_MS });
+    return uuid;
+  }
+
+  take(uuid: string): ParticipantInfo | undefined {
+    this.#forgetOld();
+    const call = this.#calls.get(uuid);
+    this.#calls.delete(uuid);
+    return call?.participant;
+  }
+
+  #forgetOld(): void {
+    const now = this.#clock.now();
+    for (const [uuid, { untilMs }] of this.#calls) {
+      if (untilMs > now) return;
+      this.#calls.delete(uuid);
+    }
+  }
+}
+
+/** `key:secret` each. @throws TonetapError invalid-argument, without repeating them */
+function secretsOf(keys: Config["media"]["audiohookKeys"]): Map<string, string> {
+  const secrets = new Map<string, string>();
+  for (const [index, entry] of keys.entries()) {
+    const colon = entry.indexOf(":");
+    const secret = entry.slice(colon + 1);
+    // Genesys Cloud makes secrets of 32 bytes and more; one that is too short is one that was mistyped.
+    if (colon < 1 || Buffer.from(secret, "base64").length < 16) {
+      throw new TonetapError(
+        "invalid-argument",
+        `media.audiohookKeys must be key:secret, the secret at least 16 bytes in base64; entry ${index + 1} is not`,
+      );
+    }
+    secrets.set(entry.slice(0, colon), secret);
+  }
+  return secrets;
+}
