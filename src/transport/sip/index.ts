@@ -2,6 +2,7 @@
 export type { DigestAlgorithm } from "./digest.ts";
 export type { DigestOptions } from "./digest-guard.ts";
 export type { ParticipantDefaults } from "./participant-headers.ts";
+export type { RegistrationOptions, RegistrationStatus } from "./registration-options.ts";
 export type { SrtpPolicy } from "./sdp.ts";
 export type { SipAddress, SipCallInfo } from "./sip-call-info.ts";
 export { createSipServer, type SipServer, type SipServerStats } from "./sip-server.ts";

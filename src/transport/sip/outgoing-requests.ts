@@ -1,6 +1,7 @@
 /** Requests of ours (BYE, UPDATE, re-INVITE, REGISTER): where each goes, and who waits for its answer. */
 import { randomBytes } from "node:crypto";
 import type { Clock } from "../../core/clock.ts";
+import { TonetapError } from "../../core/errors.ts";
 import { ClientTransaction } from "./client-transaction.ts";
 import type { SipPath } from "./server-transactions.ts";
 import type { Heard } from "./sip-call.ts";
@@ -29,10 +30,11 @@ export interface Route {
 
 export class OutgoingRequests {
   readonly #options: OutgoingOptions;
-  /** By {@link responseKey}. */
+  /** By method and branch. */
   readonly #waiting = new Map<string, ClientTransaction>();
-  /** ACKs of INVITEs, for responses that come again; by the INVITE's {@link responseKey}. */
+  /** ACKs of INVITEs, for responses that come again; by the INVITE's key. */
   readonly #acks = new Map<string, { readonly send: () => void; readonly forget: () => void }>();
+  #closed = false;
 
   constructor(options: OutgoingOptions) {
     this.#options = options;
@@ -46,13 +48,14 @@ export class OutgoingRequests {
   /**
    * Sends a request; gives the final response and the path, or undefined when none came.
    * @param compose writes the request around our Via
-   * @throws TonetapError unavailable, overloaded when there is no way there
+   * @throws TonetapError unavailable, overloaded when there is no way there; closed after {@link close}
    */
   async ask(
     { to, path: known }: Route,
     compose: (via: string) => SipRequest,
   ): Promise<{ readonly response: SipResponse | undefined; readonly path: SipPath }> {
     const path = known?.alive === true ? known : await this.#options.transport.pathTo(to);
+    if (this.#closed) throw new TonetapError("closed", "nothing is sent any more");
     const { branch, via } = this.#via(to.transport);
     const request = compose(via);
     const message = serializeSip(request);
@@ -97,8 +100,9 @@ export class OutgoingRequests {
     if (response.status >= 200) this.#acks.get(key)?.send();
   }
 
-  /** Waits for no answer any more. */
+  /** Sends nothing, and waits for no answer, any more. */
   close(): void {
+    this.#closed = true;
     for (const transaction of [...this.#waiting.values()]) transaction.close();
     for (const { forget } of [...this.#acks.values()]) forget();
   }

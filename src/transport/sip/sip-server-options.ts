@@ -5,7 +5,13 @@ import { type Clock, systemClock } from "../../core/clock.ts";
 import { assertRange, TonetapError } from "../../core/errors.ts";
 import { AllowedPeers } from "./allowed-peers.ts";
 import { DigestGuard, type DigestOptions } from "./digest-guard.ts";
+import { addressOf } from "./outgoing-requests.ts";
 import type { ParticipantDefaults } from "./participant-headers.ts";
+import {
+  type RegistrationOptions,
+  type ResolvedRegistration,
+  resolveRegistration,
+} from "./registration-options.ts";
 import type { SrtpPolicy } from "./sdp.ts";
 import { type SessionTimerSettings, SHORTEST_SESSION_S } from "./session-terms.ts";
 import type { SipCallInfo } from "./sip-call-info.ts";
@@ -56,6 +62,8 @@ export interface SipServerOptions {
    */
   readonly sessionExpiresS?: number;
   readonly minSessionExpiresS?: number;
+  /** Registers us with a PBX or proxy, so that it sends calls here. Default: nobody is told. */
+  readonly register?: RegistrationOptions;
   /** Calls at once; one more gets 503. 1–100,000, default 1,000. */
   readonly maxCalls?: number;
   /** Without RTP and RTCP for so long a call is ended, ms. 1,000–3,600,000, default 60,000. */
@@ -83,6 +91,7 @@ export interface ResolvedOptions {
   readonly digest: DigestGuard | undefined;
   readonly participantDefaults: ParticipantDefaults;
   readonly session: SessionTimerSettings;
+  readonly register: ResolvedRegistration | undefined;
   readonly maxCalls: number;
   readonly inactivityMs: number;
   readonly holdMs: number;
@@ -137,12 +146,24 @@ export function resolveOptions(options: SipServerOptions): ResolvedOptions {
     digest: options.digest === undefined ? undefined : new DigestGuard(clock, options.digest),
     participantDefaults: { role: "guest", consent: "pending", ...options.participantDefaults },
     session: { sessionExpiresS, minSessionExpiresS },
+    register: resolveRegister(options.register, transports),
     maxCalls,
     inactivityMs,
     holdMs,
     onError: options.onError ?? ((error) => process.emitWarning(error)),
     clock,
   };
+}
+
+function resolveRegister(
+  options: RegistrationOptions | undefined,
+  transports: readonly SipTransportName[],
+): ResolvedRegistration | undefined {
+  if (options === undefined) return undefined;
+  const resolved = resolveRegistration(options);
+  const { transport } = addressOf(resolved.registrar, "udp");
+  if (!transports.includes(transport)) fail("transports", `with ${transport}, for the registrar`, transports);
+  return resolved;
 }
 
 /** Peers cannot send to "any address". */

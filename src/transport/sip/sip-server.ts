@@ -7,12 +7,14 @@ import { type Clock, sleep } from "../../core/clock.ts";
 import { TonetapError } from "../../core/errors.ts";
 import type { Closable } from "../../core/lifecycle.ts";
 import { OutgoingRequests } from "./outgoing-requests.ts";
+import type { RegistrationStatus } from "./registration-options.ts";
 import { RtpPorts } from "./rtp-ports.ts";
 import { InviteTransaction, RequestTransaction, type SipPath } from "./server-transactions.ts";
 import { sdpOf } from "./sip-body.ts";
 import { type CallContext, type Heard, RETRY_AFTER_S, SipCall } from "./sip-call.ts";
 import { splitList } from "./sip-header.ts";
 import { headerOf, headersOf, type SipFault, type SipRequest, serializeSip } from "./sip-message.ts";
+import { SipRegistration } from "./sip-registration.ts";
 import { type IncomingRequest, type Refusal, readRequest, refusal, transactionKey } from "./sip-request.ts";
 import { ALLOW, createRefusal, createResponse, SDP_TYPE, SUPPORTED } from "./sip-response.ts";
 import { type ResolvedOptions, resolveOptions, type SipServerOptions } from "./sip-server-options.ts";
@@ -54,6 +56,8 @@ export interface SipServer extends Closable, AsyncDisposable {
     readonly rtpPorts: number;
   };
   readonly stats: SipServerStats;
+  /** How the registration stands, where one is asked for. */
+  readonly registration: RegistrationStatus | undefined;
 }
 
 /**
@@ -81,6 +85,7 @@ class Server implements SipServer {
   readonly #invited = new WeakMap<InviteTransaction, SipCall>();
   readonly #outgoing: OutgoingRequests;
   readonly #counts = { calls: 0, refused: 0, defects: 0 };
+  readonly #registration: SipRegistration | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(options: ResolvedOptions, transport: SipTransport) {
@@ -116,6 +121,18 @@ class Server implements SipServer {
       onMalformed: (request, fault, path, origin) =>
         this.#refuse(request, path, this.#stranger(origin) ?? FAULTS[fault]),
     });
+    if (options.register !== undefined) {
+      this.#registration = new SipRegistration(options.register, {
+        clock: options.clock,
+        outgoing: this.#outgoing,
+        contact: (to) => this.#contact(to),
+        onError: options.onError,
+      });
+    }
+  }
+
+  get registration(): RegistrationStatus | undefined {
+    return this.#registration?.status;
   }
 
   get callCount(): number {
@@ -144,18 +161,19 @@ class Server implements SipServer {
     return this.close();
   }
 
-  /** Says BYE to all, waits a little for their answers, then forgets everything. */
+  /** Takes its registration back and says BYE to all, waits a little for their answers, then forgets everything. */
   async #closeAll(): Promise<void> {
     const calls = [...this.#calls.values()];
     for (const call of calls) call.hangUp();
     const patience = new AbortController();
+    const unregistered = this.#registration?.close();
     const over = Promise.all(calls.map((call) => call.over));
     const grace = sleep(this.#clock, CLOSE_GRACE_MS, patience.signal).catch(() => undefined);
-    if (calls.length > 0) await Promise.race([over, grace]);
+    await Promise.race([Promise.all([over, unregistered]), grace]);
     patience.abort();
     this.#outgoing.close();
     for (const call of [...this.#calls.values()]) call.abandon();
-    await over;
+    await Promise.all([over, unregistered]);
     for (const transaction of this.#transactions.values()) transaction.close();
     this.#transactions.clear();
     await this.#transport.close();

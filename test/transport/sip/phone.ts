@@ -42,19 +42,23 @@ export class Phone implements AsyncDisposable {
   callId = `call-${unique()}`;
   fromTag = "phone";
   closed = false;
+  /** Of UDP: whom it writes to; another may take the first one's place. */
+  to: Target;
   readonly #transport: string;
   readonly #local: Target;
-  readonly #write: (text: string) => Promise<void>;
+  readonly #write: (text: string, to: Target) => Promise<void>;
   readonly #end: () => Promise<void>;
 
   private constructor(
     transport: string,
     local: Target,
-    write: (text: string) => Promise<void>,
+    to: Target,
+    write: (text: string, to: Target) => Promise<void>,
     end: () => Promise<void>,
   ) {
     this.#transport = transport;
     this.#local = local;
+    this.to = to;
     this.#write = write;
     this.#end = end;
   }
@@ -66,9 +70,10 @@ export class Phone implements AsyncDisposable {
     const phone = new Phone(
       "UDP",
       { host: localHost, port: socket.address().port },
-      (text) =>
+      to,
+      (text, target) =>
         new Promise((resolve, reject) => {
-          socket.send(Buffer.from(text, "latin1"), to.port, to.host, (error) =>
+          socket.send(Buffer.from(text, "latin1"), target.port, target.host, (error) =>
             error === null ? resolve() : reject(error),
           );
         }),
@@ -87,6 +92,7 @@ export class Phone implements AsyncDisposable {
     const phone = new Phone(
       kind,
       { host: to.host, port: socket.localPort ?? 0 },
+      to,
       (text) => new Promise((resolve) => socket.write(Buffer.from(text, "latin1"), () => resolve())),
       async () => {
         socket.destroy();
@@ -109,7 +115,7 @@ export class Phone implements AsyncDisposable {
   }
 
   send(text: string): Promise<void> {
-    return this.#write(text);
+    return this.#write(text, this.to);
   }
 
   /** A request, as text. */
@@ -183,11 +189,19 @@ export class Phone implements AsyncDisposable {
   }
 
   /** Answers a request of the server's. */
-  answer(request: SipRequest, status = 200): Promise<void> {
+  answer(request: SipRequest, status = 200, headers: readonly string[] = [], body = ""): Promise<void> {
     const copied = ["Via", "From", "To", "Call-ID", "CSeq"].map(
       (name) => `${name}: ${headerOf(request, name)}`,
     );
-    return this.send(message(`SIP/2.0 ${status} OK`, copied));
+    const type = body === "" ? [] : ["Content-Type: application/sdp"];
+    return this.send(message(`SIP/2.0 ${status} X`, [...copied, ...headers, ...type], body));
+  }
+
+  /** All requests of the server's so far. */
+  requests(method: string): SipRequest[] {
+    return this.received.filter(
+      (heard): heard is SipRequest => heard.kind === "request" && heard.method === method,
+    );
   }
 
   [Symbol.asyncDispose](): Promise<void> {

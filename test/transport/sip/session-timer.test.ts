@@ -8,7 +8,7 @@ import {
 } from "../../../src/transport/sip/sip-message.ts";
 import { eventually } from "../loopback.ts";
 import { type Bench, listen, NOTHING, one } from "./bench.ts";
-import { message, offer } from "./messages.ts";
+import { offer } from "./messages.ts";
 import { Phone, sdpText, tagOf } from "./phone.ts";
 
 /** RTP's own timer out of the way. */
@@ -108,24 +108,6 @@ describe("the peer refreshes", () => {
   });
 });
 
-/** Answers a request of the server's with further header fields and a body. */
-function reply(
-  phone: Phone,
-  request: SipRequest,
-  status: number,
-  headers: string[],
-  body = "",
-): Promise<void> {
-  const copied = ["Via", "From", "To", "Call-ID", "CSeq"].map(
-    (name) => `${name}: ${headerOf(request, name)}`,
-  );
-  const type = body === "" ? [] : ["Content-Type: application/sdp"];
-  return phone.send(message(`SIP/2.0 ${status} X`, [...copied, ...headers, ...type], body));
-}
-
-const requests = (phone: Phone, method: string): SipRequest[] =>
-  phone.received.filter((heard): heard is SipRequest => heard.kind === "request" && heard.method === method);
-
 describe("we refresh", () => {
   const OURS = ["Supported: timer", "Session-Expires: 90;refresher=uas"];
 
@@ -135,12 +117,12 @@ describe("we refresh", () => {
     await call(phone, [...OURS, "Allow: INVITE, ACK, BYE, UPDATE"]);
     for (let round = 1; round <= 3; round++) {
       bench.clock.advance(45_000);
-      await eventually(() => requests(phone, "UPDATE").length === round);
-      const update = requests(phone, "UPDATE").at(-1) ?? expect.unreachable();
+      await eventually(() => phone.requests("UPDATE").length === round);
+      const update = phone.requests("UPDATE").at(-1) ?? expect.unreachable();
       expect(headerOf(update, "CSeq")).toBe(`${round} UPDATE`);
       expect(headersOf(update, "Session-Expires")).toEqual(["90;refresher=uac"]);
       expect(update.body).toHaveLength(0);
-      await reply(phone, update, 200, ["Session-Expires: 90;refresher=uac"]);
+      await phone.answer(update, 200, ["Session-Expires: 90;refresher=uac"]);
       await phone.settled();
     }
     bench.clock.advance(45_000);
@@ -161,16 +143,15 @@ describe("we refresh", () => {
     // Both at once is one too many (RFC 3261 §14.2).
     expect((await phone.ask("INVITE", { cseq: 2, toTag, body: offer() })).status).toBe(491);
     for (let time = 1; time <= 2; time++) {
-      await reply(
-        phone,
+      await phone.answer(
         invite,
         200,
         ["Session-Expires: 90;refresher=uac", "Contact: <sip:moved@127.0.0.1:9>"],
         offer(),
       );
-      await eventually(() => requests(phone, "ACK").length === time);
+      await eventually(() => phone.requests("ACK").length === time);
     }
-    const [ack] = requests(phone, "ACK");
+    const [ack] = phone.requests("ACK");
     expect([headerOf(ack ?? expect.unreachable(), "CSeq"), ack?.uri]).toEqual([
       "1 ACK",
       "sip:moved@127.0.0.1:9",
@@ -185,20 +166,20 @@ describe("we refresh", () => {
     await using phone = await Phone.udp(bench.udp);
     await call(phone, [...OURS, "Allow: UPDATE"]);
     const next = async (count: number): Promise<SipRequest> => {
-      await eventually(() => requests(phone, "UPDATE").length === count);
-      return requests(phone, "UPDATE").at(-1) ?? expect.unreachable();
+      await eventually(() => phone.requests("UPDATE").length === count);
+      return phone.requests("UPDATE").at(-1) ?? expect.unreachable();
     };
     bench.clock.advance(45_000);
-    await reply(phone, await next(1), 422, ["Min-SE: 120"]);
+    await phone.answer(await next(1), 422, ["Min-SE: 120"]);
     const larger = await next(2);
     expect([headerOf(larger, "Session-Expires"), headerOf(larger, "Min-SE")]).toEqual([
       "120;refresher=uac",
       "120",
     ]);
-    await reply(phone, larger, 491, []);
+    await phone.answer(larger, 491, []);
     await phone.settled();
     bench.clock.advance(2_000);
-    await reply(phone, await next(3), 481, []);
+    await phone.answer(await next(3), 481, []);
     await phone.answer(await phone.request("BYE"));
     await eventually(() => bench.server.callCount === 0);
     bench.clock.advance(32_000);
@@ -216,6 +197,6 @@ describe("we refresh", () => {
     for (let second = 0; second < 70; second++) bench.clock.advance(1_000);
     await eventually(() => bench.server.held.transactions === 0);
     expect(bench.server.held).toEqual(NOTHING);
-    expect(requests(phone, "BYE")).toHaveLength(0);
+    expect(phone.requests("BYE")).toHaveLength(0);
   });
 });
