@@ -9,6 +9,7 @@ import {
   createSipServer,
   type DigestAlgorithm,
   type DigestOptions,
+  type RegistrationOptions,
   type SipServer,
   type SipTransportName,
 } from "./transport/sip/index.ts";
@@ -43,6 +44,7 @@ export async function openSipDoor(
     inactivityMs: sip.inactivityMs,
     sessionExpiresS: sip.sessionExpiresS,
     maxCalls: sip.maxCalls,
+    ...(sip.registerAs === "" ? {} : { register: registrationOf(sip) }),
     onCall: (source, { participant }) => engine.attach(source, participant),
     ...(onError === undefined ? {} : { onError }),
   });
@@ -51,6 +53,15 @@ export async function openSipDoor(
 function digestOf({ realm, digestAlgorithms }: SipConfig, users: ReadonlyMap<string, string>): DigestOptions {
   if (digestAlgorithms.length === 0) return { users, realm };
   return { users, realm, algorithms: digestAlgorithms as readonly DigestAlgorithm[] };
+}
+
+function registrationOf(sip: SipConfig): RegistrationOptions {
+  return {
+    addressOfRecord: sip.registerAs,
+    ...(sip.registrar === "" ? {} : { registrar: sip.registrar }),
+    ...(sip.registerUser === "" ? {} : { username: sip.registerUser }),
+    ...(sip.registerPassword === "" ? {} : { password: sip.registerPassword }),
+  };
 }
 
 async function readIdentity(sip: SipConfig) {

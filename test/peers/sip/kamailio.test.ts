@@ -1,4 +1,7 @@
-/** Kamailio between the caller and Tonetap: as docs/sip.md has it, over UDP and from UDP to TCP, with calls of sipp. */
+/**
+ * Kamailio between the caller and Tonetap: as docs/sip.md has it, over UDP and from UDP to TCP, with calls of sipp; and as a
+ * registrar.
+ */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
@@ -9,7 +12,7 @@ import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { afterEach, describe, expect, test } from "vitest";
 import { createSipServer, type SipCallInfo } from "../../../src/transport/sip/index.ts";
-import { callScenario, hasSipp, runSipp } from "../../support/sipp.ts";
+import { callScenario, hasSipp, refusedScenario, runSipp } from "../../support/sipp.ts";
 import { eventually } from "../../transport/loopback.ts";
 
 const answers = (): boolean => spawnSync("kamailio", ["-v"], { stdio: "ignore" }).status === 0;
@@ -26,8 +29,7 @@ function hasKamailio(): boolean {
   return false;
 }
 
-/** @param target where INVITEs go, as a URI. */
-const config = (port: number, target: string): string => `#!KAMAILIO
+const beginning = (port: number): string => `#!KAMAILIO
 listen=udp:127.0.0.1:${port}
 listen=tcp:127.0.0.1:${port}
 children=2
@@ -40,6 +42,13 @@ loadmodule "pv.so"
 loadmodule "maxfwd.so"
 loadmodule "textops.so"
 loadmodule "siputils.so"
+`;
+
+/** A proxy in front of us. @param target where INVITEs go, as a URI. */
+const proxyTo =
+  (target: string) =>
+  (port: number): string =>
+    `${beginning(port)}
 request_route {
     if (!mf_process_maxfwd_header("10")) { sl_send_reply("483", "Too Many Hops"); exit; }
     if (has_totag()) { loose_route(); t_relay(); exit; }
@@ -54,12 +63,38 @@ request_route {
 }
 `;
 
+/** A registrar that asks for a password, and sends calls to whoever is registered. */
+const registrar =
+  (algorithm: string) =>
+  (port: number): string =>
+    `${beginning(port)}
+loadmodule "usrloc.so"
+loadmodule "registrar.so"
+loadmodule "auth.so"
+modparam("auth", "algorithm", "${algorithm}")
+modparam("auth", "nonce_expire", 300)
+request_route {
+    if (!mf_process_maxfwd_header("10")) { sl_send_reply("483", "Too Many Hops"); exit; }
+    if (is_method("REGISTER")) {
+        if (!pv_www_authenticate("pbx", "s3cret", "0")) { www_challenge("pbx", "1"); exit; }
+        save("location");
+        exit;
+    }
+    if (has_totag()) { loose_route(); t_relay(); exit; }
+    if (is_method("INVITE")) {
+        record_route();
+        if (!lookup("location")) { sl_send_reply("404", "Not Found"); exit; }
+    }
+    t_relay();
+}
+`;
+
 const cleanUps: (() => Promise<void>)[] = [];
 afterEach(async () => {
   for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
 });
 
-async function startKamailio(target: string): Promise<number> {
+async function startKamailio(config: (port: number) => string): Promise<number> {
   const folder = await mkdtemp(join(tmpdir(), "tonetap-kamailio-"));
   cleanUps.push(() => rm(folder, { recursive: true, force: true }));
   const probe = createServer().listen(0, "127.0.0.1");
@@ -67,7 +102,7 @@ async function startKamailio(target: string): Promise<number> {
   const address = probe.address();
   const port = typeof address === "object" ? (address?.port ?? 0) : 0;
   await new Promise((resolve) => probe.close(resolve));
-  await writeFile(join(folder, "kamailio.cfg"), config(port, target));
+  await writeFile(join(folder, "kamailio.cfg"), config(port));
   const child: ChildProcess = spawn(
     "kamailio",
     ["-f", join(folder, "kamailio.cfg"), "-DD", "-E", "-m", "32", "-M", "4", "-w", folder, "-Y", folder],
@@ -128,7 +163,7 @@ describe.skipIf(!hasKamailio() || !hasSipp())("with Kamailio in between", () => 
         },
       });
       cleanUps.push(() => server.close());
-      const port = await startKamailio(`sip:127.0.0.1:${server.addresses.get("udp")?.port}${param}`);
+      const port = await startKamailio(proxyTo(`sip:127.0.0.1:${server.addresses.get("udp")?.port}${param}`));
 
       const forged = ["X-Tonetap-Consent: withdrawn", "X-Tonetap-Role: agent"];
       const theirs = await runSipp({
@@ -150,4 +185,64 @@ describe.skipIf(!hasKamailio() || !hasSipp())("with Kamailio in between", () => 
       expect(server.stats).toMatchObject({ refused: 0, defects: 0, unsent: 0 });
     },
   );
+
+  test.each([
+    ["MD5", ""],
+    ["SHA-256", ";transport=tcp"],
+  ])(
+    "registered with a password by %s, 3 calls find their way here; after close() there is nobody (404)",
+    async (algorithm, param) => {
+      const port = await startKamailio(registrar(algorithm));
+      let calls = 0;
+      const changes: string[] = [];
+      const server = await createSipServer({
+        port: 0,
+        onCall: (source) => {
+          calls++;
+          source.packets.subscribe();
+        },
+        register: {
+          addressOfRecord: `sip:tonetap@127.0.0.1:${port}`,
+          registrar: `sip:127.0.0.1:${port}${param}`,
+          password: "s3cret",
+          onChange: ({ state, reason = "" }) => changes.push(state + reason),
+        },
+      });
+      cleanUps.push(() => server.close());
+      await eventually(() => changes.length === 1);
+      expect(changes).toEqual(["registered"]);
+
+      const { code, log } = await runSipp({
+        scenario: callScenario({ lengthMs: 200 }),
+        transport: "u1",
+        port,
+        calls: 3,
+      });
+      expect(code, log).toBe(0);
+      expect(calls).toBe(3);
+
+      await server.close();
+      expect(server.held).toEqual({ calls: 0, transactions: 0, connections: 0, rtpPorts: 0 });
+      const after = await runSipp({ scenario: refusedScenario(404, "RTP/AVP 0"), transport: "u1", port });
+      expect(after.code, after.log).toBe(0);
+    },
+  );
+
+  test("a wrong password is told by the registrar: failed, and 0 calls come", async () => {
+    const port = await startKamailio(registrar("MD5"));
+    const { promise, resolve } = Promise.withResolvers<string>();
+    const server = await createSipServer({
+      port: 0,
+      onCall: () => undefined,
+      register: {
+        addressOfRecord: `sip:tonetap@127.0.0.1:${port}`,
+        password: "guess",
+        onChange: ({ state, reason = "" }) => resolve(`${state}: ${reason}`),
+      },
+    });
+    cleanUps.push(() => server.close());
+    expect(await promise).toMatch(/^failed: .* answers 401 Unauthorized$/);
+    const refused = await runSipp({ scenario: refusedScenario(404, "RTP/AVP 0"), transport: "u1", port });
+    expect(refused.code, refused.log).toBe(0);
+  });
 });
