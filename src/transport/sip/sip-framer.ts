@@ -49,9 +49,9 @@ export class SipFramer {
     if (body < 0) {
       // An empty line may begin with the last line end seen.
       this.#scanned = Math.max(0, this.#length - 3);
-      return this.#length > MAX_HEAD_BYTES ? { kind: "lost" } : undefined;
+      return this.#length > MAX_HEAD_BYTES ? this.#tooLarge(held) : undefined;
     }
-    if (body > MAX_HEAD_BYTES) return { kind: "lost" };
+    if (body > MAX_HEAD_BYTES) return this.#tooLarge(held);
     // RFC 3261 §20.14: on a stream it must be there; without it there is no body.
     const length = lengthInHead(held.subarray(0, body)) ?? 0;
     if (length === "malformed" || length > MAX_BODY_BYTES) {
@@ -66,6 +66,12 @@ export class SipFramer {
     const bytes = Uint8Array.from(held.subarray(0, body + length));
     this.#consume(body + length);
     return { kind: "message", bytes };
+  }
+
+  /** As much of it goes on as says that it is too large, and perhaps whose it is; then the stream is lost. */
+  #tooLarge(held: Uint8Array): SipFrame {
+    this.#lost = true;
+    return { kind: "message", bytes: Uint8Array.from(held.subarray(0, MAX_HEAD_BYTES + 1)) };
   }
 
   #skipLineEnds(frames: SipFrame[]): void {

@@ -131,9 +131,8 @@ export function parseSip(bytes: Uint8Array): SipMessage | SipMalformed {
   while (bytes[begin] === CR || bytes[begin] === LF) begin++;
   const message = bytes.subarray(begin);
   const split = bodyStart(message);
-  if (split < 0)
-    return { kind: "malformed", fault: message.length > MAX_HEAD_BYTES ? "too-large" : "truncated" };
-  if (split > MAX_HEAD_BYTES) return { kind: "malformed", fault: "too-large" };
+  if (split > MAX_HEAD_BYTES || (split < 0 && message.length > MAX_HEAD_BYTES)) return tooLarge(message);
+  if (split < 0) return { kind: "malformed", fault: "truncated" };
   const [startLine = "", ...lines] = unfoldedLines(message.subarray(0, split));
   const { headers, fault } = readHeaders(lines);
   const start = readStartLine(startLine);
@@ -223,6 +222,15 @@ function looseRequest(line: string, headers: readonly SipHeader[]): SipRequest |
   if (method === undefined || version === null) return undefined;
   const uri = trimBlanks(line.slice(method.length, version.index));
   return { kind: "request", method, uri, headers, body: NO_BODY };
+}
+
+/** The whole lines at its beginning may be enough to refuse it. */
+function tooLarge(message: Uint8Array): SipMalformed {
+  const end = message.lastIndexOf(LF, MAX_HEAD_BYTES) + 1;
+  const [startLine = "", ...lines] = unfoldedLines(message.subarray(0, end));
+  const start = readStartLine(startLine);
+  if (start?.kind !== "request") return { kind: "malformed", fault: "too-large" };
+  return malformed("too-large", { ...start, headers: readHeaders(lines).headers, body: NO_BODY });
 }
 
 function malformed(fault: SipFault, request: SipRequest | undefined): SipMalformed {

@@ -89,8 +89,10 @@ test.each([
     "a head over the limit",
     `A sip:a@b SIP/2.0\r\nA: ${"b".repeat(MAX_HEAD_BYTES)}\r\n\r\n`,
     "too-large",
-    false,
+    true,
   ],
+  ["a start line over the limit", `A sip:${"b".repeat(MAX_HEAD_BYTES)} SIP/2.0\r\n\r\n`, "too-large", false],
+  ["a head that does not end", `A sip:a@b SIP/2.0\r\n${"b".repeat(MAX_HEAD_BYTES)}`, "too-large", true],
 ] as const)("a message with %s is malformed, and says why", (_, text, fault, readable) => {
   const parsed = parse(text);
   expect(parsed).toMatchObject({ kind: "malformed", fault });

@@ -378,6 +378,16 @@ describe("within a call", () => {
     expect(one(bench).ended).toBe("complete");
   });
 
+  test("Require: 100rel is met by 100 and 200 without any ringing; a PRACK, which nothing asked for, is 405", async () => {
+    const bench = await listen();
+    await using phone = await Phone.udp(bench.udp);
+    const { toTag } = await phone.call({ headers: ["Require: 100rel"] });
+    expect(phone.received.map((heard) => heard.kind === "response" && heard.status)).toEqual([100, 200]);
+    const prack = await phone.ask("PRACK", { cseq: 2, toTag, headers: ["RAck: 1 1 INVITE"] });
+    expect([prack.status, headerOf(prack, "Allow")]).toEqual([405, expect.not.stringContaining("PRACK")]);
+    expect((await phone.ask("BYE", { cseq: 3, toTag })).status).toBe(200);
+  });
+
   test("1 INVITE that comes by another way too is told 482", async () => {
     const bench = await listen();
     await using phone = await Phone.udp(bench.udp);
@@ -538,6 +548,21 @@ describe("the network", () => {
     await eventually(() => other.closed);
     expect((await phone.ask("OPTIONS", { cseq: 3 })).status).toBe(200);
     expect(bench.server.stats.lostConnections).toBe(1);
+  });
+
+  test("a head of 17 kB and a body of 65 kB are told 513 over UDP and TCP, and cost the TCP connection", async () => {
+    const bench = await listen();
+    const head = [`Subject: ${"long".repeat(4_250)}`];
+    const body = `${offer()}a=${"long".repeat(16_500)}\r\n`;
+    await using udp = await Phone.udp(bench.udp);
+    expect((await udp.ask("INVITE", { headers: head, body: offer() })).status).toBe(513);
+    for (const parts of [{ headers: head, body: offer() }, { body }]) {
+      await using tcp = await Phone.stream(bench.tcp);
+      expect((await tcp.ask("INVITE", parts)).status).toBe(513);
+      await eventually(() => tcp.closed);
+    }
+    expect(bench.server.stats).toMatchObject({ malformed: 3, calls: 0 });
+    expect(bench.server.held).toMatchObject({ calls: 0, transactions: 0, rtpPorts: 0 });
   });
 
   test("a message that is begun over TCP and never ended costs the connection after 32 s", async () => {
