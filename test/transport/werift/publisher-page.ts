@@ -40,8 +40,8 @@ export interface PublisherSite {
   readonly url: string;
   /** Requests seen, `METHOD path-without-id status`, in order. */
   readonly log: readonly string[];
-  /** Loads the page; it is ready to publish. */
-  open(browser: Browser): Promise<Page>;
+  /** Loads the page; it is ready to publish. `preload` runs before its own scripts. */
+  open(browser: Browser, preload?: string): Promise<Page>;
   close(): Promise<void>;
 }
 
@@ -81,8 +81,9 @@ export async function publisherSite(
   return {
     url,
     log,
-    async open(browser) {
+    async open(browser, preload) {
       const page = await browser.newPage();
+      if (preload !== undefined) await page.addInitScript(preload);
       await page.goto(url);
       await page.waitForFunction("window.ready === true");
       return page;
