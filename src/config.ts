@@ -149,10 +149,10 @@ export const configSchema = z.strictObject({
     ),
     turnTtlS: whole(60, 604_800, 86_400, "s that such credentials are valid: longer than a call."),
     iceRelay: z
-      .enum(["publisher", "both"])
-      .default("publisher")
+      .enum(["never", "also", "only"])
+      .default("never")
       .describe(
-        "Who may take a relay of a TURN server; both is for a service that may not send UDP elsewhere.",
+        "Whether this side takes a relay of the TURN server too; only: it has no other way. Publishers may always.",
       ),
     hostAddresses: list("Further addresses to offer as ICE host candidates (a public address behind NAT)."),
     inactivityMs: number(

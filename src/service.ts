@@ -102,7 +102,7 @@ export class Service implements Closable, AsyncDisposable {
           ...(options.onError === undefined ? {} : { onError: options.onError }),
           ...authorization(whip, options),
           iceServers: iceServers(whip.iceServers, turnAccess(whip), clock),
-          iceRelay: whip.iceRelay === "both",
+          iceRelay: whip.iceRelay,
           // A browser on this machine must reach a service that listens to this machine only.
           iceAdditionalHostAddresses: isLoopback(service.host)
             ? ["127.0.0.1", ...whip.hostAddresses]

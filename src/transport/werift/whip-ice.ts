@@ -18,10 +18,7 @@ export class WhipIce {
   readonly #id: string;
   /** The publisher's username fragments, that of the present ICE session last. */
   readonly #ufrags: string[];
-  /** Our candidates behind a NAT. A restart keeps the sockets, but werift does not ask for their addresses again. */
-  #reflexive: readonly string[] = [];
   #candidates = 0;
-  #lastRestart: Promise<unknown> = Promise.resolve();
 
   /** @param id of the session, whose ICE sessions get entity tags made from it. */
   constructor(id: string, peer: RTCPeerConnection, transport: RTCIceTransport, offer: WhipOffer) {
@@ -40,25 +37,16 @@ export class WhipIce {
   /** Our side, once candidates are gathered. @throws TonetapError unavailable when there are none. */
   local(): LocalIce {
     const { localCandidates, localParameters } = this.#transport;
-    const gathered = localCandidates.map((candidate) => ({
-      reflexive: candidate.type === "srflx",
-      line: `candidate:${candidateToSdp(candidate)}`,
-    }));
-    if (gathered.length === 0) {
+    if (localCandidates.length === 0) {
       throw new TonetapError(
         "unavailable",
-        "no ICE candidate could be gathered: no address, or no free port",
+        "no ICE candidate could be gathered: no address, no free port, or no relay",
       );
     }
-    const reflexive = gathered.filter((candidate) => candidate.reflexive).map(({ line }) => line);
-    if (reflexive.length > 0) this.#reflexive = reflexive;
     return {
       ufrag: localParameters.usernameFragment,
       pwd: localParameters.password,
-      candidates: [
-        ...gathered.filter((candidate) => !candidate.reflexive).map(({ line }) => line),
-        ...this.#reflexive,
-      ],
+      candidates: localCandidates.map((candidate) => `candidate:${candidateToSdp(candidate)}`),
     };
   }
 
@@ -78,18 +66,12 @@ export class WhipIce {
 
   /**
    * Begins another ICE session (RFC 9725 §4.3.3). DTLS and SRTP stay as they are; what the publisher still sends by the
-   * old path is taken until a new one is found. Several at once are answered one after the other.
+   * old path is taken until a new one is found.
    * @returns our side of the new one
    * @throws TonetapError protocol for a fragment without credentials, conflict when it cannot be done; the old ICE
    * session goes on.
    */
-  restart(fragment: IceFragment): Promise<LocalIce & { readonly etag: string }> {
-    const restarted = this.#lastRestart.then(() => this.#restart(fragment));
-    this.#lastRestart = restarted.catch(() => "the next one may do better");
-    return restarted;
-  }
-
-  async #restart(fragment: IceFragment): Promise<LocalIce & { readonly etag: string }> {
+  async restart(fragment: IceFragment): Promise<LocalIce & { readonly etag: string }> {
     const { ufrag, pwd } = fragment;
     if (ufrag === undefined || pwd === undefined) {
       throw new TonetapError("protocol", "an ICE restart needs a=ice-ufrag and a=ice-pwd");
@@ -104,18 +86,19 @@ export class WhipIce {
     if (this.#ufrags.length > MAX_RESTARTS) {
       throw new TonetapError("conflict", `after ${MAX_RESTARTS} ICE restarts, publish anew`);
     }
-    const { connection } = this.#transport;
-    connection.restart();
-    connection.setRemoteParams({ iceLite: false, usernameFragment: ufrag, password: pwd });
     this.#ufrags.push(ufrag);
     this.#candidates = 0;
-    // Sockets and relay are kept; asking for a second relay would only take one more.
-    delete connection.stunServer;
-    delete connection.turnServer;
-    await connection.gatherCandidates();
+    const { connection } = this.#transport;
+    const { localCandidates } = connection;
+    connection.restart();
+    // Sockets, addresses behind a NAT and relays stay: gathering again would only take another relay.
+    connection.localCandidates = localCandidates;
+    connection.localCandidatesEnd = true;
+    connection.setRemoteParams({ iceLite: false, usernameFragment: ufrag, password: pwd });
+    const answer = { ...this.local(), etag: this.etag };
     // Never found: the old path may still bring packets, and when none come, the source's inactivity timer ends it.
     connection.connect().catch(() => "closed meanwhile");
     await this.addCandidates(fragment);
-    return { ...this.local(), etag: this.etag };
+    return answer;
   }
 }

@@ -17,10 +17,10 @@ export interface IceOptions {
    */
   readonly iceServers?: readonly IceServer[] | (() => readonly IceServer[]);
   /**
-   * Whether this side takes a relay of the first TURN server too: for a machine that may not send UDP to anywhere else.
-   * Default false: one relay, on the publisher's side, gets through every NAT.
+   * Whether this side takes a relay of the first TURN server too: `also`, or `only`, for a machine that may not send UDP
+   * to anywhere else. Default `never`: one relay, on the publisher's side, gets through every NAT.
    */
-  readonly iceRelay?: boolean;
+  readonly iceRelay?: "never" | "also" | "only";
   /** Further addresses of this machine to offer as host candidates, such as 127.0.0.1. */
   readonly iceAdditionalHostAddresses?: readonly string[];
   /** Default true. */
@@ -46,8 +46,8 @@ export interface WhipSessionOptions {
   readonly onEnd: () => void;
 }
 
-/** Seconds that gathering waits for a STUN or TURN server. The POST waits as long. */
-const GATHER_TIMEOUT_S = 2;
+/** ms that the POST waits for STUN and TURN servers; one that answers later is not in the answer. */
+const GATHER_TIMEOUT_MS = 2_000;
 
 export class WhipSession implements Closable {
   readonly id: string;
@@ -86,6 +86,7 @@ export class WhipSession implements Closable {
       if (!options.servers.some(({ urls }) => isStun(urls))) {
         delete transport.iceTransport.connection.stunServer;
       }
+      const gathering = transport.iceTransport.gather();
       source = new WeriftSource({
         kind: "whip",
         transport,
@@ -99,10 +100,16 @@ export class WhipSession implements Closable {
         release: async () => {
           options.onEnd();
           await peer.close();
+          // A relay that a slow TURN server gives after this is given back.
+          Promise.allSettled([gathering])
+            .then(() => transport.iceTransport.connection.close())
+            .catch(() => "it had nothing left to close");
         },
       });
       endWithPeer(peer, source);
       const ice = new WhipIce(options.id, peer, transport.iceTransport, offer);
+      // Before setLocalDescription(), which would wait as long as it takes: a TURN server that refuses us, 13 s.
+      await settledWithin(GATHER_TIMEOUT_MS, gathering, options.clock);
       await peer.setLocalDescription(await peer.createAnswer());
       const answerSdp = writeWhipAnswer(
         offer,
@@ -128,14 +135,16 @@ export class WhipSession implements Closable {
 }
 
 function createPeer(offer: WhipOffer, { ice, servers }: WhipSessionOptions): RTCPeerConnection {
+  const relay = ice.iceRelay ?? "never";
   return new RTCPeerConnection({
-    iceServers: servers.filter(({ urls }) => isStun(urls) || (ice.iceRelay === true && isTurn(urls))),
+    iceServers: servers.filter(({ urls }) => isStun(urls) || (relay !== "never" && isTurn(urls))),
+    iceTransportPolicy: relay === "only" ? "relay" : "all",
     iceAdditionalHostAddresses: [...(ice.iceAdditionalHostAddresses ?? [])],
     iceUseIpv4: ice.iceUseIpv4 ?? true,
     iceUseIpv6: ice.iceUseIpv6 ?? true,
     icePortRange: ice.portRange === undefined ? undefined : [ice.portRange[0], ice.portRange[1]],
-    iceStunGatherTimeout: GATHER_TIMEOUT_S,
-    iceTurnConnectTimeout: GATHER_TIMEOUT_S,
+    iceStunGatherTimeout: GATHER_TIMEOUT_MS / 1000,
+    iceTurnConnectTimeout: GATHER_TIMEOUT_MS / 1000,
     bundlePolicy: "max-bundle",
     codecs: {
       audio: offer.codecs.map(
@@ -163,5 +172,17 @@ function endWithPeer(peer: RTCPeerConnection, source: WeriftSource): void {
     else if (state === "failed") {
       void source.fail(new TonetapError("unavailable", "ICE or DTLS with the WHIP publisher failed"));
     }
+  });
+}
+
+/** Waits for `task` to succeed or fail, or for `ms`. */
+function settledWithin(ms: number, task: Promise<unknown>, clock: Clock): Promise<void> {
+  return new Promise((resolve) => {
+    const cancel = clock.schedule(ms, resolve);
+    const settled = (): void => {
+      cancel();
+      resolve();
+    };
+    task.then(settled, settled);
   });
 }
