@@ -21,7 +21,7 @@ import { WorkerPool } from "./worker-pool.ts";
 const USAGE = `npm run features -- [--line clean,opus16,g711] [--out .cache/features] [--jobs 2] FOLDER…
 
 FOLDER     a corpus (a manifest.csv, or the file names of a published corpus), or a folder of corpora
---line     what the audio passes, comma-separated: clean, g711, opusN, opusN-lossP; with @0.9 played slower
+--line     what the audio passes, comma-separated: clean, g711, opusN, opusN-lossP, noiseN, gain-N; with @0.9 played slower
 --out      where LINE.safetensors and LINE.json go
 --jobs     threads`;
 

@@ -1,4 +1,4 @@
-/** Sends a recording through a telephone line: the product's own codecs, with or without packet loss. */
+/** Sends a recording through a telephone line: the product's own codecs, packet loss, noise, another level. */
 import { TonetapError } from "../src/core/errors.ts";
 import { hasOpusFec } from "../src/core/opus-packet.ts";
 import { resample } from "../src/core/resampler.ts";
@@ -16,20 +16,27 @@ const G711_PACKET = NARROW_BAND_HZ / 50;
 export type Line =
   | { readonly kind: "clean" }
   | { readonly kind: "g711" }
+  | { readonly kind: "noise"; readonly snrDb: number }
+  | { readonly kind: "gain"; readonly gainDb: number }
   | { readonly kind: "opus"; readonly kbps: number; readonly lossPercent: number };
 
 /**
- * `clean`, `g711` (µ-law), `opus24`, `opus16-loss5` (16 kbit/s, 5 % of packets lost, in-band FEC on).
+ * `clean`, `g711` (µ-law), `opus24`, `opus16-loss5` (16 kbit/s, 5 % of packets lost, in-band FEC on), `noise20` (white
+ * noise 20 dB below the recording), `gain-20` (20 dB softer).
  * @throws TonetapError invalid-argument for another name.
  */
 export function parseLine(name: string): Line {
   if (name === "clean" || name === "g711") return { kind: name };
+  const noise = /^noise(\d{1,2})$/.exec(name)?.[1];
+  if (noise !== undefined) return { kind: "noise", snrDb: Number(noise) };
+  const gain = /^gain([+-]\d{1,2})$/.exec(name)?.[1];
+  if (gain !== undefined) return { kind: "gain", gainDb: Number(gain) };
   const match = /^opus(\d{1,3})(?:-loss(\d{1,2}))?$/.exec(name);
   const kbps = Number(match?.[1]);
   if (match === null || !(kbps >= 6 && kbps <= 128)) {
     throw new TonetapError(
       "invalid-argument",
-      `line must be clean, g711, opus6–opus128 or opusN-lossP, got ${name}`,
+      `line must be clean, g711, opus6–opus128, opusN-lossP, noise0–noise99 or gain-99–gain+99, got ${name}`,
     );
   }
   return { kind: "opus", kbps, lossPercent: Number(match[2] ?? 0) };
@@ -61,9 +68,23 @@ export async function throughLine(samples: Float32Array, line: Line): Promise<Fl
       return throughG711(samples);
     case "opus":
       return throughOpus(samples, line.kbps, line.lossPercent);
+    case "noise":
+      return withNoise(samples, line.snrDb);
+    case "gain":
+      return samples.map((sample) => clamp(sample * 10 ** (line.gainDb / 20)));
     default:
       return line satisfies never;
   }
+}
+
+const clamp = (sample: number): number => Math.max(-1, Math.min(1, sample));
+
+/** Uniform white noise; of a uniform variable on [−1, 1] the power is 1/3. The same noise every time. */
+function withNoise(samples: Float32Array, snrDb: number): Float32Array {
+  const power = samples.reduce((sum, sample) => sum + sample * sample, 0) / Math.max(1, samples.length);
+  const peak = Math.sqrt(3 * power * 10 ** (-snrDb / 10));
+  const random = seededRandom(samples.length);
+  return samples.map((sample) => clamp(sample + peak * (2 * random() - 1)));
 }
 
 function throughG711(samples: Float32Array): Float32Array {
@@ -123,13 +144,19 @@ async function throughOpus(samples: Float32Array, kbps: number, lossPercent: num
   return heard.subarray(delay, delay + samples.length);
 }
 
-/** Says for one packet after the other whether it is lost; by xorshift32, the same for the same seed. */
+/** Says for one packet after the other whether it is lost, the same for the same seed. */
 function seededLoss(percent: number, seed: number): () => boolean {
+  const random = seededRandom(seed);
+  return () => random() < percent / 100;
+}
+
+/** Numbers in [0, 1) by xorshift32. */
+function seededRandom(seed: number): () => number {
   let state = (seed ^ 0x9e3779b9) | 1;
   return () => {
     state ^= state << 13;
     state ^= state >>> 17;
     state ^= state << 5;
-    return (state >>> 0) / 2 ** 32 < percent / 100;
+    return (state >>> 0) / 2 ** 32;
   };
 }

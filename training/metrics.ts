@@ -1,49 +1,103 @@
-/** Figures of a classifier on labelled recordings. Knows no audio and no model. */
+/** Figures of a classifier on labelled recordings. Knows no audio and no model; intervals are bootstrap.ts, scores are scores.ts. */
+import { type Interval, recordingIntervals, speakerIntervals } from "./bootstrap.ts";
+import { confusionOf, type Guessed, type Scores, scoresOf } from "./scores.ts";
 
 /** What was said of one recording. */
 export interface Judgement {
   readonly truth: string;
+  readonly speaker: string;
   /** In the order of the model's labels; they sum to 1. */
   readonly probabilities: Float32Array | Float64Array;
 }
 
-export interface Figures {
+export interface Figures extends Scores {
   readonly recordings: number;
   /** Labels that both the recordings and the model have; guesses go only to these. */
   readonly labels: readonly string[];
-  /** Unweighted average recall: the mean over labels of the share found. Chance is 1 / labels. */
-  readonly uar: number;
-  /** Share of recordings judged right. */
-  readonly accuracy: number;
   /** confusion[truth][guess], in the order of `labels`. */
   readonly confusion: readonly (readonly number[])[];
+  /** 95 % intervals, if other recordings of the same speakers and labels had been taken. */
+  readonly interval: Readonly<Record<keyof Scores, Interval>>;
+  /** 95 % intervals, if other speakers had been taken: wider, and the ones that count for new voices. From 2 speakers on. */
+  readonly speakerInterval?: Readonly<Record<keyof Scores, Interval>>;
+  /** Of each speaker. */
+  readonly speakers: Readonly<Record<string, { readonly recordings: number; readonly uar: number }>>;
+  /** Expected calibration error: how far the top probability, among `labels`, is from how often it is right. 15 bins. */
+  readonly ece: number;
+  /** What is left when the model abstains as it does on calls. */
+  readonly abstention: Abstention;
 }
+
+export interface Abstention {
+  /** The top probability, among all labels of the model, below which it abstains. */
+  readonly below: number;
+  /** Share that it judges. */
+  readonly coverage: number;
+  /** Of those that it judges; 0 of none. */
+  readonly accuracy: number;
+  readonly uar: number;
+}
+
+const BINS = 15;
+
+/** The labels of the model that also occur among the recordings. */
+export const sharedLabels = (judgements: readonly Judgement[], modelLabels: readonly string[]): string[] =>
+  modelLabels.filter((label) => judgements.some(({ truth }) => truth === label));
 
 /** @returns undefined when the recordings have no label of the model. */
 export function figuresOf(
   judgements: readonly Judgement[],
   modelLabels: readonly string[],
+  abstainBelow: number,
 ): Figures | undefined {
-  const labels = modelLabels.filter((label) => judgements.some(({ truth }) => truth === label));
+  const labels = sharedLabels(judgements, modelLabels);
   if (labels.length === 0) return undefined;
-  const confusion = labels.map(() => labels.map(() => 0));
-  let recordings = 0;
-  let right = 0;
-  for (const { truth, probabilities } of judgements) {
-    const row = confusion[labels.indexOf(truth)];
-    if (row === undefined) continue;
-    const scores = labels.map((label) => probabilities[modelLabels.indexOf(label)] ?? 0);
-    const guess = scores.indexOf(Math.max(...scores));
-    row[guess] = (row[guess] ?? 0) + 1;
-    recordings++;
-    right += labels[guess] === truth ? 1 : 0;
+  const places = labels.map((label) => modelLabels.indexOf(label));
+  const guessed: Guessed[] = [];
+  const kept: Guessed[] = [];
+  const gap = new Float64Array(BINS);
+  for (const { truth: label, speaker, probabilities } of judgements) {
+    const truth = labels.indexOf(label);
+    if (truth < 0) continue;
+    const scores = places.map((place) => probabilities[place] ?? 0);
+    const top = Math.max(...scores);
+    const guess = scores.indexOf(top);
+    const one = { truth, guess, speaker };
+    guessed.push(one);
+    const confidence = top / (scores.reduce((sum, score) => sum + score, 0) || 1);
+    const bin = Math.min(BINS - 1, Math.floor(confidence * BINS));
+    gap[bin] = (gap[bin] ?? 0) + confidence - (guess === truth ? 1 : 0);
+    if (Math.max(...probabilities) >= abstainBelow) kept.push(one);
   }
-  const recalls = confusion.map((row, i) => (row[i] ?? 0) / row.reduce((sum, count) => sum + count, 0));
+  const confusion = confusionOf(guessed, labels.length);
+  const judged = scoresOf(confusionOf(kept, labels.length));
+  const speakers = [...Map.groupBy(guessed, ({ speaker }) => speaker)].map(([speaker, of]) => {
+    return [speaker, { recordings: of.length, uar: scoresOf(confusionOf(of, labels.length)).uar }] as const;
+  });
   return {
-    recordings,
+    recordings: guessed.length,
     labels,
-    uar: recalls.reduce((sum, recall) => sum + recall, 0) / recalls.length,
-    accuracy: right / recordings,
+    ...scoresOf(confusion),
     confusion,
+    interval: recordingIntervals(guessed, labels.length),
+    ...(speakers.length > 1 ? { speakerInterval: speakerIntervals(guessed, labels.length) } : {}),
+    speakers: Object.fromEntries(speakers),
+    ece: gap.reduce((sum, difference) => sum + Math.abs(difference), 0) / guessed.length,
+    abstention: {
+      below: abstainBelow,
+      coverage: kept.length / guessed.length,
+      accuracy: judged.accuracy,
+      uar: judged.uar,
+    },
   };
+}
+
+/** Which label is guessed, among those that are shared. */
+export function guessOf(
+  judgement: Judgement,
+  labels: readonly string[],
+  modelLabels: readonly string[],
+): string {
+  const scores = labels.map((label) => judgement.probabilities[modelLabels.indexOf(label)] ?? 0);
+  return labels[scores.indexOf(Math.max(...scores))] ?? "";
 }

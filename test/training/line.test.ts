@@ -30,10 +30,22 @@ describe("throughLine", () => {
     ["opus16", 0.9],
     ["opus16-loss5", 0.85],
     ["g711", 0.99],
+    ["gain-20", 1],
+    ["noise20", 0.99],
   ])("%s keeps length and time: the sample-by-sample correlation is at least %f", async (name, least) => {
     const heard = await throughLine(voice, parseLine(name));
     expect(heard.length).toBe(voice.length);
     expect(correlation(voice, heard)).toBeGreaterThanOrEqual(least - 1e-9);
+  });
+
+  it("makes it 20 dB softer, and puts noise 10 dB below it, the same each time", async () => {
+    const power = (samples: Float32Array) => samples.reduce((sum, sample) => sum + sample * sample, 0);
+    const soft = await throughLine(voice, parseLine("gain-20"));
+    expect(10 * Math.log10(power(soft) / power(voice))).toBeCloseTo(-20, 3);
+    const noisy = await throughLine(voice, parseLine("noise10"));
+    const noise = noisy.map((sample, i) => sample - (voice[i] ?? 0));
+    expect(10 * Math.log10(power(voice) / power(noise))).toBeCloseTo(10, 0);
+    expect(await throughLine(voice, parseLine("noise10"))).toEqual(noisy);
   });
 
   it("loses the same packets twice, and other audio than a line without the 30 % loss", async () => {
@@ -43,9 +55,14 @@ describe("throughLine", () => {
     expect(correlation(once, await throughLine(voice, parseLine("opus24")))).toBeLessThan(0.999);
   });
 
-  it.each(["opus", "opus5", "opus129", "g722", "opus16-loss"])("refuses %s and names all 4 kinds", (name) => {
-    expect(() => parseLine(name)).toThrowError(/clean, g711, opus6–opus128 or opusN-lossP/);
-  });
+  it.each(["opus", "opus5", "opus129", "g722", "opus16-loss", "noise", "gain20"])(
+    "refuses %s and names all 6 kinds",
+    (name) => {
+      expect(() => parseLine(name)).toThrowError(
+        /clean, g711, opus6–opus128, opusN-lossP, noise0–noise99 or gain-99–gain\+99/,
+      );
+    },
+  );
 });
 
 describe("muLawCode", () => {

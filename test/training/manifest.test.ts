@@ -22,6 +22,17 @@ describe("parseCsv", () => {
 });
 
 describe("parseManifest", () => {
+  it("takes 9 other words for the emotions, as corpora and tools use them, and a duration if it is one", () => {
+    const words = "anger,disgusted,anxiety,fearful,happiness,joy,sadness,surprised,bored".split(",");
+    const lines = words.map((word, i) => `${i}.wav,s1,${word},${i === 0 ? "1.5" : "long"}`);
+    const { rows, problems } = parseManifest(["file,speaker,emotion,duration_s", ...lines].join("\n"), "x");
+    expect(problems).toEqual([]);
+    expect(rows.map(({ emotion }) => emotion).join(",")).toBe(
+      "angry,disgust,fear,fear,happy,happy,sad,surprise,boredom",
+    );
+    expect(rows.map(({ durationS }) => durationS)).toEqual([1.5, ...new Array(8).fill(undefined)]);
+  });
+
   it("names the 2 columns that are missing", () => {
     expect(() => parseManifest("file,sex\na.wav,f\n", "calls.csv")).toThrowError(
       "calls.csv lacks the column speaker, emotion",
