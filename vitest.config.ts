@@ -1,6 +1,16 @@
+import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
+const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+
 export default defineConfig({
+  resolve: {
+    // examples/ is written as users write: by package name.
+    alias: [
+      { find: /^tonetap$/, replacement: here("src/index.ts") },
+      { find: /^tonetap\/conformance$/, replacement: here("src/conformance/index.ts") },
+    ],
+  },
   test: {
     include: ["test/**/*.test.ts"],
     exclude: ["test/peers/**"],

@@ -9,10 +9,14 @@ import type { WindowPriority } from "./window.ts";
  *
  * Contract:
  * - `packets` is subscribed once. It completes when the peer has left and errors when the transport failed;
- *   either ends this participant and nothing else.
+ *   either ends this participant and nothing else. A subscription after the end ends at once.
+ * - Neighbours in sequence are apart in time by what the first of them holds, in ticks of its codec's clock, or by more.
+ * - `arrivalMs` is `clock.now()` of when the packet came.
  * - Packets may be late, lost, doubled or out of order: the jitter buffer expects that.
  * - A payload belongs to the receiver once emitted.
- * - `close()` is idempotent and makes `packets` complete.
+ * - `close()` is idempotent and makes `packets` complete; nothing is given after it.
+ *
+ * `checkAudioSource()` of `tonetap/conformance` tries all of it on a source of yours.
  */
 export interface AudioSource extends Closable {
   /** Where it comes from, for events and logs: `rtp`, `whip`, `mediasoup`, `sip`, … */

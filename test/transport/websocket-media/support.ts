@@ -174,9 +174,9 @@ export const twilio = {
   },
 } as const;
 
-/** One track's frames as its messages, in order. */
-export const trackMedia = (track: string, frames: readonly Uint8Array[]): unknown[] =>
-  frames.map((frame, i) => twilio.media(track, i + 1, frame));
+/** One track's frames as its messages, in order, after so many others. */
+export const trackMedia = (track: string, frames: readonly Uint8Array[], before = 0): unknown[] =>
+  frames.map((frame, i) => twilio.media(track, before + i + 1, frame));
 
 /** `bytes` in pieces of `size`. */
 export const pieces = (bytes: Uint8Array, size: number): Uint8Array[] =>
