@@ -20,9 +20,16 @@ export const configSchema = z.strictObject({
   model: section({
     package: text("tonetap-base", "Model package: a bundled name or a folder with model.json."),
     backend: z
-      .enum(["onnx", "tfjs"])
+      .enum(["onnx", "tfjs", "kserve"])
       .default("onnx")
-      .describe("What runs the model: ONNX Runtime, or TensorFlow.js packages that you install."),
+      .describe(
+        "What runs the model: ONNX Runtime, TensorFlow.js packages that you install, or an inference server (KServe v2, Triton).",
+      ),
+    url: text(
+      "http://127.0.0.1:8000",
+      "The inference server: http://, https://, grpc:// or grpcs:// with its port; kserve only.",
+    ),
+    remoteName: text("", "The model's name on the inference server; none: the package's."),
     device: z
       .enum(["auto", "cpu", "cuda", "webgpu", "tensorrt", "wasm"])
       .default("auto")
@@ -30,7 +37,7 @@ export const configSchema = z.strictObject({
         "Where the model runs; auto tries a GPU first and says what it got. webgpu and tensorrt: onnx only; wasm: tfjs only.",
       ),
     deviceIds: numbers(0, 63, "GPUs to use, each with its own workers; none: the first."),
-    workers: whole(1, 64, 1, "Inference worker threads a device, each with one session."),
+    workers: whole(1, 64, 1, "Inference worker threads a device, or requests at once to the server."),
     maxBatch: whole(1, 512, 32, "Windows in one batch at most."),
     preferredBatches: numbers(1, 512, "Batch sizes that go out without waiting for more."),
     maxDelayMs: number(0, 50, 5, "ms that the oldest window waits for batch-mates; 0 sends at once."),

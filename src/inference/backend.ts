@@ -8,6 +8,8 @@ export interface WindowBatch {
   readonly memory: WindowMemory;
   /** One row of `memory` a window, 1 … maxBatch of them, in the order of the answers. */
   readonly rows: readonly number[];
+  /** Monotonic time, ms, from which on nobody waits for the answer. */
+  readonly dueMs?: number;
 }
 
 export interface BatchTiming {
@@ -34,9 +36,9 @@ export interface BackendDescription {
   readonly state: BackendState;
   /** What was asked for. */
   readonly requested: DeviceOption;
-  /** What it runs on; `none` before load(). */
-  readonly device: "cpu" | "gpu" | "none";
-  /** Execution provider in use, e.g. `cpu`, `cuda`; empty before load(). */
+  /** What it runs on; `remote`: a server's business; `none` before load(). */
+  readonly device: "cpu" | "gpu" | "remote" | "none";
+  /** Execution provider in use, e.g. `cpu`, `cuda`, or the server asked; empty before load(). */
   readonly provider: string;
   /** Devices tried before that one. */
   readonly tried: readonly RefusedProvider[];

@@ -304,7 +304,8 @@ export class DynamicBatcher implements WindowBatcher, Closable {
     let timing: BatchTiming | undefined;
     try {
       const rows = tickets.map((ticket) => ticket.row);
-      timing = await instance.backend.run({ memory: this.#memory, rows }, logits);
+      const dueMs = tickets.reduce((latest, ticket) => Math.max(latest, ticket.dueMs), 0);
+      timing = await instance.backend.run({ memory: this.#memory, rows, dueMs }, logits);
     } catch (error) {
       this.#failed(instance, TonetapError.from(error));
     }

@@ -11,6 +11,7 @@ export {
 export { type BatcherOptions, DynamicBatcher } from "./batcher.ts";
 export type { BatcherStats, LatencyStats } from "./batcher-stats.ts";
 export { type InferEmotionOptions, inferEmotion } from "./infer-emotion.ts";
+export { KserveBackend, type KserveBackendOptions } from "./kserve/kserve-backend.ts";
 export {
   bundledModels,
   defaultModelDir,

@@ -4,6 +4,7 @@ import { type Closable, CloseStack } from "../core/lifecycle.ts";
 import type { BackendDescription, DeviceOption, InferenceBackend } from "./backend.ts";
 import { type BatchPlan, measureBatchCurve, planBatches } from "./batch-plan.ts";
 import { DynamicBatcher } from "./batcher.ts";
+import { KserveBackend } from "./kserve/kserve-backend.ts";
 import type { ModelPackage } from "./model-package.ts";
 import { OnnxBackend } from "./onnx-backend.ts";
 import { TfjsBackend } from "./tfjs-backend.ts";
@@ -11,7 +12,11 @@ import { modelShape } from "./window-memory.ts";
 
 /** How a model is run. The configuration's section `model` is one. */
 export interface ModelRuntimeOptions {
-  readonly backend: "onnx" | "tfjs";
+  readonly backend: "onnx" | "tfjs" | "kserve";
+  /** Of the inference server, for `kserve`. */
+  readonly url: string;
+  /** The model's name there; empty: the package's. */
+  readonly remoteName: string;
   readonly device: DeviceOption;
   /** GPUs to use; empty: the first. */
   readonly deviceIds: readonly number[];
@@ -102,6 +107,11 @@ export class ModelRuntime implements Closable {
 
 function createBackends(options: ModelRuntimeOptions, clock: Clock): InferenceBackend[] {
   const { device, deviceIds, workers, maxBatch } = options;
+  if (options.backend === "kserve") {
+    const { url, remoteName } = options;
+    const remote = { url, maxBatch, clock, ...(remoteName === "" ? {} : { model: remoteName }) };
+    return Array.from({ length: workers }, () => new KserveBackend(remote));
+  }
   const devices = deviceIds.length === 0 ? [undefined] : deviceIds;
   return devices.flatMap((deviceId) => {
     const common = { device, maxBatch, clock, ...(deviceId === undefined ? {} : { deviceId }) };

@@ -104,3 +104,24 @@ export class WindowMemory implements WindowMemoryView {
     this.masks.fill(0, mask + frames, mask + this.shape.frames);
   }
 }
+
+/** What every backend's run() checks first. @throws TonetapError invalid-argument */
+export function assertBatchFits(
+  { memory, rows }: { readonly memory: WindowMemory; readonly rows: readonly number[] },
+  out: Float32Array,
+  shape: ModelShape | undefined,
+  maxBatch: number,
+): void {
+  if (
+    shape === undefined ||
+    memory.shape.channels !== shape.channels ||
+    memory.shape.frames !== shape.frames
+  ) {
+    throw new TonetapError(
+      "invalid-argument",
+      `window memory must be ${shape?.channels} × ${shape?.frames}, got ${memory.shape.channels} × ${memory.shape.frames}`,
+    );
+  }
+  assertRange("batch size", rows.length, 1, maxBatch, "windows");
+  assertRange("out length", out.length, rows.length * shape.labels, Number.MAX_SAFE_INTEGER);
+}

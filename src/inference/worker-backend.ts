@@ -10,7 +10,7 @@ import type {
   WindowBatch,
 } from "./backend.ts";
 import type { ModelPackage } from "./model-package.ts";
-import { type ModelShape, modelShape } from "./window-memory.ts";
+import { assertBatchFits, type ModelShape, modelShape } from "./window-memory.ts";
 import { WorkerLink } from "./worker-link.ts";
 import type { OpenedReply } from "./worker-protocol.ts";
 
@@ -98,7 +98,7 @@ export abstract class WorkerBackend implements InferenceBackend {
         `the backend is ${this.#state}`,
       );
     }
-    this.#assertFits(batch, out);
+    assertBatchFits(batch, out, this.#shape, this.maxBatch);
     const timing = await link.run(batch, out);
     this.#triesInARow = 0;
     return timing;
@@ -197,22 +197,6 @@ export abstract class WorkerBackend implements InferenceBackend {
       }
     }
     this.#state = "failed";
-  }
-
-  #assertFits({ memory, rows }: WindowBatch, out: Float32Array): void {
-    const shape = this.#shape;
-    if (
-      shape === undefined ||
-      memory.shape.channels !== shape.channels ||
-      memory.shape.frames !== shape.frames
-    ) {
-      throw new TonetapError(
-        "invalid-argument",
-        `window memory must be ${shape?.channels} × ${shape?.frames}, got ${memory.shape.channels} × ${memory.shape.frames}`,
-      );
-    }
-    assertRange("batch size", rows.length, 1, this.maxBatch, "windows");
-    assertRange("out length", out.length, rows.length * shape.labels, Number.MAX_SAFE_INTEGER);
   }
 }
 

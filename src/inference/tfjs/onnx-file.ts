@@ -1,5 +1,6 @@
 /** Reads an ONNX file: its graph, attributes and weights. What its operators mean is onnx-to-tfjs.ts. */
 import { TonetapError } from "../../core/errors.ts";
+import { blob, type Fields, floats, integer, integers, message, string, text } from "../protobuf.ts";
 
 /** Numbers of a tensor: float weights, or integers that name shapes and axes. */
 export interface OnnxTensor {
@@ -38,7 +39,16 @@ export interface OnnxGraph {
  * @throws TonetapError invalid-argument for a file that is cut off, is no ONNX, or keeps its weights elsewhere
  */
 export function readOnnx(bytes: Uint8Array): OnnxGraph {
-  let graph: ReadonlyMap<number, readonly Field[]> | undefined;
+  try {
+    return readModel(bytes);
+  } catch (error) {
+    if (error instanceof TonetapError && error.code === "protocol") fail(error.message);
+    throw error;
+  }
+}
+
+function readModel(bytes: Uint8Array): OnnxGraph {
+  let graph: Fields | undefined;
   let opset = 0;
   const model = message(bytes);
   for (const entry of model.get(8) ?? []) {
@@ -63,82 +73,8 @@ export function readOnnx(bytes: Uint8Array): OnnxGraph {
   };
 }
 
-type Field = number | Uint8Array;
-type Fields = ReadonlyMap<number, readonly Field[]>;
-
 function fail(reason: string): never {
   throw new TonetapError("invalid-argument", `the ONNX file cannot be read: ${reason}`);
-}
-
-/** A protobuf message: every occurrence of every field, in order. Wire types 0, 1, 2 and 5. */
-function message(bytes: Uint8Array): Fields {
-  const fields = new Map<number, Field[]>();
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const cursor = { at: 0 };
-  while (cursor.at < bytes.length) {
-    const tag = varint(bytes, cursor);
-    const wire = tag % 8;
-    let value: Field;
-    if (wire === 0) value = varint(bytes, cursor);
-    else if (wire === 2) {
-      const length = varint(bytes, cursor);
-      if (cursor.at + length > bytes.length) fail("it is cut off");
-      value = bytes.subarray(cursor.at, cursor.at + length);
-      cursor.at += length;
-    } else if (wire === 1 || wire === 5) {
-      const size = wire === 1 ? 8 : 4;
-      if (cursor.at + size > bytes.length) fail("it is cut off");
-      value = wire === 1 ? view.getFloat64(cursor.at, true) : view.getFloat32(cursor.at, true);
-      cursor.at += size;
-    } else fail(`wire type ${wire} at byte ${cursor.at}`);
-    const number = Math.floor(tag / 8);
-    const list = fields.get(number);
-    if (list === undefined) fields.set(number, [value]);
-    else list.push(value);
-  }
-  return fields;
-}
-
-/** Two's complement of 64 bits; shapes beyond 2⁵³ are only ever "to the end", for which rounding does no harm. */
-function varint(bytes: Uint8Array, cursor: { at: number }): number {
-  let value = 0n;
-  for (let shift = 0n; shift < 70n; shift += 7n) {
-    const byte = bytes[cursor.at++];
-    if (byte === undefined) fail("it is cut off");
-    value |= BigInt(byte & 0x7f) << shift;
-    if (byte < 0x80) return Number(BigInt.asIntN(64, value));
-  }
-  return fail(`a number of more than 64 bits at byte ${cursor.at}`);
-}
-
-const blob = (field: Field): Uint8Array =>
-  typeof field === "number" ? fail("a field is no message") : field;
-
-const decoder = new TextDecoder();
-const string = (field: Field): string => decoder.decode(blob(field));
-const text = (fields: Fields, number: number): string => {
-  const [value] = fields.get(number) ?? [];
-  return value === undefined ? "" : string(value);
-};
-const integer = (fields: Fields, number: number): number => {
-  const value = fields.get(number)?.at(-1);
-  return typeof value === "number" ? value : 0;
-};
-
-/** A repeated number: packed into one blob, or one field each. */
-function integers(fields: Fields, number: number): number[] {
-  return (fields.get(number) ?? []).flatMap((field) => {
-    if (typeof field === "number") return field;
-    const list: number[] = [];
-    for (const cursor = { at: 0 }; cursor.at < field.length; ) list.push(varint(field, cursor));
-    return list;
-  });
-}
-
-function floats(fields: Fields, number: number): number[] {
-  return (fields.get(number) ?? []).flatMap((field) =>
-    typeof field === "number" ? field : [...new Float32Array(aligned(field))],
-  );
 }
 
 /** A copy, because a blob may begin at any byte. */
