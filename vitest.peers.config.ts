@@ -9,6 +9,7 @@ export default defineConfig({
     // examples/ is written as users write: by package name.
     alias: [
       { find: /^tonetap$/, replacement: here("src/index.ts") },
+      { find: /^tonetap\/werift$/, replacement: here("src/transport/werift/index.ts") },
       { find: /^tonetap\/mediasoup$/, replacement: here("src/transport/mediasoup/index.ts") },
       { find: /^(mediasoup|esbuild)$/, replacement: `${here("test/peers/node_modules/")}$1` },
     ],

@@ -1,6 +1,6 @@
 /** STUN and TURN servers: checking their URLs, giving publishers what they need to use them. Gathering is werift's. */
 import { createHmac } from "node:crypto";
-import type { Clock } from "../../core/clock.ts";
+import { type Clock, systemClock } from "../../core/clock.ts";
 import { assertRange, TonetapError } from "../../core/errors.ts";
 
 /** A STUN or TURN server, as browsers write it. */
@@ -27,8 +27,8 @@ export type TurnAccess =
  */
 export function iceServers(
   urls: readonly string[],
-  access: TurnAccess | undefined,
-  clock: Clock,
+  access?: TurnAccess,
+  clock: Clock = systemClock,
 ): () => IceServer[] {
   for (const url of urls) {
     assertIceUrl(url);
@@ -36,14 +36,20 @@ export function iceServers(
       throw new TonetapError("invalid-argument", `${url} needs a TURN username and credential, or a secret`);
     }
   }
-  const ttlS = access !== undefined && "secret" in access ? (access.ttlS ?? 86_400) : 0;
-  if (access !== undefined && "secret" in access) assertRange("TURN ttlS", ttlS, 60, 604_800, "s");
+  if (access === undefined || !("secret" in access)) return () => urls.map((url) => withAccount(url, access));
+  const { secret, ttlS = 86_400 } = access;
+  assertRange("TURN ttlS", ttlS, 60, 604_800, "s");
+  if (secret === "") throw new TonetapError("invalid-argument", "the TURN secret is empty");
   return () => {
-    const account =
-      access !== undefined && "secret" in access ? expiring(access.secret, ttlS, clock) : access;
-    return urls.map((url) => (isTurn(url) ? { urls: url, ...account } : { urls: url }));
+    const account = expiring(secret, ttlS, clock);
+    return urls.map((url) => withAccount(url, account));
   };
 }
+
+const withAccount = (
+  url: string,
+  account: { username: string; credential: string } | undefined,
+): IceServer => (isTurn(url) ? { urls: url, ...account } : { urls: url });
 
 function expiring(secret: string, ttlS: number, clock: Clock): { username: string; credential: string } {
   const username = String(Math.floor(clock.wall() / 1000) + ttlS);

@@ -36,6 +36,7 @@ describe("iceServers", () => {
     ['stun:a>; rel="x', undefined, "an ICE server must be like"],
     ["stun:a\r\nSet-Cookie: b", undefined, "an ICE server must be like"],
     ["turn:a", undefined, "turn:a needs a TURN username and credential, or a secret"],
+    ["turn:a", { secret: "" }, "the TURN secret is empty"],
     ["turn:a", { secret: "s", ttlS: 59 }, "TURN ttlS must be 60–604800 s, got 59"],
   ])("refuses %j with access %j", (url, access, reason) => {
     expect(() => iceServers([url], access, new ManualClock())).toThrow(reason);
