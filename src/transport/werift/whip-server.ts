@@ -8,7 +8,7 @@ import { type Clock, systemClock } from "../../core/clock.ts";
 import { assertRange, type ErrorCode, TonetapError } from "../../core/errors.ts";
 import type { Closable } from "../../core/lifecycle.ts";
 import { problemOf } from "../../core/problem.ts";
-import { assertIceUrl, linkHeader } from "./ice-servers.ts";
+import { assertIceUrl, type IceServer, linkHeader } from "./ice-servers.ts";
 import { participantFromQuery } from "./participant-query.ts";
 import { writeRestartFragment } from "./whip-answer.ts";
 import { parseIceFragment, parseWhipOffer } from "./whip-offer.ts";
@@ -107,6 +107,7 @@ class Endpoint implements WhipEndpoint {
     if (options.maxPacketsPerSecond !== undefined)
       assertRange("whip maxPacketsPerSecond", options.maxPacketsPerSecond, 50, 100_000);
     assertRange("whip maxSessions", this.#maxSessions, 1, 10_000);
+    if (typeof options.iceServers === "object") for (const { urls } of options.iceServers) assertIceUrl(urls);
   }
 
   get sessionCount(): number {
@@ -185,9 +186,7 @@ class Endpoint implements WhipEndpoint {
     const id = randomUUID();
     const participant = participantFromQuery(request.query, id);
     const offer = parseWhipOffer(bodyText(request));
-    const { iceServers = [] } = this.#options;
-    const servers = typeof iceServers === "function" ? iceServers() : iceServers;
-    for (const { urls } of servers) assertIceUrl(urls);
+    const servers = this.#iceServers();
     const session = await WhipSession.open({
       id,
       offer,
@@ -218,6 +217,19 @@ class Endpoint implements WhipEndpoint {
       },
       session.answerSdp,
     );
+  }
+
+  /** A function's servers are checked as they come: that one of them is wrong is no publisher's fault. */
+  #iceServers(): readonly IceServer[] {
+    const { iceServers = [] } = this.#options;
+    if (typeof iceServers !== "function") return iceServers;
+    try {
+      const servers = iceServers();
+      for (const { urls } of servers) assertIceUrl(urls);
+      return servers;
+    } catch (error) {
+      throw new TonetapError("internal", "iceServers gave no ICE servers", { cause: error });
+    }
   }
 
   /** RFC 9725 §4.3: candidates that come later (204), or new credentials for an ICE restart (200 with ours). */

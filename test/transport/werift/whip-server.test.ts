@@ -1,4 +1,5 @@
 import { promises } from "node:dns";
+import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { AudioSource } from "../../../src/core/audio-source.ts";
 import { TonetapError } from "../../../src/core/errors.ts";
@@ -235,14 +236,20 @@ describe("WHIP endpoint", () => {
     await expect.poll(() => heldResources().sockets).toBe(0);
   });
 
-  it("answers a defect with 500 and no detail, and tells 1 onError", async () => {
-    const defects: TonetapError[] = [];
-    open({
-      onError: (error) => defects.push(error),
-      onSession: () => {
-        throw new TypeError("undefined is not a function");
+  it.each<[string, Partial<WhipEndpointOptions>, string]>([
+    [
+      "onSession",
+      {
+        onSession: () => {
+          throw new TypeError("undefined is not a function");
+        },
       },
-    });
+      "undefined is not a function",
+    ],
+    ["iceServers", { iceServers: () => [{ urls: "nowhere" }] }, "iceServers gave no ICE servers"],
+  ])("answers a defect of %s with 500 and no detail, and tells 1 onError", async (_, options, reason) => {
+    const defects: TonetapError[] = [];
+    open({ onError: (error) => defects.push(error), ...options });
 
     const response = await ask(endpoint, "POST", "/whip", { body: offer });
 
@@ -252,7 +259,7 @@ describe("WHIP endpoint", () => {
       status: 500,
       code: "internal",
     });
-    expect(defects.map(({ message }) => message)).toEqual(["undefined is not a function"]);
+    expect(defects.map(({ message }) => message)).toEqual([reason]);
   });
 
   it("takes 1 of 4 tokens, on every request but OPTIONS", async () => {
@@ -319,6 +326,36 @@ describe("WHIP endpoint", () => {
     expect(await patch(fragment, etag, undefined, "/whip/unknown")).toBe(404);
   });
 
+  it("of 300 damaged PATCHes answers each with 204, 400, 409 or 412, and the session is there after them", async () => {
+    const { path, etag } = await publish();
+    const ufrag = /a=ice-ufrag:(.*)\r/.exec(offer)?.[1] ?? "";
+    const lines = [
+      `a=ice-ufrag:${ufrag}`,
+      "a=ice-ufrag:other",
+      "a=ice-pwd:0123456789012345678901",
+      "a=ice-pwd:",
+      "m=audio 9 UDP/TLS/RTP/SAVPF 0",
+      "a=mid:nowhere",
+      "a=candidate:1 1 udp 2122260223 127.0.0.1 61764 typ host generation 7 ufrag x",
+      "a=candidate:1 1 udp 99999999999 ::1 0 typ relay raddr",
+      "a=candidate:",
+      "a=end-of-candidates",
+      "nonsense",
+    ];
+    const body = fc
+      .array(fc.oneof(fc.constantFrom(...lines), fc.string()), { maxLength: 8 })
+      .map((parts) => parts.join("\r\n"));
+
+    await fc.assert(
+      fc.asyncProperty(body, fc.constantFrom(etag, "*", '"stale"', ""), async (text, match) => {
+        const { status } = await ask(endpoint, "PATCH", path, { headers: { "if-match": match }, body: text });
+        expect([204, 400, 409, 412]).toContain(status);
+      }),
+      { numRuns: 300, seed: 11 },
+    );
+    expect((await ask(endpoint, "DELETE", path)).status).toBe(200);
+  });
+
   it("answers pages of 1 allowed origin with CORS headers and others without", async () => {
     open({ allowedOrigins: ["https://app.example"] });
     const from = (origin: string, method = "OPTIONS") =>
@@ -357,6 +394,10 @@ describe("WHIP endpoint", () => {
   it.each([
     [{ inactivityMs: 999 }, "whip inactivityMs must be 1000–600000 ms, got 999"],
     [{ maxSessions: 0 }, "whip maxSessions must be 1–10000, got 0"],
+    [
+      { iceServers: [{ urls: "a" }] },
+      'an ICE server must be like stun:host:3478 or turn:host:3478?transport=udp, got "a"',
+    ],
   ])("refuses the option %o", (options, reason) => {
     expect(() => createWhipEndpoint({ onSession: () => undefined, ...options })).toThrow(reason);
   });
