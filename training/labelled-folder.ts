@@ -3,7 +3,7 @@
  * Opens no sound file.
  */
 import type { Dirent } from "node:fs";
-import { readdir } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { basename, join, relative, sep } from "node:path";
 import { TonetapError } from "../src/core/errors.ts";
 import { type CorpusSpec, detectCorpus, PUBLISHED_CORPORA } from "./corpora/index.ts";
@@ -104,7 +104,8 @@ export async function findCorpora(folders: readonly string[]): Promise<string[]>
     }
     const inner: string[] = [];
     let withManifest = 0;
-    for (const entry of entries.filter((e) => e.isDirectory() && !e.name.startsWith(".")).sort(byName)) {
+    for (const entry of entries.filter(({ name }) => !name.startsWith(".")).sort(byName)) {
+      if (!(await isFolder(folder, entry))) continue;
       const { soundFiles, hasManifest } = await listFolder(join(folder, entry.name));
       withManifest += hasManifest ? 1 : 0;
       // Sound without labels is somebody's mistake: reading it says so.
@@ -133,7 +134,8 @@ async function wholeCorpus(folder: string, inner: readonly string[]): Promise<Co
 async function listFolder(folder: string): Promise<{ soundFiles: string[]; hasManifest: boolean }> {
   const entries = await readFolder(folder, true);
   const files = entries
-    .filter((entry) => entry.isFile())
+    // A link may lead to a file; one that leads nowhere is found out when it is read.
+    .filter((entry) => entry.isFile() || entry.isSymbolicLink())
     .map((entry) => relative(folder, join(entry.parentPath, entry.name)).split(sep));
   // Archives made on a Mac hold a ._03-01-….wav beside each 03-01-….wav; it is no sound.
   const shown = files.filter((parts) => parts.every((part) => !part.startsWith(".")));
@@ -155,6 +157,12 @@ function readFolder(folder: string, recursive = false): Promise<Dirent[]> {
   return readdir(folder, { withFileTypes: true, recursive }).catch((error: unknown) => {
     throw TonetapError.from(error, "not-found", `cannot read the folder ${folder}`);
   });
+}
+
+async function isFolder(parent: string, entry: Dirent): Promise<boolean> {
+  if (!entry.isSymbolicLink()) return entry.isDirectory();
+  const target = await stat(join(parent, entry.name)).catch(() => undefined);
+  return target?.isDirectory() ?? false;
 }
 
 const byName = (a: Dirent, b: Dirent): number => (a.name < b.name ? -1 : 1);

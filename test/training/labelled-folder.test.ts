@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -72,6 +72,18 @@ describe("a folder of labelled recordings", () => {
       "many/savee",
       "unknown",
     ]);
+  });
+
+  it("follows a link to 1 corpus and one to 1 recording, and not one that leads nowhere", async () => {
+    await put("data/DC_a01.wav", "data/store/x");
+    await mkdir(join(root, "linked"));
+    await symlink(join(root, "data"), join(root, "linked", "savee"));
+    await symlink(join(root, "gone"), join(root, "linked", "gone"));
+    await symlink(join(root, "data", "store", "x"), join(root, "data", "JE_n01.wav"));
+    const folders = await findCorpora([join(root, "linked")]);
+    expect(folders).toEqual([join(root, "linked", "savee")]);
+    const { rows } = await readLabelledFolder(folders[0] ?? "");
+    expect(rows.map(({ file }) => file)).toEqual(["DC_a01.wav", "JE_n01.wav"]);
   });
 
   it("writes a manifest that says the same 2 things again", async () => {
