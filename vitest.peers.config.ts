@@ -20,6 +20,7 @@ export default defineConfig({
       "test/support/system-peers.ts",
       "test/peers/mediasoup/setup.ts",
       "test/peers/werift/setup.ts",
+      "test/peers/rtp/setup.ts",
       "test/peers/tfjs/setup.ts",
     ],
     testTimeout: 60_000,

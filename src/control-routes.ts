@@ -1,11 +1,19 @@
 /** REST control of participants: plain RTP ports, consent, leaving. What is live is read by events/service-routes.ts. */
 import { z } from "zod";
 import { CONSENT_STATES, PARTICIPANT_ROLES } from "./core/audio-source.ts";
-import { TonetapError } from "./core/errors.ts";
+import { assertRange, TonetapError } from "./core/errors.ts";
+import type { CodecMap } from "./core/rtp.ts";
 import { WINDOW_PRIORITIES } from "./core/window.ts";
 import type { Engine } from "./engine.ts";
 import { type HttpRequest, type HttpServer, jsonBody, jsonResponse } from "./events/index.ts";
-import { createUdpRtpSource, parseInlineKey, SRTP_SUITES, type SrtpKeys } from "./transport/index.ts";
+import {
+  codecOfRtpmap,
+  createUdpRtpSource,
+  DEFAULT_UDP_CODECS,
+  parseInlineKey,
+  SRTP_SUITES,
+  type SrtpKeys,
+} from "./transport/index.ts";
 
 /** Who will be speaking, in the body of a request. */
 export const participantFields = {
@@ -26,6 +34,8 @@ const rtpRequest = z.strictObject({
   ...participantFields,
   /** 0 or absent: a free one. */
   port: z.int().min(0).max(65_535).optional(),
+  /** Payload types of the peer's own, by their names in SDP: `{"96": "L16/16000"}`; the usual ones stay. */
+  codecs: z.record(z.string().regex(/^\d{1,3}$/, "must be a payload type, 0–127"), z.string()).optional(),
   /** `same-port`: RTCP is multiplexed (RFC 5761). `next-port`: on the port above. */
   rtcp: z.enum(["same-port", "next-port"]).optional(),
   /** Only SRTP with this key is taken. Keys are base64 of master key and salt, as in SDES: RFC 4568 §6.1. */
@@ -50,7 +60,7 @@ export function addControlRoutes(http: HttpServer, engine: Engine): void {
   const { rtp } = engine.config;
 
   http.route("POST", "/v1/rtp", async (request) => {
-    const { port = 0, rtcp = "same-port", srtp, ...participant } = body(request, rtpRequest);
+    const { port = 0, rtcp = "same-port", srtp, codecs: own, ...participant } = body(request, rtpRequest);
     const source = await createUdpRtpSource({
       clock: engine.clock,
       host: rtp.host,
@@ -59,6 +69,7 @@ export function addControlRoutes(http: HttpServer, engine: Engine): void {
       inactivityMs: rtp.inactivityMs,
       armingMs: rtp.armingMs,
       maxPacketsPerSecond: rtp.maxPacketsPerSecond,
+      ...(own === undefined ? {} : { codecs: withCodecs(own) }),
       ...(srtp === undefined ? {} : { srtp: keysOf(srtp) }),
     }).catch((error: unknown) => {
       throw isPortTaken(error)
@@ -106,6 +117,16 @@ export function addControlRoutes(http: HttpServer, engine: Engine): void {
     await find(engine, request).close();
     return { status: 204 };
   });
+}
+
+/** @throws TonetapError invalid-argument naming the codec or the payload type */
+function withCodecs(own: Readonly<Record<string, string>>): CodecMap {
+  const codecs = new Map(DEFAULT_UDP_CODECS);
+  for (const [payloadType, name] of Object.entries(own)) {
+    assertRange("payload type", Number(payloadType), 0, 127);
+    codecs.set(Number(payloadType), codecOfRtpmap(name));
+  }
+  return codecs;
 }
 
 /** @throws TonetapError protocol naming the size that the suite needs, without the key. */

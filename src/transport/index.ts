@@ -33,6 +33,7 @@ export {
 } from "./rtp-packet.ts";
 export { createRtpSender, RtpSender, type RtpSenderOptions } from "./rtp-sender.ts";
 export { type RtpFrame, RtpStream, type RtpStreamOptions } from "./rtp-stream.ts";
+export { codecOfRtpmap } from "./rtpmap.ts";
 export { extendSequence, extendTimestamp } from "./sequence.ts";
 export {
   chooseSdes,

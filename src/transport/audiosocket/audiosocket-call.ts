@@ -73,7 +73,7 @@ export class AudioSocketCall {
       codecs: CODECS,
       onClose: () => this.hangUp(),
     });
-    parts.socket.on("data", (chunk) => this.#read(chunk));
+    parts.socket.on("data", (chunk: Buffer) => this.#read(chunk));
     // A torn connection and one that is closed are the same to the call: its peer is gone.
     parts.socket.on("error", () => this.#source.end());
     parts.socket.on("close", () => this.#source.end());
