@@ -50,6 +50,25 @@ describe("the service over HTTP", { concurrent: true }, () => {
     expect((await call("DELETE", participant)).status).toBe(404);
   });
 
+  test("POST /v1/rtp takes payload types of the peer's own, and refuses 3 wrong ones in words", async () => {
+    const who = { callId: "own", participantId: "types" };
+    const response = await call("POST", "/v1/rtp", { ...who, codecs: { 118: "L16/16000" } });
+    const { codecs, participant } = (await response.json()) as { codecs: unknown[]; participant: string };
+    expect(codecs).toContainEqual({ payloadType: 118, mimeType: "audio/L16", clockRateHz: 16_000 });
+    expect(codecs).toContainEqual({ payloadType: 111, mimeType: "audio/opus", clockRateHz: 48_000 });
+    expect((await call("DELETE", participant)).status).toBe(204);
+
+    for (const [wrong, words] of [
+      [{ 118: "G722/8000" }, "a codec is opus/48000/2"],
+      [{ 200: "PCMU" }, "payload type must be 0–127, got 200"],
+      [{ opus: "opus/48000/2" }, "must be a payload type, 0–127"],
+    ] as const) {
+      const refusal = await call("POST", "/v1/rtp", { ...who, codecs: wrong });
+      expect(refusal.status).toBe(400);
+      expect(((await refusal.json()) as { detail: string }).detail).toContain(words);
+    }
+  });
+
   test("POST /v1/rtp with srtp: a right key is heard, a wrong one counted in quality and said when the port gives up after 2 s", async () => {
     await using impatient = await Service.open({
       service: { port: 0 },
