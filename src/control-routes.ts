@@ -1,7 +1,7 @@
 /** REST control of participants: plain RTP ports, consent, leaving. What is live is read by events/service-routes.ts. */
 import { z } from "zod";
 import { CONSENT_STATES, PARTICIPANT_ROLES } from "./core/audio-source.ts";
-import { assertRange, TonetapError } from "./core/errors.ts";
+import { TonetapError } from "./core/errors.ts";
 import type { CodecMap } from "./core/rtp.ts";
 import { WINDOW_PRIORITIES } from "./core/window.ts";
 import type { Engine } from "./engine.ts";
@@ -35,7 +35,7 @@ const rtpRequest = z.strictObject({
   /** 0 or absent: a free one. */
   port: z.int().min(0).max(65_535).optional(),
   /** Payload types of the peer's own, by their names in SDP: `{"96": "L16/16000"}`; the usual ones stay. */
-  codecs: z.record(z.string().regex(/^\d{1,3}$/, "must be a payload type, 0–127"), z.string()).optional(),
+  codecs: z.record(z.string(), z.string()).optional(),
   /** `same-port`: RTCP is multiplexed (RFC 5761). `next-port`: on the port above. */
   rtcp: z.enum(["same-port", "next-port"]).optional(),
   /** Only SRTP with this key is taken. Keys are base64 of master key and salt, as in SDES: RFC 4568 §6.1. */
@@ -123,7 +123,12 @@ export function addControlRoutes(http: HttpServer, engine: Engine): void {
 function withCodecs(own: Readonly<Record<string, string>>): CodecMap {
   const codecs = new Map(DEFAULT_UDP_CODECS);
   for (const [payloadType, name] of Object.entries(own)) {
-    assertRange("payload type", Number(payloadType), 0, 127);
+    if (!/^\d{1,3}$/.test(payloadType) || Number(payloadType) > 127) {
+      throw new TonetapError(
+        "invalid-argument",
+        `codecs: a payload type is 0–127, got ${payloadType.slice(0, 40)}`,
+      );
+    }
     codecs.set(Number(payloadType), codecOfRtpmap(name));
   }
   return codecs;

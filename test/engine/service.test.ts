@@ -60,8 +60,8 @@ describe("the service over HTTP", { concurrent: true }, () => {
 
     for (const [wrong, words] of [
       [{ 118: "G722/8000" }, "a codec is opus/48000/2"],
-      [{ 200: "PCMU" }, "payload type must be 0–127, got 200"],
-      [{ opus: "opus/48000/2" }, "must be a payload type, 0–127"],
+      [{ 200: "PCMU" }, "a payload type is 0–127, got 200"],
+      [{ opus: "opus/48000/2" }, "a payload type is 0–127, got opus"],
     ] as const) {
       const refusal = await call("POST", "/v1/rtp", { ...who, codecs: wrong });
       expect(refusal.status).toBe(400);
