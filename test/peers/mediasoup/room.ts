@@ -2,7 +2,7 @@
 import { createWorker, type types } from "mediasoup";
 import { systemClock } from "../../../src/core/clock.ts";
 import { CloseStack } from "../../../src/core/lifecycle.ts";
-import { OPUS } from "../../../src/core/rtp.ts";
+import { type AudioCodec, OPUS } from "../../../src/core/rtp.ts";
 import { createRtpSender, type RtpSender } from "../../../src/transport/index.ts";
 
 /** Of the speakers' own packets; the router uses others of its own choice. */
@@ -38,8 +38,8 @@ export class Room implements AsyncDisposable {
     return new Room(worker, router);
   }
 
-  /** Someone comes in: a transport, an Opus producer on it, a sender that feeds it. */
-  async speaker(name: string): Promise<Speaker> {
+  /** Someone comes in: a transport, a producer on it, a sender that feeds it. */
+  async speaker(name: string, codec: AudioCodec = OPUS): Promise<Speaker> {
     const transport = await this.router.createPlainTransport({
       listenInfo: { protocol: "udp", ip: "127.0.0.1" },
       rtcpMux: true,
@@ -48,7 +48,7 @@ export class Room implements AsyncDisposable {
     });
     const sender = await createRtpSender({
       clock: systemClock,
-      codec: OPUS,
+      codec,
       payloadType: SPEAKER_PAYLOAD_TYPE,
       audioLevelId: SPEAKER_AUDIO_LEVEL_ID,
       host: "127.0.0.1",
@@ -56,7 +56,7 @@ export class Room implements AsyncDisposable {
       reportEveryMs: 500,
     });
     this.#resources.use(`${name}'s sender`, sender);
-    return { transport, sender, producer: await produce(transport, name, sender.stream.ssrc) };
+    return { transport, sender, producer: await produce(transport, name, sender.stream.ssrc, codec) };
   }
 
   /** What the worker itself says is there. */
@@ -70,22 +70,24 @@ export class Room implements AsyncDisposable {
   }
 }
 
-/** An Opus producer for packets of `ssrc`. */
+/** A producer for packets of `ssrc`. */
 export const produce = (
   transport: types.PlainTransport,
   name: string,
   ssrc: number,
+  codec: AudioCodec = OPUS,
 ): Promise<types.Producer> =>
   transport.produce({
     kind: "audio",
     rtpParameters: {
       codecs: [
         {
-          mimeType: "audio/opus",
+          mimeType: codec.mimeType as types.RtpCodecParameters["mimeType"],
           payloadType: SPEAKER_PAYLOAD_TYPE,
-          clockRate: 48_000,
-          channels: 2,
-          parameters: { usedtx: 1 },
+          clockRate: codec.clockRateHz,
+          ...(codec === OPUS
+            ? { channels: 2, parameters: { usedtx: 1 }, rtcpFeedback: [{ type: "nack" }] }
+            : {}),
         },
       ],
       headerExtensions: [{ uri: "urn:ietf:params:rtp-hdrext:ssrc-audio-level", id: SPEAKER_AUDIO_LEVEL_ID }],
