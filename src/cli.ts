@@ -46,7 +46,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     maxWords: 0,
     run: async ({ flags, signal }) => {
       const { runService } = await import("./serve.ts");
-      return runService({ config: configOf(flags), out: process.stdout, signal });
+      return runService({ config: configOf(flags), out: process.stdout, signal, onReload: onHangUp });
     },
   },
   analyze: {
@@ -123,6 +123,13 @@ const INTERRUPTED = 130;
 /** Aborted when the process is to end. */
 const ending = new AbortController();
 let readerIsGone = false;
+
+/** SIGHUP asks a service to read its model anew; at a terminal it says that the terminal has gone, and ends it. */
+function onHangUp(task: () => void): () => void {
+  if (process.stdout.isTTY) return () => undefined;
+  process.on("SIGHUP", task);
+  return () => process.off("SIGHUP", task);
+}
 
 function textFlags(flags: Flags): Record<string, string | undefined> {
   return Object.fromEntries(

@@ -19,6 +19,7 @@ export const configSchema = z.strictObject({
   }),
   model: section({
     package: text("tonetap-base", "Model package: a bundled name or a folder with model.json."),
+    folder: text("", "Folder whose packages POST /v1/models may load by name, besides the bundled ones."),
     backend: z
       .enum(["onnx", "tfjs", "kserve"])
       .default("onnx")

@@ -31,7 +31,7 @@ import {
   type BatcherStats,
   findModel,
   loadModelPackage,
-  ModelRuntime,
+  ModelHost,
 } from "./inference/index.ts";
 import { modelOptions } from "./model-options.ts";
 import { Participant, type ParticipantIdentity } from "./participant.ts";
@@ -55,10 +55,9 @@ export async function createEngine(config: ConfigInput = {}, options: EngineOpti
 export class Engine implements Closable, AsyncDisposable {
   readonly config: Config;
   readonly clock: Clock;
-  /** Its labels are the names in every emotion event. */
-  readonly manifest: ModelManifest;
   readonly hub = new EventHub();
-  readonly #model: ModelRuntime;
+  /** What judges windows, and how that is changed while calls go on. */
+  readonly models: ModelHost;
   readonly #factory: EventFactory;
   /** What alerts are raised by. */
   readonly alertRules: AlertRules;
@@ -75,14 +74,13 @@ export class Engine implements Closable, AsyncDisposable {
   private constructor(
     config: Config,
     clock: Clock,
-    model: ModelRuntime,
+    models: ModelHost,
     rules: AlertRules,
     resources: CloseStack,
   ) {
     this.config = config;
     this.clock = clock;
-    this.#model = model;
-    this.manifest = model.model.manifest;
+    this.models = models;
     this.#resources = resources;
     this.#factory = new EventFactory({ instance: config.events.instance, clock });
     this.#calls = new CallRegistry(clock, (kind, data) => this.#publish(kind, data));
@@ -115,8 +113,8 @@ export class Engine implements Closable, AsyncDisposable {
     const model = await loadModelPackage(await findModel(config.model.package), signal);
     const rules = new AlertRules(model.manifest.labels, config.alerts.rules);
     const resources = new CloseStack();
-    const runtime = await ModelRuntime.open(model, modelOptions(config), { clock, signal });
-    return new Engine(config, clock, resources.use("model", runtime), rules, resources);
+    const models = await ModelHost.open(model, modelOptions(config), { clock, signal });
+    return new Engine(config, clock, resources.use("models", models), rules, resources);
   }
 
   /** Every event from the subscription on. An observer that is slow makes the engine slow: see {@link stream}. */
@@ -129,13 +127,18 @@ export class Engine implements Closable, AsyncDisposable {
     return this.hub.stream(options);
   }
 
+  /** The model in force; its labels are the names in every emotion event. */
+  get manifest(): ModelManifest {
+    return this.models.manifest;
+  }
+
   /** What runs the model, one a worker. */
   describeBackends(): BackendDescription[] {
-    return this.#model.describeBackends();
+    return this.models.describeBackends();
   }
 
   get batcherStats(): BatcherStats {
-    return this.#model.batcher.stats;
+    return this.models.stats;
   }
 
   /** Undefined when calls can be taken; else why not, in words. */
@@ -184,7 +187,9 @@ export class Engine implements Closable, AsyncDisposable {
           clock: this.clock,
           config: this.config,
           manifest: this.manifest,
-          batcher: this.#model.batcher,
+          batcher: this.models,
+          scales: () => this.models.scalesOf(callId),
+          modelOf: (id) => this.models.manifestOf(id),
           owner,
         },
         {

@@ -12,7 +12,7 @@ import { MediaClock } from "./core/media-clock.ts";
 import type { ModelManifest } from "./core/model.ts";
 import type { AudioMimeType, RtpPacket, SenderReport } from "./core/rtp.ts";
 import { type MonotonicMs, SAMPLES_PER_MS, type SampleIndex, sampleIndex } from "./core/units.ts";
-import type { EmotionUnit, SpeechEdge, WindowBatcher, WindowOwner } from "./core/window.ts";
+import type { EmotionUnit, SpeechEdge, WindowBatcher, WindowOwner, WindowScales } from "./core/window.ts";
 import { inferEmotion, smoothEmotion } from "./inference/index.ts";
 import { type Quality, QualityMeter } from "./quality.ts";
 import {
@@ -34,6 +34,10 @@ export interface ChainParts {
   readonly batcher: WindowBatcher;
   /** For fairness and priority in the batcher. */
   readonly owner?: WindowOwner;
+  /** Whose scale its windows are on, where models change while people talk; default: the manifest's. */
+  readonly scales?: () => WindowScales;
+  /** Of a model that an estimate names; default: the manifest. */
+  readonly modelOf?: (id: string) => ModelManifest | undefined;
 }
 
 /** What one run of a chain has for itself. */
@@ -52,7 +56,7 @@ export interface ChainRun {
 /** The way of one participant's audio, from packets to smoothed emotion. */
 export function emotionChain(
   source: Pick<AudioSource, "codecs" | "requestRetransmission">,
-  { clock, config, manifest, batcher, owner }: ChainParts,
+  { clock, config, manifest, batcher, owner, scales, modelOf }: ChainParts,
   run: ChainRun,
 ): OperatorFunction<RtpPacket, EmotionUnit> {
   const { features, window } = manifest;
@@ -75,6 +79,7 @@ export function emotionChain(
       featureFrames({ features, windowFrames: window.frames, implementation: config.window.features }),
       slidingWindows({
         model: manifest,
+        ...(scales === undefined ? {} : { scales }),
         mediaClock: run.mediaClock,
         firstIndex: run.firstIndex,
         hopMs: config.window.hopMs,
@@ -83,7 +88,11 @@ export function emotionChain(
         maxLossShare: config.window.maxLossShare,
       }),
       inferEmotion(batcher, { key: run.key, ...(owner === undefined ? {} : { owner }) }),
-      smoothEmotion({ ...manifest, ...config.smoothing }),
+      smoothEmotion({
+        ...manifest,
+        ...config.smoothing,
+        ...(modelOf === undefined ? {} : { modelOf }),
+      }),
     );
 }
 

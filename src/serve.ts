@@ -4,6 +4,7 @@ import type { Config } from "./config.ts";
 import { TonetapError } from "./core/errors.ts";
 import type { Engine } from "./engine.ts";
 import { relaxHeapLimit } from "./heap-limit.ts";
+import { reloadModel } from "./model-routes.ts";
 import { isLoopback, Service } from "./service.ts";
 
 export interface ServeOptions {
@@ -12,8 +13,13 @@ export interface ServeOptions {
   readonly signal: AbortSignal;
 }
 
+export interface RunOptions extends ServeOptions {
+  /** Calls the task when the model is to be read anew. @returns takes it back */
+  readonly onReload?: (task: () => void) => () => void;
+}
+
 /** @returns the exit code */
-export async function runService({ config, out, signal }: ServeOptions): Promise<number> {
+export async function runService({ config, out, signal, onReload }: RunOptions): Promise<number> {
   await using service = await openService({ config, out, signal });
   out.write(`Events  ${new URL("v1/events", service.url).href.replace(/^http/, "ws")}\n`);
   out.write(`WHIP    ${new URL("whip", service.url).href}\n`);
@@ -24,7 +30,14 @@ export async function runService({ config, out, signal }: ServeOptions): Promise
   for (const [transport, { host, port }] of service.sip?.addresses ?? []) {
     out.write(`SIP     ${transport} ${host}:${port}\n`);
   }
+  const unwatch = onReload?.(() => {
+    reloadModel(service.engine).then(
+      (outcome) => out.write(`Model   ${outcome}\n`),
+      (error: unknown) => out.write(`Model   not changed: ${TonetapError.from(error).message}\n`),
+    );
+  });
   await aborted(signal);
+  unwatch?.();
   out.write("Closing: everyone is detached, last windows are answered …\n");
   return 0;
 }

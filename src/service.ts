@@ -17,6 +17,7 @@ import {
   HttpServer,
 } from "./events/index.ts";
 import { openAudioSocketDoor, openMediaDoor } from "./media-door.ts";
+import { addModelRoutes } from "./model-routes.ts";
 import { openSipDoor } from "./sip-door.ts";
 import type { AudioSocketServer } from "./transport/audiosocket/index.ts";
 import type { SipServer } from "./transport/sip/index.ts";
@@ -125,6 +126,7 @@ export class Service implements Closable, AsyncDisposable {
       addAlertRoutes(http, hub, engine.alertRules);
       addServiceRoutes(http, { hub, notReady: () => engine.notReady });
       addControlRoutes(http, engine);
+      addModelRoutes(http, engine);
       addWhipRoutes(http, endpoint);
       addPage(http);
       const url = await http.listen(service.host, service.port);

@@ -1,4 +1,5 @@
 /** What flows from windows to smoothed emotion: the second half of one participant's chain. */
+import type { Normalisation } from "./model.ts";
 import type { MonotonicMs, SampleIndex, WallMs } from "./units.ts";
 
 /** When, and on how good audio, a window stands. Every outcome of a window carries it. */
@@ -33,6 +34,16 @@ export interface FeatureWindow extends WindowInfo {
   readonly features: Float32Array;
   /** Valid frames, 1…T. */
   readonly frames: number;
+  /** The same frames on the scale of a model that judges beside the one in force; borrowed as `features` is. */
+  readonly shadowFeatures?: Float32Array;
+}
+
+/** The scales that a participant's windows are to be brought to. */
+export interface WindowScales {
+  /** Of the model that judges them. */
+  readonly own: Normalisation;
+  /** Of one that only looks on. */
+  readonly shadow?: Normalisation | undefined;
 }
 
 /** A window that does not reach the model, and why. */

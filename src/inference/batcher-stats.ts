@@ -33,6 +33,29 @@ export interface BatcherStats {
   readonly lastError: string;
 }
 
+/** Counts of models that judge the same calls, together; latencies and the last error are the first's. */
+export function addStats(first: BatcherStats, others: readonly BatcherStats[]): BatcherStats {
+  if (others.length === 0) return first;
+  const all = [first, ...others];
+  const total = (of: (stats: BatcherStats) => number): number => all.reduce((sum, one) => sum + of(one), 0);
+  const sizes = Math.max(...all.map(({ batchSizes }) => batchSizes.length));
+  return {
+    ...first,
+    submitted: total(({ submitted }) => submitted),
+    estimated: total(({ estimated }) => estimated),
+    dropped: {
+      overload: total(({ dropped }) => dropped.overload),
+      deadline: total(({ dropped }) => dropped.deadline),
+      backend: total(({ dropped }) => dropped.backend),
+      closed: total(({ dropped }) => dropped.closed),
+    },
+    batches: total(({ batches }) => batches),
+    batchSizes: Array.from({ length: sizes }, (_, n) => total(({ batchSizes }) => batchSizes[n] ?? 0)),
+    queued: total(({ queued }) => queued),
+    inFlight: total(({ inFlight }) => inFlight),
+  };
+}
+
 export class BatcherCounters {
   submitted = 0;
   estimated = 0;

@@ -12,6 +12,7 @@ export { type BatcherOptions, DynamicBatcher } from "./batcher.ts";
 export type { BatcherStats, LatencyStats } from "./batcher-stats.ts";
 export { type InferEmotionOptions, inferEmotion } from "./infer-emotion.ts";
 export { KserveBackend, type KserveBackendOptions } from "./kserve/kserve-backend.ts";
+export { type ModelChange, ModelHost, type ModelMode, type ModelStatus } from "./model-host.ts";
 export {
   bundledModels,
   defaultModelDir,
@@ -23,6 +24,7 @@ export {
 } from "./model-package.ts";
 export { ModelRuntime, type ModelRuntimeOptions } from "./model-runtime.ts";
 export { OnnxBackend, type OnnxBackendOptions } from "./onnx-backend.ts";
+export type { ShadowFigures } from "./shadow-comparison.ts";
 export { EmotionSmoother, type SmoothingOptions, smoothEmotion } from "./smooth-emotion.ts";
 export { softmax } from "./softmax.ts";
 export { onnxToTfjs } from "./tfjs/onnx-to-tfjs.ts";

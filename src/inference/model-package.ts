@@ -94,11 +94,21 @@ export const defaultModelDir = (): string => join(MODELS_DIR, DEFAULT_MODEL);
 
 /**
  * Turns what a user wrote into a package folder: a bundled model's name, or a path (relative to the working directory).
+ * @param further folders to look at after the bundled ones
+ * @param paths whether paths may be given; else names only
  * @throws TonetapError not-found, listing the bundled models
  */
-export async function findModel(nameOrDir: string): Promise<string> {
+export async function findModel(
+  nameOrDir: string,
+  further: readonly string[] = [],
+  paths = true,
+): Promise<string> {
   const isName = /^[a-z0-9][a-z0-9-]*$/.test(nameOrDir);
-  const candidates = isName ? [join(MODELS_DIR, nameOrDir), resolve(nameOrDir)] : [resolve(nameOrDir)];
+  const candidates = [
+    ...(isName ? [join(MODELS_DIR, nameOrDir)] : []),
+    ...further,
+    ...(paths ? [resolve(nameOrDir)] : []),
+  ];
   for (const dir of candidates) {
     if (await isKind(dir, "directory")) return dir;
   }

@@ -7,6 +7,8 @@ import { windowInfo } from "./window-info.ts";
 
 /** The first three are the model package's; a manifest can be spread into the options. */
 export interface SmoothingOptions extends Pick<ModelManifest, "labels" | "affect" | "abstainBelow"> {
+  /** Of another model that an estimate may come from, by its `name@version`; undefined: the same. */
+  readonly modelOf?: (id: string) => Pick<ModelManifest, "affect" | "abstainBelow"> | undefined;
   /** Media time, ms, over which older windows fade to 1/e. 0–10,000, default 1,000; 0 shows each window alone. */
   readonly timeConstantMs?: number;
   /** Probability by which another label must lead to replace the shown one at once. 0–1, default 0.08. */
@@ -28,8 +30,12 @@ export interface SmoothingOptions extends Pick<ModelManifest, "labels" | "affect
  * overlap, and a mean of logarithms would count the same audio as evidence many times over.
  */
 export class EmotionSmoother {
-  readonly #affect: readonly LabelAffect[];
-  readonly #abstainBelow: number;
+  readonly #labels: readonly string[];
+  readonly #modelOf: SmoothingOptions["modelOf"];
+  /** Of the model that spoke last. */
+  #affect: readonly LabelAffect[];
+  #abstainBelow: number;
+  #model: string | undefined;
   readonly #timeConstantMs: number;
   readonly #switchMargin: number;
   readonly #switchWindows: number;
@@ -48,11 +54,9 @@ export class EmotionSmoother {
     assertRange("timeConstantMs", timeConstantMs, 0, 10_000, "ms");
     assertRange("switchMargin", switchMargin, 0, 1);
     assertRange("switchWindows", this.#switchWindows, 1, 100);
-    this.#affect = labels.map((label) => {
-      const value = affect[label];
-      if (value === undefined) throw new TonetapError("invalid-argument", `affect has no entry for ${label}`);
-      return value;
-    });
+    this.#labels = labels;
+    this.#modelOf = options.modelOf;
+    this.#affect = affectsOf(labels, affect);
     this.#abstainBelow = abstainBelow;
     this.#timeConstantMs = timeConstantMs;
     this.#switchMargin = switchMargin;
@@ -66,6 +70,7 @@ export class EmotionSmoother {
 
   /** @throws TonetapError invalid-argument when the estimate has another number of labels */
   next(estimate: EmotionEstimate): EmotionResult {
+    if (estimate.model !== this.#model) this.#heed(estimate.model);
     this.#mix(estimate);
     let valence = 0;
     let arousal = 0;
@@ -89,6 +94,14 @@ export class EmotionSmoother {
       queuedMs: estimate.queuedMs,
       inferenceMs: estimate.inferenceMs,
     };
+  }
+
+  #heed(model: string): void {
+    this.#model = model;
+    const other = this.#modelOf?.(model);
+    if (other === undefined) return;
+    this.#affect = affectsOf(this.#labels, other.affect);
+    this.#abstainBelow = other.abstainBelow;
   }
 
   #mix({ probabilities, mediaEndMs }: EmotionEstimate): void {
@@ -142,6 +155,15 @@ export function smoothEmotion(options: SmoothingOptions): OperatorFunction<Estim
         }),
       );
     });
+}
+
+/** @throws TonetapError invalid-argument */
+function affectsOf(labels: readonly string[], affect: ModelManifest["affect"]): LabelAffect[] {
+  return labels.map((label) => {
+    const value = affect[label];
+    if (value === undefined) throw new TonetapError("invalid-argument", `affect has no entry for ${label}`);
+    return value;
+  });
 }
 
 /** Index of the highest score, the first of equals. */

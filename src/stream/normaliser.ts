@@ -13,7 +13,9 @@ const LEAST_STD_SHARE = 0.01;
 export class RunningNormaliser {
   readonly #channels: number;
   readonly #adaptive: boolean;
-  readonly #normalisation: Normalisation;
+  #normalisation: Normalisation;
+  /** Frames that the prior counts for by now. */
+  #priorFrames = 0;
   /** Weighted sums over the prior and the speech frames so far, one a channel. */
   readonly #sums: Float64Array;
   readonly #squares: Float64Array;
@@ -56,6 +58,7 @@ export class RunningNormaliser {
     const total = this.#frames + frames;
     const keep = Math.min(1, this.#normalisation.maxFrames / total);
     this.#frames = total * keep;
+    this.#priorFrames *= keep;
     for (let c = 0; c < this.#channels; c++) {
       let sum = this.#sums[c] ?? 0;
       let square = this.#squares[c] ?? 0;
@@ -82,10 +85,57 @@ export class RunningNormaliser {
     }
   }
 
+  /**
+   * Takes another model's prior in place of its own, and keeps what it has learnt of the voice: as if the new prior had
+   * been there from the start. Both must be of one kind.
+   * @throws TonetapError invalid-argument
+   */
+  rebase(normalisation: Normalisation): void {
+    assertNormalisation(normalisation, this.#channels);
+    const old = this.#normalisation;
+    if (normalisation.kind !== old.kind) {
+      throw new TonetapError(
+        "invalid-argument",
+        `normalisation.kind must stay ${old.kind}, got ${normalisation.kind}`,
+      );
+    }
+    this.#normalisation = normalisation;
+    if (!this.#adaptive) {
+      this.reset();
+      return;
+    }
+    const start = Math.min(old.priorFrames, old.maxFrames);
+    const faded = start === 0 ? 1 : this.#priorFrames / start;
+    const frames = Math.min(normalisation.priorFrames, normalisation.maxFrames) * faded;
+    for (let c = 0; c < this.#channels; c++) {
+      const [mu, sigma] = [normalisation.mean[c] ?? 0, normalisation.std[c] ?? 1];
+      const [oldMu, oldSigma] = [old.mean[c] ?? 0, old.std[c] ?? 1];
+      const oldSquare = this.#priorFrames * (oldSigma * oldSigma + oldMu * oldMu);
+      this.#sums[c] = (this.#sums[c] ?? 0) - this.#priorFrames * oldMu + frames * mu;
+      this.#squares[c] = (this.#squares[c] ?? 0) - oldSquare + frames * (sigma * sigma + mu * mu);
+    }
+    this.#frames += frames - this.#priorFrames;
+    this.#priorFrames = frames;
+    if (this.#frames > 0) this.#refresh();
+    else this.reset();
+  }
+
+  /** Another one that knows the voice as well, on another model's scale. */
+  fork(normalisation: Normalisation): RunningNormaliser {
+    const copy = new RunningNormaliser(this.#normalisation, this.#channels);
+    copy.#frames = this.#frames;
+    copy.#priorFrames = this.#priorFrames;
+    copy.#sums.set(this.#sums);
+    copy.#squares.set(this.#squares);
+    copy.rebase(normalisation);
+    return copy;
+  }
+
   /** Back to the prior: what was learnt of the voice is overwritten. */
   reset(): void {
     const { mean, std, priorFrames, maxFrames } = this.#normalisation;
     this.#frames = this.#adaptive ? Math.min(priorFrames, maxFrames) : 0;
+    this.#priorFrames = this.#frames;
     for (let c = 0; c < this.#channels; c++) {
       const mu = mean[c] ?? 0;
       const sigma = std[c] ?? 1;

@@ -4,9 +4,9 @@ import { assertRange } from "../core/errors.ts";
 import { type FeatureSpec, featureChannels } from "../core/feature-spec.ts";
 import type { FrameStore, FrameUnit } from "../core/media.ts";
 import type { MediaClock } from "../core/media-clock.ts";
-import type { ModelManifest } from "../core/model.ts";
+import type { ModelManifest, Normalisation } from "../core/model.ts";
 import { type MonotonicMs, SAMPLES_PER_MS, sampleIndex } from "../core/units.ts";
-import type { GatedWindow, SpeechEdge, WindowInfo, WindowUnit } from "../core/window.ts";
+import type { GatedWindow, SpeechEdge, WindowInfo, WindowScales, WindowUnit } from "../core/window.ts";
 import { RunningNormaliser } from "./normaliser.ts";
 import { withScratch } from "./scratch.ts";
 import { type Stage, stageOperator } from "./stage.ts";
@@ -16,6 +16,11 @@ import { DEFAULT_HANGOVER_MS } from "./voice-activity.ts";
 export interface SlidingWindowsOptions {
   /** Whose windows these are: frames T, fewest frames, features and their scale. */
   readonly model: Pick<ModelManifest, "features" | "window" | "normalisation">;
+  /**
+   * Asked at every tick: whose scale windows are brought to, when models change while people talk. Default: the model's.
+   * Answer with the same objects as long as nothing changes.
+   */
+  readonly scales?: () => WindowScales;
   /** Tells wall time; decodeAudio() of the same chain feeds it. */
   readonly mediaClock: MediaClock;
   /** ms of media between windows. 50–5,000, default 500. */
@@ -75,6 +80,10 @@ class WindowMaking implements Stage<FrameUnit> {
   readonly #emit: (unit: WindowUnit) => void;
   readonly #mediaClock: MediaClock;
   readonly #normaliser: RunningNormaliser;
+  readonly #scales: (() => WindowScales) | undefined;
+  /** Which scale the normaliser is on, and the one for a model that looks on. */
+  #scale: Normalisation;
+  #shadow: { readonly scale: Normalisation; readonly normaliser: RunningNormaliser } | undefined;
   readonly #spurts: TalkSpurts;
   readonly #spec: FeatureSpec;
   /** T, and the fewest frames that the model judges. */
@@ -112,6 +121,8 @@ class WindowMaking implements Stage<FrameUnit> {
     this.#emit = emit;
     this.#mediaClock = options.mediaClock;
     this.#normaliser = normaliser;
+    this.#scales = options.scales;
+    this.#scale = options.model.normalisation;
     this.#spec = features;
     const inFrames = (ms: number): number => Math.round((ms * SAMPLES_PER_MS) / features.hopLength);
     this.#spurts = new TalkSpurts(inFrames(options.hangoverMs ?? DEFAULT_HANGOVER_MS));
@@ -154,6 +165,7 @@ class WindowMaking implements Stage<FrameUnit> {
   close(): void {
     this.#freshSpeech.fill(0);
     this.#normaliser.reset();
+    this.#shadow?.normaliser.reset();
     this.#store = undefined;
   }
 
@@ -185,7 +197,9 @@ class WindowMaking implements Stage<FrameUnit> {
     this.#place(start);
     if (told) this.#nextTick = nextTick;
     // What was learnt of a voice and its microphone holds over pauses, not for another stream.
-    if (reason === "start" || reason === "ssrc") this.#normaliser.reset();
+    if (reason !== "start" && reason !== "ssrc") return;
+    this.#normaliser.reset();
+    this.#shadow?.normaliser.reset();
   }
 
   #place(origin: number): void {
@@ -210,6 +224,7 @@ class WindowMaking implements Stage<FrameUnit> {
 
   /** @param end frames before the tick. */
   #tick(store: FrameStore, end: number, arrivalMs: MonotonicMs): void {
+    this.#followModels();
     this.#learn(store, end);
     const held = Math.max(0, this.#complete - store.capacity);
     const oldest = Math.max(held, end - this.#frames);
@@ -229,6 +244,19 @@ class WindowMaking implements Stage<FrameUnit> {
     }
   }
 
+  /** What was learnt of a voice holds for every model; its scale does not. */
+  #followModels(): void {
+    const scales = this.#scales?.();
+    if (scales === undefined) return;
+    const { own, shadow } = scales;
+    if (own !== this.#scale) {
+      this.#scale = own;
+      this.#normaliser.rebase(own);
+    }
+    if (shadow === this.#shadow?.scale) return;
+    this.#shadow = shadow && { scale: shadow, normaliser: this.#normaliser.fork(shadow) };
+  }
+
   /** Shows the normaliser the speech since the last tick. */
   #learn(store: FrameStore, end: number): void {
     if (!this.#normaliser.adaptive) return;
@@ -245,6 +273,7 @@ class WindowMaking implements Stage<FrameUnit> {
     withScratch(this.#channels * stride, (fresh) => {
       store.copy(first, end - first, fresh, stride);
       this.#normaliser.observe(fresh, stride, end - first, this.#freshSpeech);
+      this.#shadow?.normaliser.observe(fresh, stride, end - first, this.#freshSpeech);
     });
   }
 
@@ -275,8 +304,13 @@ class WindowMaking implements Stage<FrameUnit> {
     else {
       withScratch(this.#channels * this.#frames, (features) => {
         store.copy(first, frames, features, this.#frames);
+        const shadowFeatures = this.#shadow && Float32Array.from(features);
+        if (shadowFeatures !== undefined) {
+          this.#shadow?.normaliser.apply(shadowFeatures, this.#frames, frames);
+        }
         this.#normaliser.apply(features, this.#frames, frames);
-        this.#emit({ kind: "window", features, frames, ...info });
+        this.#emit({ kind: "window", features, frames, ...info, ...(shadowFeatures && { shadowFeatures }) });
+        shadowFeatures?.fill(0);
       });
     }
   }

@@ -16,6 +16,22 @@ const B = [0.1, 0.6, 0.3];
 const tops = (smoother: EmotionSmoother, rows: readonly (readonly number[])[]): number[] =>
   rows.map((row, i) => smoother.next(estimateAt(i, row)).top);
 
+describe("EmotionSmoother: models", () => {
+  it("abstains below 0.8 and weighs valence as the model of the estimate has it, when a second one speaks", () => {
+    const affect = { ...SMALL_MANIFEST.affect, calm: { valence: 1, arousal: 0 } };
+    const smoother = open({
+      timeConstantMs: 0,
+      modelOf: (id) => (id === "small@2.0.0" ? { affect, abstainBelow: 0.8 } : undefined),
+    });
+
+    const first = smoother.next(estimateAt(0, A));
+    const second = smoother.next({ ...estimateAt(1, A), model: "small@2.0.0" });
+
+    expect([first.abstained, second.abstained]).toEqual([false, true]);
+    expect(second.valence - first.valence).toBeCloseTo(0.7, 6);
+  });
+});
+
 describe("EmotionSmoother: scores", () => {
   it("takes the first window as it is: 0.7, 0.2, 0.1", () => {
     const result = open().next(estimateAt(0, A));

@@ -87,6 +87,45 @@ describe("running normaliser", () => {
     expect(second?.std).toBeCloseTo(0.02, 3);
   });
 
+  const next: Normalisation = { ...prior, mean: [-30, 5], std: [6, 4], priorFrames: 150 };
+  const speech = Float32Array.from({ length: 120 }, (_, i) => 10 * Math.sin(i));
+
+  test.each([1_000_000, 180])(
+    "rebased after 60 frames, or forked, it is as if the other prior had been there from the start: at most %i frames",
+    (maxFrames) => {
+      const [before, after] = [
+        { ...prior, priorFrames: 150, maxFrames },
+        { ...next, maxFrames },
+      ];
+      const rebased = new RunningNormaliser(before, 2);
+      const fromStart = new RunningNormaliser(after, 2);
+      for (const one of [rebased, fromStart]) one.observe(speech, 60, 60, all(60));
+      const forked = rebased.fork(after);
+
+      rebased.rebase(after);
+      for (const one of [rebased, forked, fromStart]) one.observe(speech, 60, 30, all(30));
+
+      const want = statistics(fromStart, 2);
+      for (const one of [rebased, forked]) {
+        expect(one.frames).toBeCloseTo(fromStart.frames, 6);
+        for (const [c, { mean, std }] of statistics(one, 2).entries()) {
+          expect(mean).toBeCloseTo(want[c]?.mean ?? 0, 4);
+          expect(std).toBeCloseTo(want[c]?.std ?? 0, 4);
+        }
+      }
+    },
+  );
+
+  test("a global one takes the other's 2 means at once; another kind is refused", () => {
+    const normaliser = new RunningNormaliser({ ...prior, kind: "global" }, 2);
+
+    normaliser.rebase({ ...next, kind: "global" });
+
+    const means = statistics(normaliser, 2).map(({ mean }) => mean);
+    expect(means).toEqual([expect.closeTo(-30, 3), expect.closeTo(5, 3)]);
+    expect(() => normaliser.rebase(next)).toThrow("normalisation.kind must stay global, got speaker");
+  });
+
   test("reset brings back the prior of 100 frames", () => {
     const normaliser = new RunningNormaliser(prior, 2);
     normaliser.observe(new Float32Array(100).fill(4), 50, 50, all(50));

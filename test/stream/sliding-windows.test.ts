@@ -132,6 +132,22 @@ describe("slidingWindows", () => {
     ]);
   });
 
+  test("follows a change of model between 2 ticks: later windows are on the new scale, and a shadow's beside it", () => {
+    const next: Normalisation = { ...normalisation, mean: [100, 0], std: [2, 1] };
+    let asked = 0;
+    const scales = () => (++asked <= 3 ? { own: normalisation } : { own: next, shadow: normalisation });
+    const { ticks } = run([{ frames: 250, speech: [[0, 250]] }], { scales });
+
+    const [, , before, after] = ticks;
+    if (before?.kind !== "window" || after?.kind !== "window") throw new RangeError("both are windows");
+    expect([before.features[0], before.features[149]]).toEqual([0, 149]);
+    expect(before.shadowFeatures).toBeUndefined();
+    expect([after.features[0], after.features[149]]).toEqual([-50, 24.5]);
+    // Borrowed: wiped once it was emitted.
+    expect(after.shadowFeatures?.every((x) => x === 0)).toBe(true);
+    expect(asked).toBe(5);
+  });
+
   test("a window holds its frames in order, zero from `frames` on: 110 of 300", () => {
     const { ticks } = run([{ frames: 200, speech: [[50, 200]] }]);
     const window = ticks[2];
