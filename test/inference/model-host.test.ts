@@ -10,7 +10,9 @@ import { ShadowComparison } from "../../src/inference/shadow-comparison.ts";
 import { modelOptions } from "../../src/model-options.ts";
 import { estimateAt, settle, TINY_MODEL_DIR, windowAt, windowInfoAt } from "./fixtures.ts";
 
-const OPTIONS = modelOptions(parseConfig({ model: { device: "cpu", maxBatch: 8, maxDelayMs: 1 } }));
+const OPTIONS = modelOptions(
+  parseConfig({ model: { device: "cpu", maxBatch: 8, maxDelayMs: 1, deadlineMs: 60_000 } }),
+);
 
 let dir = "";
 let first: ModelPackage;
