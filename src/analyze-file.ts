@@ -18,8 +18,9 @@ import type {
   FeatureWindow,
   WindowBatcher,
 } from "./core/window.ts";
+import { type ChainParts, emotionChain } from "./emotion-chain.ts";
 import { inferEmotion, smoothEmotion } from "./inference/index.ts";
-import { type ChainParts, emotionChain, type WindowCounts } from "./participant.ts";
+import type { WindowCounts } from "./participant.ts";
 import { createDecodeStats, createOpusDecoder, featureFrames, slidingWindows } from "./stream/index.ts";
 import type { AudioFileOptions } from "./transport/file/audio-file.ts";
 import { FilePcm, FileSource } from "./transport/file/file-source.ts";

@@ -27,6 +27,7 @@ export type {
   WindowInfo,
   WindowUnit,
 } from "./core/window.ts";
+export { type ChainParts, type ChainRun, emotionChain } from "./emotion-chain.ts";
 export { createEngine, type Engine, type EngineOptions } from "./engine.ts";
 export type { EventData, EventFilter, EventKind, EventOf, TonetapEvent } from "./events/index.ts";
 export {
@@ -39,7 +40,7 @@ export {
   OnnxBackend,
   smoothEmotion,
 } from "./inference/index.ts";
-export { type ChainParts, type ChainRun, emotionChain, type Participant } from "./participant.ts";
+export type { Participant } from "./participant.ts";
 export { Service } from "./service.ts";
 export { createOpusDecoder, decodeAudio, featureFrames, slidingWindows } from "./stream/index.ts";
 export {
