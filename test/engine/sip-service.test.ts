@@ -6,11 +6,14 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { connect } from "../../src/client/index.ts";
 import type { ConfigInput } from "../../src/config.ts";
 import { systemClock } from "../../src/core/clock.ts";
-import { OPUS } from "../../src/core/rtp.ts";
+import { OPUS, PCMU } from "../../src/core/rtp.ts";
 import type { EventOf } from "../../src/events/index.ts";
 import { Service } from "../../src/service.ts";
-import { createRtpSender } from "../../src/transport/index.ts";
-import { eventually } from "../transport/loopback.ts";
+import { createRtpSender, RtpStream } from "../../src/transport/index.ts";
+import type { SipSource } from "../../src/transport/sip/sip-source.ts";
+import { createSdes, formatSdes, SrtpSender } from "../../src/transport/srtp/index.ts";
+import { createCertificate, hasOpenssl } from "../support/certificate.ts";
+import { eventually, Peer } from "../transport/loopback.ts";
 import { offer } from "../transport/sip/messages.ts";
 import { Phone } from "../transport/sip/phone.ts";
 import { recordedFrames, upTo } from "./support.ts";
@@ -22,6 +25,12 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "tonetap-sip-"));
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
+
+async function file(name: string, text: string): Promise<string> {
+  const path = join(folder, name);
+  await writeFile(path, text);
+  return path;
+}
 
 const open = (sip: NonNullable<ConfigInput["sip"]>): Promise<Service> =>
   Service.open({ service: { port: 0 }, model, sip: { port: 0, ...sip } });
@@ -72,8 +81,7 @@ describe("SIP in the service", { concurrent: true }, () => {
   });
 
   test("a file with 1 user asks callers for credentials", async () => {
-    const usersFile = join(folder, "users");
-    await writeFile(usersFile, "# who may call\nanna:s3cret\n\n");
+    const usersFile = await file("users", "# who may call\nanna:s3cret\n\n");
     await using service = await open({ transports: ["udp"], usersFile, realm: "pbx" });
     await using phone = await Phone.udp(udpOf(service));
     const asked = await phone.ask("INVITE", { body: offer() });
@@ -81,11 +89,36 @@ describe("SIP in the service", { concurrent: true }, () => {
     expect(asked.headers.find(({ name }) => name === "WWW-Authenticate")?.value).toContain('realm="pbx"');
   });
 
+  test.skipIf(!hasOpenssl())(
+    "a call over TLS with SRTP, which is required: 10 packets are heard; a key that is not the certificate's is named",
+    async () => {
+      const [identity, other] = [createCertificate(), createCertificate()];
+      const tlsCertFile = await file("cert", identity.cert);
+      const tlsKeyFile = await file("key", identity.key);
+      const tls = { transports: ["tls"], tlsPort: 0, tlsCertFile, srtp: "required" as const };
+      const wrong = open({ ...tls, tlsKeyFile: await file("other-key", other.key) });
+      await expect(wrong).rejects.toThrow(/sip tls.cert and tls.key must be PEM, and belong together/);
+
+      await using service = await open({ ...tls, tlsKeyFile });
+      const address = service.sip?.addresses.get("tls") ?? expect.unreachable("no TLS");
+      await using phone = await Phone.stream(address, "TLS");
+      const crypto = createSdes(1, "AES_CM_128_HMAC_SHA1_80");
+      const extra = ["a=rtcp-mux", `a=crypto:${formatSdes(crypto)}`];
+      const { rtp } = await phone.call({ body: offer({ media: "RTP/SAVP 0", extra }) });
+      const sender = new SrtpSender(crypto);
+      const stream = new RtpStream({ codec: PCMU, payloadType: 0 });
+      await using media = await Peer.open();
+      for (let i = 0; i < 10; i++) {
+        await media.send(sender.protectRtp(stream.packet({ payload: new Uint8Array(160) })), rtp);
+      }
+      const { source } = service.engine.participant(phone.callId, "anna");
+      await eventually(() => (source as SipSource).stats.packets === 10);
+    },
+  );
+
   test("6 wrong settings are named before anything listens, and passwords are not repeated", async () => {
-    const users = join(folder, "broken-users");
-    await writeFile(users, "anna s3cret\n");
-    const empty = join(folder, "no-users");
-    await writeFile(empty, "# nobody\n");
+    const users = await file("broken-users", "anna s3cret\n");
+    const empty = await file("no-users", "# nobody\n");
     const wrong: [NonNullable<ConfigInput["sip"]>, RegExp][] = [
       [{ transports: ["sctp"] }, /sip\.transports must be among udp, tcp, tls/],
       [{ transports: ["tls"] }, /sip\.tlsCertFile must be a file/],

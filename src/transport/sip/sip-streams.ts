@@ -40,13 +40,11 @@ export class SipStreams {
   readonly #server: Server;
   readonly #connections = new Set<Socket>();
 
+  /** @throws TonetapError invalid-argument for a certificate that is none. */
   constructor(options: SipStreamsOptions) {
     this.#options = options;
     const accept = (socket: Socket): void => void this.#adopt(socket);
-    this.#server =
-      options.tls === undefined
-        ? createServer(accept)
-        : createTlsServer({ key: pem(options.tls.key), cert: pem(options.tls.cert) }, accept);
+    this.#server = options.tls === undefined ? createServer(accept) : tlsServer(options.tls, accept);
     this.#server.maxConnections = MAX_CONNECTIONS;
     this.#server.on("drop", () => options.stats.refusedConnections++);
     this.#server.on("tlsClientError", () => options.stats.lostConnections++);
@@ -162,6 +160,17 @@ export class SipStreams {
 function originOf(socket: Socket, transport: "tcp" | "tls"): SipOrigin {
   const { remoteAddress = "", remotePort = 0 } = socket;
   return { transport, host: remoteAddress, port: remotePort };
+}
+
+/** @throws TonetapError invalid-argument. What openssl says of a key is not repeated. */
+function tlsServer({ key, cert }: TlsIdentity, accept: (socket: Socket) => void): Server {
+  try {
+    return createTlsServer({ key: pem(key), cert: pem(cert) }, accept);
+  } catch (error) {
+    throw new TonetapError("invalid-argument", "sip tls.cert and tls.key must be PEM, and belong together", {
+      cause: error,
+    });
+  }
 }
 
 const pem = (value: string | Uint8Array): string | Buffer =>

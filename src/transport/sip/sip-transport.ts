@@ -87,7 +87,8 @@ export class SipTransport {
         return transport;
       } catch (error) {
         await transport.close();
-        if (options.port !== 0 || attempt === SAME_PORT_TRIES) throw error;
+        const taken = error instanceof TonetapError && error.code === "unavailable";
+        if (!taken || options.port !== 0 || attempt === SAME_PORT_TRIES) throw error;
       }
     }
   }

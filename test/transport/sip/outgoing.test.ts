@@ -1,15 +1,11 @@
-/** Our BYE finds its way: along strict and loose routes, through NAT, over a new connection, over TLS. */
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { AudioSource } from "../../../src/core/audio-source.ts";
 import { createSipServer, type SipServerOptions } from "../../../src/transport/sip/index.ts";
 import { SipDialog } from "../../../src/transport/sip/sip-dialog.ts";
 import { headerOf, headersOf, parseSip } from "../../../src/transport/sip/sip-message.ts";
 import { readRequest } from "../../../src/transport/sip/sip-request.ts";
+import { createCertificate, hasOpenssl } from "../../support/certificate.ts";
 import { eventually } from "../loopback.ts";
 import { message, offer } from "./messages.ts";
 import { Phone, tagOf } from "./phone.ts";
@@ -146,28 +142,10 @@ test("a peer that cannot be reached any more is 1 unsent message, and the call i
   await server.close();
 });
 
-const hasOpenssl = (() => {
-  try {
-    return execFileSync("openssl", ["version"], { encoding: "utf8" }).startsWith("OpenSSL");
-  } catch {
-    console.warn("\n*** SKIPPED: SIP over TLS. On Debian: sudo apt-get install openssl\n");
-    return false;
-  }
-})();
-
-test.skipIf(!hasOpenssl)(
+test.skipIf(!hasOpenssl())(
   "a call over TLS: Contact says transport=tls, and BYE comes over the same connection",
   async () => {
-    const folder = mkdtempSync(join(tmpdir(), "tonetap-tls-"));
-    const [key, cert] = [join(folder, "key.pem"), join(folder, "cert.pem")];
-    const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-    execFileSync(
-      "openssl",
-      ["req", "-x509", ...curve, "-days", "1", "-subj", "/CN=127.0.0.1", "-keyout", key, "-out", cert],
-      { stdio: "ignore" },
-    );
-    const tls = { key: readFileSync(key), cert: readFileSync(cert), port: 0 };
-    rmSync(folder, { recursive: true });
+    const tls = { ...createCertificate(), port: 0 };
     const { server, sources, port } = await listen({ tls });
     await using phone = await Phone.stream({ host: "127.0.0.1", port: port("tls") }, "TLS");
     const ok = await phone.ask("INVITE", { body: offer() });
