@@ -39,6 +39,7 @@ export interface MediasoupProducer {
   readonly id: string;
   readonly kind: string;
   readonly closed: boolean;
+  readonly paused: boolean;
   /** What the program hung on it: who speaks, as a rule. */
   readonly appData: Readonly<Record<string, unknown>>;
   readonly observer: Emits<"close"> & Emits<"trace", [trace: MediasoupTrace]>;

@@ -5,7 +5,7 @@
 import { Observable, Subject } from "rxjs";
 import type { AudioSource } from "../../core/audio-source.ts";
 import { type Clock, systemClock } from "../../core/clock.ts";
-import { TonetapError } from "../../core/errors.ts";
+import { assertRange, TonetapError } from "../../core/errors.ts";
 import type { AudioCodec, CodecMap, RtpPacket, SenderReport } from "../../core/rtp.ts";
 import { assertAudio, attempt, codecsOf, consumeAudio, TRANSPORT_APP_DATA } from "./consume-audio.ts";
 import type { MediasoupConsumingTransport, MediasoupProducer, MediasoupRouter } from "./mediasoup-types.ts";
@@ -18,6 +18,12 @@ export interface ProducerSourceOptions {
    * leaves the producer's trace events alone, and wall times rest on packet arrival.
    */
   readonly senderReports?: boolean;
+  /**
+   * Ends the source after this long without a packet of a producer that is not paused, ms: its peer is gone, and nobody
+   * closed its transport. 1,000–3,600,000. Default: never, a muted microphone may send nothing. A producer that ended so
+   * is not attached again.
+   */
+  readonly inactivityMs?: number;
 }
 
 export class ProducerSource implements AudioSource, AsyncDisposable {
@@ -33,6 +39,9 @@ export class ProducerSource implements AudioSource, AsyncDisposable {
   readonly #packets = new Subject<RtpPacket>();
   readonly #reports = new Subject<SenderReport>();
   #tap: ProducerTap | undefined;
+  #lastPacketMs: number;
+  #cancelTimer: (() => void) | undefined;
+  #timedOut = false;
   #closed = false;
 
   private constructor(
@@ -46,6 +55,7 @@ export class ProducerSource implements AudioSource, AsyncDisposable {
     this.#endsWithProducer = endsWithProducer;
     this.#clock = options.clock ?? systemClock;
     this.#wantsReports = options.senderReports ?? true;
+    this.#lastPacketMs = this.#clock.now();
     this.senderReports = this.#reports.asObservable();
     this.packets = new Observable((subscriber) => {
       const subscription = this.#packets.subscribe(subscriber);
@@ -54,6 +64,7 @@ export class ProducerSource implements AudioSource, AsyncDisposable {
     });
     // The router, its worker, or the program closed it.
     transport.observer.on("close", this.#onTransportClose);
+    if (options.inactivityMs !== undefined) this.#armTimer(options.inactivityMs);
   }
 
   /**
@@ -67,6 +78,9 @@ export class ProducerSource implements AudioSource, AsyncDisposable {
     options: ProducerSourceOptions,
   ): Promise<ProducerSource> {
     assertAudio(producer);
+    if (options.inactivityMs !== undefined) {
+      assertRange("inactivityMs", options.inactivityMs, 1_000, 3_600_000, "ms");
+    }
     const transport = await attempt(router, producer, () =>
       router.createDirectTransport({ appData: { ...TRANSPORT_APP_DATA } }),
     );
@@ -82,6 +96,10 @@ export class ProducerSource implements AudioSource, AsyncDisposable {
 
   get codecs(): CodecMap {
     return this.#codecs;
+  }
+
+  get timedOut(): boolean {
+    return this.#timedOut;
   }
 
   /** Whether it has ended. */
@@ -112,7 +130,10 @@ export class ProducerSource implements AudioSource, AsyncDisposable {
     for (const [payloadType, codec] of codecsOf(consumer.rtpParameters)) this.#codecs.set(payloadType, codec);
     this.#tap?.close();
     this.#tap = new ProducerTap(producer, consumer, this.#clock, {
-      onPacket: (packet) => this.#packets.next(packet),
+      onPacket: (packet) => {
+        this.#lastPacketMs = packet.arrivalMs;
+        this.#packets.next(packet);
+      },
       onReport: (report) => this.#reports.next(report),
       onGone: () => {
         this.#tap = undefined;
@@ -145,11 +166,28 @@ export class ProducerSource implements AudioSource, AsyncDisposable {
     });
   }
 
+  /** One timer a source, looking whether there was a packet instead of moving with each. */
+  #armTimer(inactivityMs: number, delayMs = inactivityMs): void {
+    this.#cancelTimer = this.#clock.schedule(delayMs, () => {
+      const { producer } = this.#tap ?? {};
+      // Who is paused, or between two producers, is not expected to send.
+      if (producer === undefined || producer.paused) this.#lastPacketMs = this.#clock.now();
+      const leftMs = this.#lastPacketMs + inactivityMs - this.#clock.now();
+      if (leftMs > 0) {
+        this.#armTimer(inactivityMs, leftMs);
+        return;
+      }
+      this.#timedOut = true;
+      this.#end(undefined);
+    });
+  }
+
   readonly #onTransportClose = (): void => this.#end(undefined);
 
   #end(error: TonetapError | undefined): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#cancelTimer?.();
     this.#transport.observer.off("close", this.#onTransportClose);
     this.#tap?.close();
     this.#tap = undefined;

@@ -8,6 +8,7 @@ import { parseRtcp } from "../../../src/transport/index.ts";
 import { sourceFromProducer } from "../../../src/transport/mediasoup/index.ts";
 import { opusStream, recordedFrames, upTo } from "../../engine/support.ts";
 import { bestMatch } from "../../support/correlation.ts";
+import { ManualClock } from "../../support/manual-clock.ts";
 import { pcmuFrames, telephoneVoice } from "../../support/pcmu.ts";
 import { opusPayload } from "../../transport/packets.ts";
 import { listening } from "../../transport/sip/listening.ts";
@@ -121,5 +122,33 @@ describe.skipIf(mediasoupMissing() !== undefined)("a source from a mediasoup pro
     // The last packet holds 20 ms of the 420 that it stands for.
     const mediaMs = frames.reduce((sum, { durationTicks }) => sum + durationTicks / 48, 0) - 400;
     expect(heard.endMs()).toBe(mediaMs);
+  });
+
+  test("with inactivityMs 30,000 it ends 30 s after the last packet as timed out; a pause of 1 h does not count", async () => {
+    const clock = new ManualClock();
+    await using room = await openRoom();
+    const { producer, sender } = await room.speaker("anna");
+    const source = await sourceFromProducer(room.router, producer, { clock, inactivityMs: 30_000 });
+    const heard: unknown[] = [];
+    const { promise: completed, resolve } = Promise.withResolvers<void>();
+    source.packets.subscribe({ next: (packet) => heard.push(packet), complete: resolve });
+
+    clock.advance(20_000);
+    await sender.play([{ payload: opusPayload(1) }]);
+    await expect.poll(() => heard.length).toBe(1);
+    clock.advance(29_000);
+    await producer.pause();
+    clock.advance(3_600_000);
+    await producer.resume();
+    expect(source.timedOut).toBe(false);
+    clock.advance(30_000);
+    await completed;
+
+    expect(source.timedOut).toBe(true);
+    expect(producer.closed).toBe(false);
+    expect(clock.pending).toBe(0);
+    await expect(sourceFromProducer(room.router, producer, { inactivityMs: 1 })).rejects.toThrow(
+      "inactivityMs must be 1000–3600000 ms, got 1",
+    );
   });
 });
