@@ -1,11 +1,13 @@
 /** Measures what a window costs in the model: windows per CPU-second by batch size and by number of worker threads. */
 import { writeFile } from "node:fs/promises";
 import { cpus } from "node:os";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { systemClock } from "../src/core/clock.ts";
 import { monotonicMs, sampleIndex, wallMs } from "../src/core/units.ts";
 import type { FeatureWindow } from "../src/core/window.ts";
 import {
+  type DeviceOption,
   DynamicBatcher,
   defaultModelDir,
   findModel,
@@ -14,6 +16,8 @@ import {
   modelShape,
   OnnxBackend,
 } from "../src/inference/index.ts";
+import { backendTable, runBackendBench } from "./inference-backends.ts";
+import { type LoadBenchRow, loadTable, runLoadBench } from "./inference-load.ts";
 
 export interface InferenceBenchOptions {
   /** Bundled name or folder. Default: the bundled model. */
@@ -213,14 +217,55 @@ function median(values: readonly number[]): number {
     : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
 }
 
+/** Half, three quarters, nearly all and more of what one window a batch can carry here. */
+const LOADS = [0.5, 0.75, 0.95, 1.2];
+
+async function loadRows(
+  options: InferenceBenchOptions,
+  device: DeviceOption,
+): Promise<{ rows: LoadBenchRow[]; model: ModelPackage }> {
+  const dir = options.model === undefined ? defaultModelDir() : await findModel(options.model);
+  const model = await loadModelPackage(dir);
+  const backend = new OnnxBackend({ device, maxBatch: 32 });
+  try {
+    await backend.load(model);
+    const alone = await measure(model, [backend], 1, 1_000);
+    const rates = LOADS.map((share) => Math.round((share * alone.windows) / alone.seconds));
+    return { rows: await runLoadBench(model, backend, benchWindow(model), rates, 3_000), model };
+  } finally {
+    await backend.close();
+  }
+}
+
 if (import.meta.main) {
   const { values } = parseArgs({
-    options: { model: { type: "string" }, rounds: { type: "string" }, json: { type: "string" } },
+    options: {
+      model: { type: "string" },
+      rounds: { type: "string" },
+      json: { type: "string" },
+      /** Where the load is measured. */
+      device: { type: "string", default: "cpu" },
+      packages: { type: "string", default: fileURLToPath(new URL("../test/peers", import.meta.url)) },
+    },
   });
   const report = await runInferenceBench({
     ...(values.model === undefined ? {} : { model: values.model }),
     ...(values.rounds === undefined ? {} : { rounds: Number(values.rounds) }),
   });
   console.log(inferenceTable(report));
-  if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify(report, null, 2)}\n`);
+  const device = values.device as DeviceOption;
+  const load = await loadRows(values.model === undefined ? {} : { model: values.model }, device);
+  console.log(`\n${loadTable(load.rows)}`);
+  const batches = [1, 8, 32, 128];
+  const backends = await runBackendBench({
+    model: load.model,
+    batches,
+    rounds: values.rounds === undefined ? 3 : Number(values.rounds),
+    measureMs: 500,
+    packages: [values.packages],
+  });
+  console.log(`\n${backendTable(backends, batches)}`);
+  if (values.json !== undefined) {
+    await writeFile(values.json, `${JSON.stringify({ ...report, load: load.rows, backends }, null, 2)}\n`);
+  }
 }
