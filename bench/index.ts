@@ -6,7 +6,8 @@ import { LIVE_USAGE, runLive } from "./live/live-command.ts";
 
 const USAGE = `${LIVE_USAGE}
 npm run bench -- features    cost of a feature frame, three extractors in turns
-npm run bench -- inference   cost of a window in the model`;
+npm run bench -- inference   cost of a window in the model
+npm run bench -- doors       cost of a received packet, by the way that it comes in`;
 
 /** @returns the exit code */
 async function main([name, ...args]: readonly string[]): Promise<number> {
@@ -17,6 +18,8 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
     case "features":
     case "inference":
       return runScript(new URL(`./${name}.ts`, import.meta.url), args);
+    case "doors":
+      return runScript(new URL("./doors/doors-bench.ts", import.meta.url), args);
     default:
       console.error(USAGE);
       return name === undefined || name === "help" || name === "--help" ? 0 : 2;

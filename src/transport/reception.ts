@@ -42,12 +42,14 @@ export class Reception {
     const extended = this.#highest < 0 ? sequence : extendSequence(sequence, this.#highest);
     // Modulo 2³², so that only the difference of two transits means something.
     const transit = (Math.round(arrivalMs * this.#ticksPerMs) - timestamp) | 0;
-    if (this.#highest < 0 || Math.abs(extended - this.#highest) > MAX_DROPOUT) this.#begin(sequence);
-    else if (extended > this.#highest) {
+    if (this.#highest < 0 || Math.abs(extended - this.#highest) > MAX_DROPOUT) {
+      this.#begin(sequence);
+      this.#transit = transit;
+    } else if (extended > this.#highest) {
       this.#highest = extended;
       this.#jitter += (Math.abs((transit - this.#transit) | 0) - this.#jitter) / 16;
+      this.#transit = transit;
     }
-    this.#transit = transit;
     this.#received++;
   }
 

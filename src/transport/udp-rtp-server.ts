@@ -34,6 +34,8 @@ export interface UdpRtpServerOptions extends UdpRtpPortOptions, RtpPeerOptions {
 }
 
 const DEFAULT_MAX_SOURCES = 1024;
+/** SSRCs that SRTP remembers for as long as the port is open, so that those that left cannot be replayed. */
+const MAX_SRTP_SOURCES = 65_536;
 /** Reports kept for senders that have sent nothing yet; the oldest is forgotten first. */
 const MAX_EARLY_REPORTS = 256;
 
@@ -203,7 +205,12 @@ export async function createUdpRtpServer(options: UdpRtpServerOptions): Promise<
   assertRange("maxSources", options.maxSources ?? DEFAULT_MAX_SOURCES, 1, 65_536);
   if (options.maxSourcesPerHost !== undefined)
     assertRange("maxSourcesPerHost", options.maxSourcesPerHost, 1, 65_536);
-  const server = new UdpRtpServer(await UdpRtpPort.open(options), options);
+  const { srtp } = options;
+  const port = await UdpRtpPort.open({
+    ...options,
+    ...(srtp === undefined ? {} : { srtp: { maxSources: MAX_SRTP_SOURCES, ...srtp } }),
+  });
+  const server = new UdpRtpServer(port, options);
   if (options.signal?.aborted === true) await server.close();
   return server;
 }

@@ -4,6 +4,7 @@ import { systemClock } from "../../src/core/clock.ts";
 import { wallMs } from "../../src/core/units.ts";
 import { serializeBye, serializeSenderReport } from "../../src/transport/rtcp.ts";
 import { serializeRtp } from "../../src/transport/rtp-packet.ts";
+import { createSdes, SrtpSender } from "../../src/transport/srtp/index.ts";
 import {
   createUdpRtpServer,
   type UdpRtpServer,
@@ -209,4 +210,18 @@ test("any host may come, but none with more than 2 participants; a listed host i
   await eventually(() => listed.stats.foreign === 1);
   await second.send(rtp(1, 2), there);
   await eventually(() => listed.size === 1);
+});
+
+test("a port under SRTP outlives 300 participants one after the other", async () => {
+  const remote = createSdes(1, "AEAD_AES_128_GCM");
+  const server = await serve({ srtp: { remote } });
+  const heard = collect(server);
+  const sender = new SrtpSender(remote);
+  await using peer = await Peer.open();
+  for (let ssrc = 0; ssrc < 300; ssrc++) {
+    await peer.send(sender.protectRtp(rtp(1, ssrc)), server.address);
+    await peer.send(sender.protectRtcp(serializeBye(ssrc)), server.address);
+    await eventually(() => heard.size === ssrc + 1);
+  }
+  expect(server.stats.srtp["too-many-sources"]).toBe(0);
 });
