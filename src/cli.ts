@@ -46,7 +46,13 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     maxWords: 0,
     run: async ({ flags, signal }) => {
       const { runService } = await import("./serve.ts");
-      return runService({ config: configOf(flags), out: process.stdout, signal, onReload: onHangUp });
+      return runService({
+        config: configOf(flags),
+        out: process.stdout,
+        logTo: process.stderr,
+        signal,
+        onReload: onHangUp,
+      });
     },
   },
   analyze: {

@@ -183,6 +183,24 @@ export const configSchema = z.strictObject({
   sip: sipSection,
   media: mediaSection,
   audioSocket: audioSocketSection,
+  log: section({
+    level: z
+      .enum(["error", "warn", "info", "debug", "silent"])
+      .default("info")
+      .describe("What `serve` logs, to standard error; never what a voice expressed."),
+    format: z
+      .enum(["auto", "json", "pretty"])
+      .default("auto")
+      .describe("JSON, one object a line, or lines for people; auto: for people where it is a terminal."),
+  }),
+  tracing: section({
+    sampleEvery: whole(
+      0,
+      1_000_000,
+      100,
+      "One window of so many gets OpenTelemetry spans, if an SDK is registered in the process; 0: none.",
+    ),
+  }),
   policy: z
     .enum(["eu", "none"])
     .default("eu")

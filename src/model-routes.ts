@@ -16,12 +16,20 @@ const change = z.strictObject({
 
 /**
  * - `GET /v1/models`: what is loaded, the live model first.
+ * - `GET /v1/models/:id`: what its package says of it (`live`: the live one): labels, corpora, measured figures.
  * - `POST /v1/models` `{"package": "name", "mode": "canary", "share": 0.1}`: loads it and answers when it is in force.
  * - `DELETE /v1/models/:id`: lets a candidate (`name@version`) go.
  */
 export function addModelRoutes(http: HttpServer, engine: Engine): void {
   const list = () => ({ models: engine.models.describe() });
   http.route("GET", "/v1/models", () => jsonResponse(list()));
+  http.route("GET", "/v1/models/:id", ({ params }) => {
+    const id = params.id === "live" ? engine.models.id : (params.id ?? "");
+    const manifest = engine.models.manifestOf(id);
+    if (manifest === undefined) throw new TonetapError("not-found", "there is no such model now");
+    const { name, version, description, licence, labels, abstainBelow, corpora, metrics } = manifest;
+    return jsonResponse({ id, name, version, description, licence, labels, abstainBelow, corpora, metrics });
+  });
   http.route("POST", "/v1/models", async (request) => {
     const wanted = change.safeParse(jsonBody(request));
     if (!wanted.success) {

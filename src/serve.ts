@@ -5,22 +5,30 @@ import { TonetapError } from "./core/errors.ts";
 import type { Engine } from "./engine.ts";
 import { relaxHeapLimit } from "./heap-limit.ts";
 import { reloadModel } from "./model-routes.ts";
+import { createLog, type Logger, logCalls, logDefect } from "./observability/index.ts";
 import { isLoopback, Service } from "./service.ts";
 
 export interface ServeOptions {
   readonly config: Config;
   readonly out: Writable;
   readonly signal: AbortSignal;
+  /** Told of defects, instead of `out`. */
+  readonly log?: Logger;
 }
 
 export interface RunOptions extends ServeOptions {
+  /** Where the log goes. */
+  readonly logTo: Writable;
   /** Calls the task when the model is to be read anew. @returns takes it back */
   readonly onReload?: (task: () => void) => () => void;
 }
 
 /** @returns the exit code */
-export async function runService({ config, out, signal, onReload }: RunOptions): Promise<number> {
-  await using service = await openService({ config, out, signal });
+export async function runService({ config, out, logTo, signal, onReload }: RunOptions): Promise<number> {
+  const log = createLog({ ...config.log, out: logTo });
+  await using service = await openService({ config, out, signal, log });
+  // Ends with the engine: that everyone left is the last that it says.
+  logCalls(service.engine, log);
   out.write(`Events  ${new URL("v1/events", service.url).href.replace(/^http/, "ws")}\n`);
   out.write(`WHIP    ${new URL("whip", service.url).href}\n`);
   const mediaUrl = new URL("v1/media/", service.url).href.replace(/^http/, "ws");
@@ -43,11 +51,14 @@ export async function runService({ config, out, signal, onReload }: RunOptions):
 }
 
 /** Opens the service and says where it is and what runs the model. */
-export async function openService({ config, out, signal }: ServeOptions): Promise<Service> {
+export async function openService({ config, out, signal, log }: ServeOptions): Promise<Service> {
   relaxHeapLimit();
   const service = await Service.open(config, {
     signal,
-    onError: (error: TonetapError) => out.write(`defect: ${error.stack ?? error.message}\n`),
+    onError: (error: TonetapError) => {
+      if (log === undefined) out.write(`defect: ${error.stack ?? error.message}\n`);
+      else logDefect(log, error);
+    },
   }).catch((error: unknown) => {
     throw error instanceof TonetapError && error.code === "conflict"
       ? new TonetapError("conflict", `${error.message}; --service-port takes another, 0 any that is free`, {

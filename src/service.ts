@@ -18,6 +18,7 @@ import {
 } from "./events/index.ts";
 import { openAudioSocketDoor, openMediaDoor } from "./media-door.ts";
 import { addModelRoutes } from "./model-routes.ts";
+import { addMetricsRoute, ServiceMetrics, traceWindows } from "./observability/index.ts";
 import { openSipDoor } from "./sip-door.ts";
 import type { AudioSocketServer } from "./transport/audiosocket/index.ts";
 import type { SipServer } from "./transport/sip/index.ts";
@@ -127,6 +128,9 @@ export class Service implements Closable, AsyncDisposable {
       addServiceRoutes(http, { hub, notReady: () => engine.notReady });
       addControlRoutes(http, engine);
       addModelRoutes(http, engine);
+      addMetricsRoute(http, resources.use("metrics", new ServiceMetrics(engine)));
+      const { sampleEvery } = engine.config.tracing;
+      if (sampleEvery > 0) resources.use("tracing", traceWindows(engine, sampleEvery));
       addWhipRoutes(http, endpoint);
       addPage(http);
       const url = await http.listen(service.host, service.port);
