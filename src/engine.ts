@@ -55,7 +55,7 @@ export async function createEngine(config: ConfigInput = {}, options: EngineOpti
 export class Engine implements Closable, AsyncDisposable {
   readonly config: Config;
   readonly clock: Clock;
-  readonly hub = new EventHub();
+  readonly hub: EventHub;
   /** What judges windows, and how that is changed while calls go on. */
   readonly models: ModelHost;
   readonly #factory: EventFactory;
@@ -83,6 +83,12 @@ export class Engine implements Closable, AsyncDisposable {
     this.models = models;
     this.#resources = resources;
     this.#factory = new EventFactory({ instance: config.events.instance, clock });
+    const { replayMs, replayMiB } = config.events;
+    this.hub = new EventHub({
+      epoch: this.#factory.epoch,
+      replay: { maxAgeMs: replayMs, maxBytes: replayMiB * 2 ** 20 },
+      clock,
+    });
     this.#calls = new CallRegistry(clock, (kind, data) => this.#publish(kind, data));
     this.alertRules = rules;
     const { stateMs, stateTimeConstantMs } = config.events;

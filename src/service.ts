@@ -10,11 +10,15 @@ import { TonetapError } from "./core/errors.ts";
 import { type Closable, CloseStack } from "./core/lifecycle.ts";
 import { createEngine, type Engine, type EngineOptions } from "./engine.ts";
 import {
+  type Authorize,
   addAlertRoutes,
   addServiceRoutes,
   EventSocketServer,
+  EventSourceServer,
+  FlushSchedule,
   type HttpRequest,
   HttpServer,
+  SubscriberGate,
 } from "./events/index.ts";
 import { openAudioSocketDoor, openMediaDoor } from "./media-door.ts";
 import { addModelRoutes } from "./model-routes.ts";
@@ -42,6 +46,8 @@ export interface ServiceOptions extends EngineOptions {
   readonly authorizeWhip?: NonNullable<WhipEndpointOptions["authorize"]>;
   /** Says who may send media over WebSocket, instead of the list `media.tokens`. */
   readonly authorizeMedia?: NonNullable<MediaSocketOptions["authorize"]>;
+  /** Says who may subscribe to events, and what of them it sees. Default: everybody whom the door lets through. */
+  readonly authorizeEvents?: Authorize;
 }
 
 /** A running service. */
@@ -87,16 +93,26 @@ export class Service implements Closable, AsyncDisposable {
         }),
       );
       const media = resources.use("media", openMediaDoor(engine, http, door, options.authorizeMedia));
+      const subscribers = {
+        source: `/tonetap/${events.instance}`,
+        gate: new SubscriberGate({
+          maxSubscribers: service.maxSubscribers,
+          ...(options.authorizeEvents === undefined ? {} : { authorize: options.authorizeEvents }),
+        }),
+        schedule: new FlushSchedule(clock),
+        clock,
+      };
       resources.use(
         "event sockets",
         new EventSocketServer(http.server, hub, {
           ...door,
-          source: `/tonetap/${events.instance}`,
-          maxSubscribers: service.maxSubscribers,
+          ...subscribers,
           servedElsewhere: (path) => media.serves(path),
-          clock,
         }),
       );
+      resources.use("event sources", new EventSourceServer(http, hub, subscribers));
+      // Closed before them: subscribers are told that this was all.
+      resources.defer("events", () => hub.close());
       const endpoint = resources.use(
         "WHIP",
         createWhipEndpoint({

@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../core/clock.ts";
 import type { EventFilter } from "../events/event-filter.ts";
-import type { ControlMessage } from "../events/protocol.ts";
+import type { ControlMessage, GapReason } from "../events/protocol.ts";
 import type { EventKind, EventOf, TonetapEvent } from "../events/schema.ts";
 import { Inbox } from "./inbox.ts";
 
@@ -27,25 +27,44 @@ export type ConnectionStatus =
   /** `attempt` counts from 1 since the connection was last open. */
   | { readonly state: "connecting"; readonly attempt: number }
   /**
-   * Events come; `source` is the service's. The next `snapshot` events tell what is live now: forget what you knew.
-   * After a reconnect you may have had some of them before, with the same id.
+   * Events come; `source` is the service's, `epoch` names its run. `resumed`: the next `replay` events are what was missed,
+   * and what you know is right. Otherwise the next `snapshot` events tell what is live now: forget what you knew. You may
+   * have had some of them before, with the same id.
    */
-  | { readonly state: "open"; readonly source: string; readonly snapshot: number }
-  /** The connection broke, or never was; the next attempt is in `delayMs`. What happens meanwhile is not told later. */
+  | {
+      readonly state: "open";
+      readonly source: string;
+      readonly epoch: string;
+      readonly resumed: boolean;
+      readonly snapshot: number;
+      readonly replay: number;
+    }
+  /** The connection broke, or never was; the next attempt is in `delayMs` and goes on where this one was. */
   | { readonly state: "waiting"; readonly delayMs: number; readonly code: number; readonly reason: string }
   /** For good: by close(), by the signal, or because the service will not have us (1008). */
   | { readonly state: "closed"; readonly code: number; readonly reason: string };
+
+/** Events are missing, and why: docs/events.md. `dropped` is absent where nobody knows how many. */
+export interface EventGap {
+  readonly reason: GapReason;
+  readonly dropped?: number;
+}
 
 /** What `on()` can listen to. */
 export type ConnectionEvents = { readonly [K in EventKind]: EventOf<K> } & {
   /** Every event. */
   readonly event: TonetapEvent;
   readonly status: ConnectionStatus;
-  /** So many events were left out, because this side read too slowly. */
-  readonly gap: number;
+  readonly gap: EventGap;
   /** The service did not understand a message of ours. */
   readonly error: { readonly code: string; readonly message: string };
 };
+
+/** The part of an Observable's observer that is used here (tc39/proposal-observable). */
+export interface EventObserver {
+  readonly next?: (event: TonetapEvent) => void;
+  readonly complete?: () => void;
+}
 
 const SUBPROTOCOL = "tonetap.v1";
 const NORMAL_CLOSURE = 1000;
@@ -84,6 +103,13 @@ export class EventConnection implements AsyncIterable<TonetapEvent> {
   #cancelRetry: () => void = () => undefined;
   /** The filter in the URL of the socket now in use. */
   #asked: EventFilter = {};
+  /** Everything up to here has been had: where the next connection goes on. "": nowhere, it begins with a snapshot. */
+  #position = "";
+  /** What becomes the position when the snapshot is whole. */
+  #nextPosition = "";
+  #snapshotLeft = 0;
+  /** Filters on their way to the service: what comes before they are answered is not to be gone on from. */
+  #changing = 0;
 
   constructor(url: string | URL, options: ConnectOptions = {}) {
     this.#url = eventsUrl(url);
@@ -123,7 +149,38 @@ export class EventConnection implements AsyncIterable<TonetapEvent> {
   /** Changes the filter; the service answers with a snapshot of what passes it. */
   subscribe(filter: EventFilter): void {
     this.#filter = filter;
-    if (this.#status.state === "open") this.#socket?.send(JSON.stringify({ type: "subscribe", filter }));
+    // What the old filter kept back cannot be gone on from.
+    this.#position = "";
+    if (this.#status.state !== "open") return;
+    this.#changing++;
+    this.#socket?.send(JSON.stringify({ type: "subscribe", filter }));
+  }
+
+  /**
+   * For RxJS `from(connection)` and others who know this symbol: events from the subscription on; completes when the
+   * connection is closed.
+   */
+  "@@observable"() {
+    return {
+      subscribe: (observer: EventObserver | ((event: TonetapEvent) => void)) => {
+        const { next, complete } = typeof observer === "function" ? { next: observer } : bound(observer);
+        const offs = [
+          this.on("event", (event) => next?.(event)),
+          this.on("status", ({ state }) => {
+            if (state === "closed") complete?.();
+          }),
+        ];
+        if (this.#status.state === "closed") complete?.();
+        return {
+          unsubscribe: () => {
+            for (const off of offs) off();
+          },
+        };
+      },
+      "@@observable"() {
+        return this;
+      },
+    };
   }
 
   /** Events across reconnects, until the connection is closed. The first loop gets them from connect() on. */
@@ -160,6 +217,8 @@ export class EventConnection implements AsyncIterable<TonetapEvent> {
     this.#asked = this.#filter;
     const url = new URL(this.#url);
     if (Object.keys(this.#filter).length > 0) url.searchParams.set("filter", JSON.stringify(this.#filter));
+    if (this.#position !== "") url.searchParams.set("after", this.#position);
+    this.#changing = 0;
     const socket = new WebSocket(url, SUBPROTOCOL);
     this.#socket = socket;
     socket.addEventListener("message", ({ data }) => {
@@ -178,6 +237,14 @@ export class EventConnection implements AsyncIterable<TonetapEvent> {
   }
 
   #receiveEvent(event: TonetapEvent): void {
+    if (this.#snapshotLeft > 0) {
+      this.#snapshotLeft--;
+      if (this.#snapshotLeft === 0) this.#goOnFrom(this.#nextPosition);
+    } else {
+      // The service sends nothing twice; should a proxy or an older one do it, it stays here.
+      if (event.id <= this.#position && sameEpoch(event.id, this.#position)) return;
+      this.#goOnFrom(event.id);
+    }
     for (const inbox of this.#inboxes) inbox.push(event);
     this.#tell("event", event);
     this.#tell(event.type.slice("tonetap.".length) as EventKind, event as never);
@@ -185,16 +252,26 @@ export class EventConnection implements AsyncIterable<TonetapEvent> {
 
   #receiveControl(message: ControlMessage): void {
     switch (message.type) {
-      case "hello":
+      case "hello": {
         this.#failures = 0;
-        this.#setStatus({ state: "open", source: message.source, snapshot: message.snapshot });
+        const { source, epoch, snapshot, replay } = message;
+        const resumed = this.#position !== "" && snapshot === 0;
+        if (!resumed) this.#expect(snapshot, message.position);
+        this.#setStatus({ state: "open", source, epoch, resumed, snapshot, replay });
         // It may have changed while the connection was opening.
         if (this.#filter !== this.#asked) this.subscribe(this.#filter);
         return;
+      }
       case "subscribed":
+        this.#changing--;
+        this.#expect(message.snapshot, message.position);
+        return;
+      case "bookmark":
+      case "end":
+        this.#goOnFrom(message.position);
         return;
       case "gap":
-        this.#tell("gap", message.dropped);
+        this.#tell("gap", message);
         return;
       case "error":
         this.#tell("error", message);
@@ -205,8 +282,21 @@ export class EventConnection implements AsyncIterable<TonetapEvent> {
     }
   }
 
+  /** A snapshot comes; only when it is whole can it be gone on from. */
+  #expect(snapshot: number, position: string): void {
+    this.#position = "";
+    this.#nextPosition = position;
+    this.#snapshotLeft = snapshot;
+    if (snapshot === 0) this.#goOnFrom(position);
+  }
+
+  #goOnFrom(position: string): void {
+    if (this.#changing === 0) this.#position = position;
+  }
+
   #lost(code: number, reason: string): void {
     this.#socket = undefined;
+    this.#snapshotLeft = 0;
     if (code === POLICY_VIOLATION) {
       this.#finish(code, reason);
       return;
@@ -248,4 +338,14 @@ function eventsUrl(url: string | URL): URL {
   result.protocol = result.protocol.replace(/^http/, "ws");
   if (result.pathname === "/") result.pathname = "/v1/events";
   return result;
+}
+
+/** Ids of one run of a service sort in the order of its events; a new run's are others. */
+const sameEpoch = (a: string, b: string): boolean => a.split("-", 1)[0] === b.split("-", 1)[0];
+
+function bound(observer: EventObserver): EventObserver {
+  return {
+    next: (event) => observer.next?.(event),
+    complete: () => observer.complete?.(),
+  };
 }

@@ -8,4 +8,6 @@ export {
   type ConnectOptions,
   connect,
   EventConnection,
+  type EventGap,
+  type EventObserver,
 } from "./connection.ts";

@@ -6,7 +6,7 @@ import { EVENT_KINDS, type EventKind, type TonetapEvent } from "./schema.ts";
 /** Names one list of a filter may hold. */
 const MAX_LIST = 256;
 
-const QUERY_NAMES: readonly string[] = ["call", "participant", "kinds", "filter"];
+const QUERY_NAMES: readonly string[] = ["call", "participant", "kinds", "label", "minConfidence", "filter"];
 
 const ids = z
   .union([z.literal("*"), z.array(z.string().min(1).max(128)).max(MAX_LIST)], {
@@ -25,17 +25,33 @@ export const eventFilterSchema = z
       })
       .optional()
       .describe('"*" or absent: all. A list: these. An empty list: none.'),
+    labels: z
+      .union([z.literal("*"), z.array(z.string().min(1).max(64)).max(MAX_LIST)], {
+        error: `must be "*" or a list of up to ${MAX_LIST} labels of 1–64 characters`,
+      })
+      .optional()
+      .describe("Of events that name an expression, those with one of these. Others are not concerned."),
+    minConfidence: z
+      .number()
+      .min(0)
+      .max(1)
+      .optional()
+      .describe("Of events that name an expression, those as sure of it that do not abstain. 0–1."),
   })
   .describe(
     "An event passes when every list that is given names it. Events that have no call or no participant " +
       "pass no list of calls or participants.",
   );
 
-/** An event passes when it passes all three; a field that is absent or `"*"` passes everything. */
+/** An event passes when it passes all of them; a field that is absent or `"*"` passes everything. */
 export interface EventFilter {
   readonly calls?: readonly string[] | "*" | undefined;
   readonly participants?: readonly string[] | "*" | undefined;
   readonly kinds?: readonly EventKind[] | "*" | undefined;
+  /** Of events that name an expression (emotion, utterance, states), those with one of these. */
+  readonly labels?: readonly string[] | "*" | undefined;
+  /** Of the same events, those that are as sure of it, 0–1, and do not abstain. */
+  readonly minConfidence?: number | undefined;
 }
 
 /**
@@ -62,7 +78,14 @@ export function filterFromQuery(query: URLSearchParams): EventFilter {
       .filter((item) => item !== "");
     return items.length === 0 || items.includes("*") ? undefined : items;
   };
-  return parseFilter({ calls: list("call"), participants: list("participant"), kinds: list("kinds") });
+  const minConfidence = query.get("minConfidence") ?? "";
+  return parseFilter({
+    calls: list("call"),
+    participants: list("participant"),
+    kinds: list("kinds"),
+    labels: list("label"),
+    ...(minConfidence === "" ? {} : { minConfidence: Number(minConfidence) }),
+  });
 }
 
 /** @throws TonetapError invalid-argument, saying what is wrong with it. */
@@ -79,10 +102,49 @@ export function compileFilter(filter: EventFilter): (event: TonetapEvent) => boo
   const types = setOf(filter.kinds === "*" ? "*" : filter.kinds?.map((kind) => `tonetap.${kind}`));
   const calls = setOf(filter.calls);
   const participants = setOf(filter.participants);
-  return ({ type, data }) =>
+  const labels = setOf(filter.labels);
+  const minConfidence = filter.minConfidence ?? 0;
+  const passes = ({ type, data }: TonetapEvent): boolean =>
     (types === undefined || types.has(type)) &&
     (calls === undefined || ("callId" in data && calls.has(data.callId))) &&
     (participants === undefined || ("participantId" in data && participants.has(data.participantId)));
+  if (labels === undefined && minConfidence === 0) return passes;
+  return (event) => passes(event) && isExpressed(event, labels, minConfidence);
+}
+
+/** Whether what an event says is expressed is asked for. Events that say nothing of the kind pass. */
+function isExpressed(
+  event: TonetapEvent,
+  labels: ReadonlySet<string> | undefined,
+  minConfidence: number,
+): boolean {
+  const said = expressionOf(event);
+  if (said === undefined) return true;
+  if (said === "nothing") return false;
+  return (
+    (labels === undefined || labels.has(said.top)) &&
+    (minConfidence === 0 || (!said.abstained && said.confidence >= minConfidence))
+  );
+}
+
+interface Expression {
+  readonly top: string;
+  readonly confidence: number;
+  readonly abstained: boolean;
+}
+
+function expressionOf(event: TonetapEvent): Expression | "nothing" | undefined {
+  switch (event.type) {
+    case "tonetap.emotion":
+      return event.data;
+    case "tonetap.utterance":
+      return event.data.expression ?? "nothing";
+    case "tonetap.participant.state":
+    case "tonetap.call.state":
+      return { ...event.data, abstained: false };
+    default:
+      return undefined;
+  }
 }
 
 /** What zod found wrong, in one line that is short whatever came in. */

@@ -29,6 +29,22 @@ export interface HttpResponse {
   /** Added to the headers that every answer carries; `content-length` is set for you. */
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string | Uint8Array;
+  /** Instead of a body: the response stays open, and this writes it. */
+  readonly stream?: (out: HttpStream) => void;
+}
+
+/** A response that is written piece by piece. */
+export interface HttpStream {
+  /** Not handed to the kernel yet. */
+  readonly bufferedBytes: number;
+  readonly closed: boolean;
+  write(data: Buffer, sent: ((error?: Error | null) => void) | undefined): void;
+  /** Ends the response in order. */
+  end(): void;
+  /** Cuts the connection. */
+  destroy(): void;
+  /** Called once, when nothing more can be written, whoever ended it. */
+  onClose(listener: () => void): void;
 }
 
 /** Throw a TonetapError to answer with the problem document of its code; anything else thrown is a 500. */

@@ -12,6 +12,7 @@ import {
   type HttpHandler,
   type HttpMethod,
   type HttpResponse,
+  type HttpStream,
   matchRoute,
   parsePattern,
   problemResponse,
@@ -136,7 +137,13 @@ export class HttpServer implements Closable, AsyncDisposable {
       answer = problemResponse(error);
     }
     if (response.destroyed) return;
-    const { status = 200, headers = {}, body = "" } = answer;
+    const { status = 200, headers = {}, body = "", stream } = answer;
+    if (stream !== undefined && request.method !== "HEAD") {
+      response.writeHead(status, { ...SECURITY_HEADERS, ...this.#cors(request), ...headers });
+      response.flushHeaders();
+      stream(streamOf(response));
+      return;
+    }
     // RFC 9110 §8.6: no content-length with 204; 304 has no body whose length to tell.
     const length = status === 204 || status === 304 ? {} : { "content-length": Buffer.byteLength(body) };
     response.writeHead(status, { ...SECURITY_HEADERS, ...this.#cors(request), ...headers, ...length });
@@ -200,6 +207,21 @@ export class HttpServer implements Closable, AsyncDisposable {
       vary: "Origin",
     };
   }
+}
+
+function streamOf(response: ServerResponse): HttpStream {
+  return {
+    get bufferedBytes() {
+      return response.writableLength;
+    },
+    get closed() {
+      return response.destroyed || response.writableEnded;
+    },
+    write: (data, sent) => void response.write(data, sent),
+    end: () => void response.end(),
+    destroy: () => void response.destroy(),
+    onClose: (listener) => void response.once("close", listener),
+  };
 }
 
 function withHeaders(response: HttpResponse, headers: Readonly<Record<string, string>>): HttpResponse {

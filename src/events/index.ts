@@ -13,8 +13,10 @@ export {
   parseFilter,
 } from "./event-filter.ts";
 export { eventLine } from "./event-line.ts";
+export { type EventSourceOptions, EventSourceServer } from "./event-source-server.ts";
 export { EventStream } from "./event-stream.ts";
 export { EventSubscription } from "./event-subscription.ts";
+export { FlushSchedule } from "./flush-schedule.ts";
 export {
   type HttpHandler,
   type HttpMethod,
@@ -26,7 +28,13 @@ export {
   type RouteOptions,
 } from "./http-route.ts";
 export { HttpServer, type HttpServerOptions } from "./http-server.ts";
-export { EventHub, type HubStats, type StreamOptions, type SubscribeOptions } from "./hub.ts";
+export {
+  EventHub,
+  type HubOptions,
+  type HubStats,
+  type StreamOptions,
+  type SubscribeOptions,
+} from "./hub.ts";
 export {
   type AlertRule,
   type AlertRuleInput,
@@ -61,5 +69,6 @@ export {
 } from "./schema.ts";
 export { addServiceRoutes, type ServiceRoutesOptions } from "./service-routes.ts";
 export { staticFiles } from "./static-files.ts";
+export { type Authorize, SubscriberGate, type SubscriberRequest, type Visitor } from "./subscriber-gate.ts";
 export { TerminalView } from "./terminal-view.ts";
 export { type EventSocketOptions, EventSocketServer, type EventSocketStats } from "./websocket-server.ts";

@@ -78,7 +78,7 @@ async function print(connection: Connection, options: ListenOptions, signal: Abo
     // Whoever ends it knows.
     if (!signal.aborted) err.write(`${statusText(status, options.url)}\n`);
   });
-  connection.on("gap", (dropped) => err.write(`${dropped} events missed\n`));
+  connection.on("gap", ({ reason, dropped }) => err.write(`${dropped ?? "some"} events missed: ${reason}\n`));
   for await (const event of connection) {
     const line = json ? JSON.stringify(event) : eventLine(event);
     // Rejects when the reader goes or we are told to end; either ends the loop.
@@ -100,10 +100,10 @@ async function draw(connection: Connection, options: ListenOptions): Promise<voi
   };
   connection.on("status", (status) => {
     view.setStatus(statusText(status, options.url));
-    if (status.state === "open") view.clear();
+    if (status.state === "open" && !status.resumed) view.clear();
     soon();
   });
-  connection.on("gap", (dropped) => view.missed(dropped));
+  connection.on("gap", ({ dropped = 1 }) => view.missed(dropped));
   out.on("resize", soon);
   out.write(ENTER);
   try {

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { TonetapError } from "../core/errors.ts";
 import { asyncApiDocument } from "./asyncapi.ts";
-import { jsonResponse, problemResponse } from "./http-route.ts";
+import { jsonResponse } from "./http-route.ts";
 import type { HttpServer } from "./http-server.ts";
 import type { EventHub } from "./hub.ts";
 
@@ -16,7 +16,6 @@ export interface ServiceRoutesOptions {
  * - `GET /healthz`: 200 while the process answers.
  * - `GET /readyz`: 200 when calls can be taken, else 503 with the reason.
  * - `GET /v1/calls`, `GET /v1/calls/:callId`: what is live, as in a snapshot.
- * - `GET /v1/events` without an upgrade to WebSocket: 426, which says so.
  * - `GET /docs/asyncapi.json`: the event protocol, AsyncAPI 3.
  */
 export function addServiceRoutes(http: HttpServer, { hub, notReady }: ServiceRoutesOptions): void {
@@ -31,12 +30,6 @@ export function addServiceRoutes(http: HttpServer, { hub, notReady }: ServiceRou
     const call = hub.calls().find(({ callId }) => callId === params.callId);
     if (call === undefined) throw new TonetapError("not-found", "there is no such call now");
     return jsonResponse(call);
-  });
-  http.route("GET", "/v1/events", () => {
-    const error = new TonetapError("invalid-argument", "events come over WebSocket (ws://…/v1/events)");
-    const { headers, ...problem } = problemResponse(error, 426);
-    // RFC 9110 §15.5.22 asks for Upgrade, §7.8 for its name in Connection.
-    return { ...problem, headers: { ...headers, upgrade: "websocket", connection: "upgrade" } };
   });
   const asyncApi = JSON.stringify(asyncApiDocument());
   const etag = `"${createHash("sha256").update(asyncApi).digest("base64url").slice(0, 16)}"`;

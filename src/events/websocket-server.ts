@@ -10,9 +10,11 @@ import { assertRange, TonetapError } from "../core/errors.ts";
 import type { Closable } from "../core/lifecycle.ts";
 import { problemOf } from "../core/problem.ts";
 import { checkDoor, type DoorOptions, requestUrl } from "./door.ts";
-import { type EventFilter, filterFromQuery } from "./event-filter.ts";
-import type { EventHub } from "./hub.ts";
+import { filterFromQuery } from "./event-filter.ts";
+import { FlushSchedule } from "./flush-schedule.ts";
+import type { EventHub, SubscribeOptions } from "./hub.ts";
 import { CLOSE_CODES, EVENTS_PATH, SUBPROTOCOLS } from "./protocol.ts";
+import { SubscriberGate } from "./subscriber-gate.ts";
 import { type SessionCounts, type SessionLimits, WebSocketSession } from "./websocket-session.ts";
 
 /** How often sessions are looked at, ms. */
@@ -23,8 +25,10 @@ export interface EventSocketOptions extends DoorOptions {
   readonly source: string;
   /** Paths whose upgrades another listener of the server answers; default none. */
   readonly servedElsewhere?: (path: string) => boolean;
-  /** Connections at once; one more gets 503. 1–100,000, default 1,000. */
-  readonly maxSubscribers?: number;
+  /** Counts and lets in; to be shared with other kinds of subscribers. Default: 1,000 places, everybody. */
+  readonly gate?: SubscriberGate;
+  /** When to write; to be shared likewise. */
+  readonly schedule?: FlushSchedule;
   /** Events kept of each sort for a slow reader. 1–65,536, default 1,024. */
   readonly queueLimit?: number;
   /** Bytes of a message from a client; a longer one closes with 1009. 256–65,536, default 8,192. */
@@ -60,14 +64,18 @@ export class EventSocketServer implements Closable, AsyncDisposable {
   readonly #hub: EventHub;
   readonly #options: EventSocketOptions;
   readonly #limits: SessionLimits;
-  readonly #maxSubscribers: number;
+  readonly #gate: SubscriberGate;
+  readonly #schedule: FlushSchedule;
   readonly #clock: Clock;
   readonly #sockets: WebSocketServer;
   readonly #sessions = new Map<WebSocket, WebSocketSession>();
   readonly #counts: SessionCounts = { errors: 0, dropped: 0, closedAbusive: 0, closedSlow: 0, closedDead: 0 };
   readonly #stopTicking: () => void;
-  readonly #onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void =>
-    this.#upgrade(request, socket, head);
+  readonly #onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
+    this.#upgrade(request, socket, head).catch((error: unknown) =>
+      this.#refuse(socket, TonetapError.from(error)),
+    );
+  };
   #accepted = 0;
   #refused = 0;
   #onEmpty: (() => void) | undefined;
@@ -79,9 +87,9 @@ export class EventSocketServer implements Closable, AsyncDisposable {
     this.#hub = hub;
     this.#options = options;
     this.#limits = limitsOf(options);
-    this.#maxSubscribers = options.maxSubscribers ?? 1000;
-    assertRange("maxSubscribers", this.#maxSubscribers, 1, 100_000);
     this.#clock = options.clock ?? systemClock;
+    this.#gate = options.gate ?? new SubscriberGate();
+    this.#schedule = options.schedule ?? new FlushSchedule(this.#clock);
     this.#sockets = new WebSocketServer({
       noServer: true,
       clientTracking: false,
@@ -134,34 +142,44 @@ export class EventSocketServer implements Closable, AsyncDisposable {
     for (const session of this.#sessions.values()) session.tick();
   }
 
-  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    try {
-      const { pathname, searchParams } = requestUrl(request);
-      if (pathname !== EVENTS_PATH) {
-        if (this.#options.servedElsewhere?.(pathname) === true) return;
-        throw new TonetapError("not-found", `WebSockets are at ${EVENTS_PATH}`);
-      }
-      checkDoor(request, this.#options);
-      const filter = filterFromQuery(searchParams);
-      if (this.#hub.closed) throw new TonetapError("closed", "the service is stopping");
-      if (this.#sessions.size >= this.#maxSubscribers) {
-        throw new TonetapError("overloaded", `all ${this.#maxSubscribers} subscriber places are taken`);
-      }
-      this.#sockets.handleUpgrade(request, socket, head, (peer) => {
-        this.#accepted++;
-        this.#open(peer, filter);
-      });
-    } catch (error) {
-      this.#refuse(socket, TonetapError.from(error));
+  async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    const { pathname, searchParams } = requestUrl(request);
+    if (pathname !== EVENTS_PATH) {
+      if (this.#options.servedElsewhere?.(pathname) === true) return;
+      throw new TonetapError("not-found", `WebSockets are at ${EVENTS_PATH}`);
     }
+    checkDoor(request, this.#options);
+    // Whoever is asked to authorize may take its time; a peer that goes meanwhile must not end the process.
+    const onError = (): void => void socket.destroy();
+    socket.once("error", onError);
+    const visitor = await this.#gate.enter({ headers: request.headers, query: searchParams });
+    if (socket.destroyed) return visitor.leave();
+    socket.once("close", visitor.leave);
+    const after = searchParams.get("after");
+    searchParams.delete("after");
+    const filter = filterFromQuery(searchParams);
+    if (this.#hub.closed || this.#closing !== undefined) {
+      throw new TonetapError("closed", "the service is stopping");
+    }
+    socket.off("error", onError);
+    this.#sockets.handleUpgrade(request, socket, head, (peer) => {
+      this.#accepted++;
+      this.#open(peer, socket, {
+        filter,
+        ...(after === null ? {} : { after }),
+        ...(visitor.sees === undefined ? {} : { sees: visitor.sees }),
+      });
+    });
   }
 
-  #open(socket: WebSocket, filter: EventFilter): void {
+  #open(socket: WebSocket, pipe: Duplex, wanted: SubscribeOptions): void {
     const session = new WebSocketSession({
       socket,
+      pipe,
       hub: this.#hub,
       source: this.#options.source,
-      filter,
+      wanted,
+      schedule: this.#schedule,
       limits: this.#limits,
       counts: this.#counts,
       clock: this.#clock,

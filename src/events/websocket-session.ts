@@ -1,20 +1,24 @@
 /**
- * One WebSocket subscriber: sends what its subscription holds, as fast as it reads; hears its messages; judges whether
- * it is slow, dead or talking nonsense. Letting it in is websocket-server.ts.
+ * One WebSocket subscriber: greets it, hears its messages, judges whether it is slow, dead or talking nonsense. What it
+ * is sent is event-writer.ts; letting it in is websocket-server.ts.
  */
 import type { Clock } from "../core/clock.ts";
 import { TonetapError } from "../core/errors.ts";
 import type { MonotonicMs } from "../core/units.ts";
+import { decodeCbor, webSocketFrame } from "./event-encoding.ts";
 import { type EventFilter, explain } from "./event-filter.ts";
 import type { EventSubscription } from "./event-subscription.ts";
-import type { EventHub } from "./hub.ts";
+import { EventWriter } from "./event-writer.ts";
+import type { FlushSchedule } from "./flush-schedule.ts";
+import type { EventHub, SubscribeOptions } from "./hub.ts";
 import { CLOSE_CODES, type ControlMessage, clientMessageSchema, PROTOCOL } from "./protocol.ts";
 
 /** What a session needs of a `ws` socket. */
 export interface SessionSocket {
   readonly bufferedAmount: number;
   readonly protocol: string;
-  send(data: Buffer | string, options: { readonly binary: boolean }, sent?: (error?: Error) => void): void;
+  /** 1 while it is open. */
+  readonly readyState: number;
   ping(): void;
   pong(data: Buffer): void;
   close(code: number, reason: string): void;
@@ -47,25 +51,34 @@ export interface SessionCounts {
   closedDead: number;
 }
 
+/** The connection below a `ws` socket. Whole frames may be written to it: ws writes whole frames too. */
+export interface SessionPipe {
+  readonly writableLength: number;
+  write(data: Buffer, sent?: (error?: Error | null) => void): boolean;
+}
+
 export interface SessionParts {
   readonly socket: SessionSocket;
+  readonly pipe: SessionPipe;
   readonly hub: EventHub;
   readonly source: string;
-  readonly filter: EventFilter;
+  /** Filter, where to begin, what it may see. */
+  readonly wanted: SubscribeOptions;
+  readonly schedule: FlushSchedule;
   readonly limits: SessionLimits;
   readonly counts: SessionCounts;
   readonly clock: Clock;
 }
 
-const TEXT = { binary: false } as const;
+const OPEN = 1;
 
 export class WebSocketSession {
   readonly #parts: SessionParts;
   readonly #subscription: EventSubscription;
+  readonly #writer: EventWriter;
+  readonly #form: "json" | "cbor";
   /** RFC-conforming CloudEvents peers get events and nothing else. */
   readonly #eventsOnly: boolean;
-  /** Since when the socket has been full; undefined while it takes what it is given. */
-  #blockedSinceMs: MonotonicMs | undefined;
   #heardMs: MonotonicMs;
   #pingedMs: MonotonicMs;
   /** In this second. */
@@ -73,30 +86,59 @@ export class WebSocketSession {
   /** In a row. */
   #errors = 0;
   #closingSinceMs: MonotonicMs | undefined;
-  readonly #onSent = (error?: Error): void => this.#sent(error);
 
   constructor(parts: SessionParts) {
     this.#parts = parts;
-    const now = parts.clock.now();
+    const { socket, pipe, hub, wanted, limits, counts, clock, schedule } = parts;
+    const now = clock.now();
     this.#heardMs = now;
     this.#pingedMs = now;
-    this.#eventsOnly = parts.socket.protocol === "cloudevents.json";
-    const { filter, limits } = parts;
-    this.#subscription = parts.hub.subscribe({ filter, queueLimit: limits.queueLimit }, () => this.#pump());
+    this.#eventsOnly = socket.protocol.startsWith("cloudevents.");
+    this.#form = socket.protocol.endsWith(".cbor") ? "cbor" : "json";
+    const position = hub.position;
+    const { subscription, beginning } = hub.begin({ ...wanted, queueLimit: limits.queueLimit }, () =>
+      this.#writer.wake(),
+    );
+    this.#subscription = subscription;
+    this.#writer = new EventWriter({
+      sink: {
+        get bufferedBytes() {
+          return pipe.writableLength;
+        },
+        get closed() {
+          return socket.readyState !== OPEN;
+        },
+        write: (data, sent) => void pipe.write(data, sent),
+      },
+      form: this.#form,
+      hub,
+      subscription,
+      schedule,
+      highWaterBytes: limits.highWaterBytes,
+      clock,
+      say: (message) => this.#say(message),
+      onDropped: (count) => {
+        counts.dropped += count;
+      },
+    });
     this.#say({
       type: "hello",
       protocol: PROTOCOL,
       source: parts.source,
-      time: new Date(parts.clock.wall()).toISOString(),
-      filter,
-      snapshot: this.#subscription.pending,
+      epoch: hub.epoch,
+      time: new Date(clock.wall()).toISOString(),
+      filter: subscription.filter,
+      snapshot: beginning.snapshot,
+      replay: beginning.replay,
+      position,
       limits: {
         maxMessageBytes: limits.maxMessageBytes,
         maxMessagesPerSecond: limits.maxMessagesPerSecond,
         queueLimit: limits.queueLimit,
       },
     });
-    this.#pump();
+    if (beginning.gap !== undefined) this.#say({ type: "gap", ...beginning.gap, sequence: 0 });
+    this.#writer.pump();
   }
 
   /** Something came from the peer that shows it alive. */
@@ -124,11 +166,12 @@ export class WebSocketSession {
       return;
     }
     try {
-      const filter = parseMessage(data, isBinary);
+      const filter = parseMessage(data, isBinary, this.#form);
       this.#errors = 0;
       const snapshot = this.#subscription.setFilter(filter, true);
-      this.#say({ type: "subscribed", filter, snapshot });
-      this.#pump();
+      const { position } = this.#parts.hub;
+      this.#say({ type: "subscribed", filter, snapshot, position, sequence: this.#subscription.sequence });
+      this.#writer.pump();
     } catch (error) {
       this.#reject(TonetapError.from(error));
     }
@@ -143,14 +186,16 @@ export class WebSocketSession {
       if (now - this.#closingSinceMs >= limits.closeGraceMs) socket.terminate();
       return;
     }
-    if (this.#blockedSinceMs !== undefined) {
+    const { blockedSinceMs } = this.#writer;
+    if (blockedSinceMs !== undefined) {
       // No pong can be expected of a peer whose pipe is full: reading is the sign of life here.
-      if (now - this.#blockedSinceMs >= limits.stallTimeoutMs) {
+      if (now - blockedSinceMs >= limits.stallTimeoutMs) {
         counts.closedSlow++;
         this.close(CLOSE_CODES.tryLater, "too slow: events were not read");
       }
       return;
     }
+    this.#writer.tick();
     if (now - this.#heardMs >= limits.pingPeriodMs + limits.pongTimeoutMs) {
       counts.closedDead++;
       socket.terminate();
@@ -160,9 +205,13 @@ export class WebSocketSession {
     }
   }
 
-  /** Begins the closing handshake; whoever does not finish it within the grace time is cut off by tick(). */
+  /**
+   * Begins the closing handshake; whoever does not finish it within the grace time is cut off by tick(). Going away tells
+   * everything that is pending first.
+   */
   close(code: number, reason: string): void {
     if (this.#closingSinceMs !== undefined) return;
+    if (code === CLOSE_CODES.goingAway) this.#writer.finish();
     this.#closingSinceMs = this.#parts.clock.now();
     this.#release();
     this.#parts.socket.close(code, reason);
@@ -175,41 +224,21 @@ export class WebSocketSession {
   }
 
   #release(): void {
-    this.#parts.counts.dropped += this.#subscription.takeDropped();
+    this.#writer.stop();
+    for (let gap = this.#subscription.takeGap(); gap !== undefined; gap = this.#subscription.takeGap()) {
+      this.#parts.counts.dropped += gap.dropped ?? 0;
+    }
     this.#subscription.close();
   }
 
-  /** Sends until the subscription is empty or the socket is full. */
-  #pump(): void {
-    const { socket, limits, counts } = this.#parts;
-    while (this.#blockedSinceMs === undefined && this.#closingSinceMs === undefined) {
-      const dropped = this.#subscription.takeDropped();
-      if (dropped > 0) {
-        counts.dropped += dropped;
-        this.#say({ type: "gap", dropped });
-      }
-      const next = this.#subscription.take();
-      if (next === undefined) return;
-      const { json } = next;
-      const full = socket.bufferedAmount + json.length >= limits.highWaterBytes;
-      if (full) this.#blockedSinceMs = this.#parts.clock.now();
-      socket.send(json, TEXT, full ? this.#onSent : undefined);
-    }
-  }
-
-  /** The event that filled the socket has been handed to the kernel, and so has everything before it. */
-  #sent(error: Error | undefined): void {
-    this.#blockedSinceMs = undefined;
-    // An error here means that the socket is gone: its close event follows and ends the session.
-    if (!(error instanceof Error)) this.#pump();
-  }
-
   #say(message: ControlMessage): void {
-    if (this.#eventsOnly) return;
-    const { socket, limits, counts } = this.#parts;
-    socket.send(JSON.stringify(message), TEXT);
+    const { socket, pipe, limits, counts } = this.#parts;
+    if (this.#eventsOnly || socket.readyState !== OPEN) return;
+    pipe.write(webSocketFrame(this.#form, message));
     // Events wait when the socket is full; answers cannot, so a peer that goes on asking and reads none of them goes.
-    if (socket.bufferedAmount < 2 * limits.highWaterBytes || this.#closingSinceMs !== undefined) return;
+    const isAnswer = message.type === "subscribed" || message.type === "error";
+    if (!isAnswer || pipe.writableLength < 2 * limits.highWaterBytes) return;
+    if (this.#closingSinceMs !== undefined) return;
     counts.closedSlow++;
     this.close(CLOSE_CODES.tryLater, "too slow: answers were not read");
   }
@@ -226,15 +255,19 @@ export class WebSocketSession {
 }
 
 /** @throws TonetapError protocol */
-function parseMessage(data: Buffer, isBinary: boolean): EventFilter {
-  if (isBinary) throw new TonetapError("protocol", "binary messages are not understood: send JSON as text");
-  let value: unknown;
+function parseMessage(data: Buffer, isBinary: boolean, form: "json" | "cbor"): EventFilter {
+  if (isBinary && form === "json") {
+    throw new TonetapError("protocol", "binary messages are not understood: send JSON as text");
+  }
+  const result = clientMessageSchema.safeParse(isBinary ? decodeCbor(data) : parseJson(data));
+  if (!result.success) throw new TonetapError("protocol", explain(result.error));
+  return result.data.filter;
+}
+
+function parseJson(data: Buffer): unknown {
   try {
-    value = JSON.parse(data.toString());
+    return JSON.parse(data.toString());
   } catch (error) {
     throw new TonetapError("protocol", "the message is not JSON", { cause: error });
   }
-  const result = clientMessageSchema.safeParse(value);
-  if (!result.success) throw new TonetapError("protocol", explain(result.error));
-  return result.data.filter;
 }

@@ -62,7 +62,7 @@ describe("the committed documents", () => {
     }
   });
 
-  test("name the 4 control messages, the 4 close codes and the 3 limits that hello tells", async () => {
+  test("name the 6 control messages, the 4 close codes and the 3 limits that hello tells", async () => {
     const text = await markdown();
     for (const name of Object.keys(CONTROL_SCHEMAS)) expect(text).toContain(`| \`${name}\` |`);
     for (const code of Object.values(CLOSE_CODES)) expect(text).toContain(`| ${code} |`);
@@ -100,7 +100,7 @@ describe("the AsyncAPI document", () => {
       }
     }
     const messages = Object.values(resolve("#/components/messages"));
-    expect(messages).toHaveLength(17 + 4 + 1);
+    expect(messages).toHaveLength(17 + 6 + 1);
     for (const message of messages) {
       expect(message).toMatchObject({
         name: expect.any(String),

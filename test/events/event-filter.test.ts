@@ -27,12 +27,44 @@ describe("a filter", () => {
     expect(passing({ calls: [] })).toEqual([]);
   });
 
-  test("by kinds passes exactly those, for any subset of the 12", () => {
+  test("by kinds passes exactly those, for any subset of the 17", () => {
     fc.assert(
       fc.property(fc.subarray([...EVENT_KINDS]), (kinds) => {
         expect(passing({ kinds }).sort()).toEqual([...kinds].sort());
       }),
     );
+  });
+});
+
+describe("a filter of expressions", () => {
+  const { emotion, utterance } = eventExamples();
+  const judge = (filter: Parameters<typeof compileFilter>[0], data: object): boolean =>
+    compileFilter(filter)({ ...emotion, data: { ...emotion.data, ...data } });
+
+  test("by label or confidence concerns the 4 kinds that name an expression, and lets the 13 others pass", () => {
+    expect(passing({ labels: ["sad"] })).toHaveLength(13);
+    expect(passing({ labels: ["angry"] })).toHaveLength(17);
+    expect(passing({ labels: [] })).toHaveLength(13);
+    expect(passing({ labels: "*" })).toHaveLength(17);
+    expect(passing({ minConfidence: 0.99, kinds: ["emotion", "utterance", "quality"] })).toEqual(["quality"]);
+  });
+
+  test("by confidence takes 0.6 for 0.6, and no window or talk-spurt that abstains or was not judged", () => {
+    expect(judge({ minConfidence: 0.6 }, { confidence: 0.6 })).toBe(true);
+    expect(judge({ minConfidence: 0.6 }, { confidence: 0.5999 })).toBe(false);
+    expect(judge({ minConfidence: 0.6 }, { confidence: 0.9, abstained: true })).toBe(false);
+    expect(judge({ labels: ["angry"] }, { abstained: true })).toBe(true);
+    const { expression: _, ...unjudged } = utterance.data;
+    expect(compileFilter({ minConfidence: 0.1 })({ ...utterance, data: unjudged })).toBe(false);
+  });
+
+  test("is read from a query and refused out of range: 0.6 is, 1.2 and x are not", () => {
+    const read = (query: string) => filterFromQuery(new URLSearchParams(query));
+    expect(read("label=angry,sad&minConfidence=0.6")).toEqual({
+      labels: ["angry", "sad"],
+      minConfidence: 0.6,
+    });
+    for (const wrong of ["1.2", "x"]) expect(() => read(`minConfidence=${wrong}`)).toThrow(/minConfidence/);
   });
 });
 
@@ -57,7 +89,7 @@ describe("a filter in a query", () => {
     );
   });
 
-  test("that names 1 unknown kind is answered with the 12 there are", () => {
+  test("that names 1 unknown kind is answered with the 17 there are", () => {
     expect(() => read("kinds=emoton")).toThrow(
       `filter: kinds: must be "*" or a list of ${EVENT_KINDS.join(", ")}`,
     );

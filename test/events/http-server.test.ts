@@ -326,15 +326,6 @@ describe("the service's routes", () => {
     expect((await ask(service.url, "/v1/calls/c2")).status).toBe(404);
   });
 
-  test("answer 426 to a plain GET of the 1 address that is for WebSockets", async () => {
-    await using service = await startService();
-    addServiceRoutes(service.http, { hub: service.hub });
-    const { status, headers, body } = await ask(service.url, "/v1/events");
-    expect(status).toBe(426);
-    expect(headers.upgrade).toBe("websocket");
-    expect(JSON.parse(body).detail).toContain("over WebSocket");
-  });
-
   test("say 200 to healthz always, and 503 with the reason to readyz until the model is there", async () => {
     let reason: string | undefined = "the model is still loading";
     const hub = new EventHub();

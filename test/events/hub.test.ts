@@ -7,6 +7,7 @@ import { EventQueue } from "../../src/events/event-queue.ts";
 import { EventHub } from "../../src/events/hub.ts";
 import { PublishedEvent } from "../../src/events/published-event.ts";
 import { kindOf, type TonetapEvent } from "../../src/events/schema.ts";
+import { ManualClock } from "../support/manual-clock.ts";
 import { ADA, emotion, joinedOf } from "./support.ts";
 
 const BOB = { ...ADA, participantId: "bob" };
@@ -29,34 +30,65 @@ function talk(): { hub: EventHub; factory: EventFactory } {
 }
 
 describe("an event queue", () => {
-  const { emotion: expendable, "speech.ended": essential } = eventExamples();
+  const { "speech.ended": essential } = eventExamples();
 
-  test("of any limit keeps the order, counts what it gave up, and gives up essential events only for essential ones", () => {
+  test("of any limit keeps the order, accounts for all, and gives up essential events only for essential ones", () => {
+    const voices = ["ada", "bob", "eve"].map((participantId) => ({ ...ADA, participantId }));
+    const factory = new EventFactory();
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 8 }),
-        fc.array(fc.boolean(), { maxLength: 60 }),
-        (limit, kinds) => {
+        fc.array(fc.constantFrom<"essential" | "shift" | number>("essential", "shift", 0, 1, 2), {
+          maxLength: 80,
+        }),
+        (limit, steps) => {
           const queue = new EventQueue(limit);
-          const given = kinds.map(
-            (isEmotion, i) => new PublishedEvent(isEmotion ? expendable : essential, i),
-          );
-          for (const event of given) queue.push(event);
-          const length = queue.length;
+          const given: PublishedEvent[] = [];
           const taken: PublishedEvent[] = [];
-          for (let next = queue.shift(); next !== undefined; next = queue.shift()) taken.push(next);
-          expect(taken).toHaveLength(length);
+          const take = (): boolean => {
+            const next = queue.shift();
+            if (next !== undefined) taken.push(next);
+            return next !== undefined;
+          };
+          for (const step of steps) {
+            if (step === "shift") take();
+            else {
+              const event =
+                step === "essential" ? essential : emotion(factory, voices[step] ?? ADA, given.length);
+              const published = new PublishedEvent(event, given.length);
+              given.push(published);
+              queue.push(published);
+            }
+            expect(queue.length).toBeLessThanOrEqual(2 * limit);
+          }
+          expect(taken.length + queue.length + queue.lost + queue.coalesced).toBe(given.length);
+          while (take());
           expect(taken.map((event) => event.order)).toEqual(
             taken.map((event) => event.order).sort((a, b) => a - b),
           );
-          expect(queue.dropped).toBe(given.length - taken.length);
-          for (const sort of [true, false]) {
-            const wanted = given.filter((event) => event.expendable === sort).slice(-limit);
-            expect(taken.filter((event) => event.expendable === sort)).toEqual(wanted);
-          }
+          // The latest event of the voice that spoke last is never given up.
+          const last = given.findLast((event) => event.expendable);
+          if (last !== undefined) expect(taken).toContain(last);
+          const lastEssential = given.findLast((event) => !event.expendable);
+          if (lastEssential !== undefined) expect(taken).toContain(lastEssential);
         },
       ),
     );
+  });
+
+  test("of 4 keeps the latest of each of 3 voices before it loses one, of 2 it must lose", () => {
+    const factory = new EventFactory();
+    const queues = [new EventQueue(4), new EventQueue(2)];
+    for (let i = 0; i < 9; i++) {
+      const event = emotion(factory, { ...ADA, participantId: `p${i % 3}` }, i);
+      for (const queue of queues) queue.push(new PublishedEvent(event, i));
+    }
+    expect(queues.map(({ lost }) => lost)).toEqual([0, expect.any(Number)]);
+    expect(queues[0]?.coalesced).toBeGreaterThan(0);
+    expect(queues[1]?.lost).toBeGreaterThan(0);
+    const order = [];
+    for (let next = queues[0]?.shift(); next !== undefined; next = queues[0]?.shift()) order.push(next.order);
+    expect(order.slice(-3)).toEqual([6, 7, 8]);
   });
 });
 
@@ -73,21 +105,22 @@ describe("the hub", () => {
       expect(events).toHaveLength(50);
       events.forEach((published, i) => {
         // The same Buffer, not an equal one.
-        expect(published.json).toBe(first[i]);
+        expect(published.wire("json")).toBe(taken[0]?.[i]?.wire("json"));
       });
     }
   });
 
-  test("keeps 4 emotion events of a subscriber who takes none, and counts the 6 others as dropped", () => {
+  test("keeps 4 emotion events of a subscriber who takes none, and tells of the 6 that later ones replaced", () => {
     const { hub, factory } = talk();
     const slow = hub.subscribe({ queueLimit: 4, snapshot: false }, quiet);
     for (let i = 0; i < 10; i++) hub.publish(emotion(factory, ADA, i));
     expect(slow.dropped).toBe(6);
-    expect(slow.takeDropped()).toBe(6);
-    expect(slow.takeDropped()).toBe(0);
+    expect(slow.takeGap()).toEqual({ reason: "coalesced", dropped: 6 });
+    expect(slow.takeGap()).toBeUndefined();
     expect(drain(slow).map(({ event }) => event.type === "tonetap.emotion" && event.data.index)).toEqual([
       6, 7, 8, 9,
     ]);
+    expect(slow.sequence).toBe(10);
     slow.close();
     expect(hub.stats).toEqual({ published: 13, dropped: 6, subscribers: 0 });
   });
@@ -179,6 +212,134 @@ describe("a snapshot", () => {
     expect(subscription.setFilter({ participants: ["bob"] }, true)).toBe(1);
     expect(subscription.dropped).toBe(2);
     expect(drain(subscription).map(({ event }) => event.data)).toEqual([joinedOf(BOB)]);
+  });
+});
+
+describe("a subscriber that comes back", () => {
+  const published = (hub: EventHub, ids: string[]): void => {
+    hub.events$.subscribe(({ id }) => ids.push(id));
+  };
+  const LIMITS = { maxAgeMs: 60_000, maxBytes: 1 << 20 };
+
+  test("at any of 200 positions gets exactly what came after it and passes its filter", () => {
+    const factory = new EventFactory();
+    const hub = new EventHub({ epoch: factory.epoch });
+    const ids: string[] = [];
+    published(hub, ids);
+    for (let i = 0; i < 200; i++) {
+      hub.publish(emotion(factory, { ...ADA, callId: `c${i % 3}` }, i));
+    }
+    for (let i = -1; i < 200; i++) {
+      const after = ids[i] ?? `${factory.epoch}-`;
+      const { subscription, beginning } = hub.begin({ after, filter: { calls: ["c1"] } }, quiet);
+      const expected = ids.slice(i + 1).filter((_, at) => (at + i + 1) % 3 === 1);
+      expect(beginning).toEqual({ snapshot: 0, replay: expected.length, gap: undefined });
+      expect(drain(subscription).map(({ event }) => event.id)).toEqual(expected);
+      expect(subscription.sequence).toBe(expected.length);
+      subscription.close();
+    }
+  });
+
+  test("after 61 s, or 1 MiB, or to a hub that keeps nothing, is told of a gap and gets a snapshot", () => {
+    const clock = new ManualClock();
+    const factory = new EventFactory({ clock });
+    const start = (replay: typeof LIMITS): EventHub => {
+      const hub = new EventHub({ epoch: factory.epoch, clock, replay });
+      hub.publish(factory.create("call.started", { callId: ADA.callId }));
+      return hub;
+    };
+    const old = start(LIMITS);
+    const { position } = old;
+    old.publish(factory.create("participant.joined", joinedOf(ADA)));
+    expect(old.begin({ after: position }, quiet).beginning).toMatchObject({ replay: 1, gap: undefined });
+    clock.advance(67_000);
+    expect(old.begin({ after: position }, quiet).beginning).toEqual({
+      snapshot: 2,
+      replay: 0,
+      gap: { reason: "expired" },
+    });
+    expect(old.begin({ after: old.position }, quiet).beginning).toMatchObject({ replay: 0, gap: undefined });
+
+    const full = start({ ...LIMITS, maxBytes: 10_000 });
+    const before = full.position;
+    for (let i = 0; i < 30; i++) full.publish(emotion(factory, ADA, i));
+    expect(full.begin({ after: before }, quiet).beginning.gap).toEqual({ reason: "expired" });
+
+    const none = start({ ...LIMITS, maxAgeMs: 0 });
+    const first = none.position;
+    none.publish(factory.create("participant.joined", joinedOf(ADA)));
+    expect(none.begin({ after: first }, quiet).beginning.gap).toEqual({ reason: "expired" });
+    expect(none.begin({ after: none.position }, quiet).beginning.gap).toBeUndefined();
+  });
+
+  test("after a restart gets the new run whole; of the old one a gap, unless its end position says it had all", async () => {
+    const clock = new ManualClock();
+    const before = new EventFactory({ clock });
+    const old = new EventHub({ epoch: before.epoch, clock });
+    old.publish(before.create("call.started", { callId: "old" }));
+    const { position, endPosition } = old;
+    await old.close();
+    clock.advance(2000);
+    const factory = new EventFactory({ clock });
+    const hub = new EventHub({ epoch: factory.epoch, clock });
+    for (let i = 0; i < 3; i++) hub.publish(factory.create("call.started", { callId: `new ${i}` }));
+    expect(hub.begin({ after: position }, quiet).beginning).toEqual({
+      snapshot: 0,
+      replay: 3,
+      gap: { reason: "restart" },
+    });
+    expect(hub.begin({ after: endPosition }, quiet).beginning).toEqual({
+      snapshot: 0,
+      replay: 3,
+      gap: undefined,
+    });
+    // A run that has lost its beginning cannot be had whole: its snapshot follows the gap.
+    clock.advance(67_000);
+    expect(hub.begin({ after: endPosition }, quiet).beginning).toEqual({
+      snapshot: 3,
+      replay: 0,
+      gap: { reason: "expired" },
+    });
+  });
+
+  test("is not told what a voice expressed whose consent was withdrawn meanwhile: 2 of 5 events", () => {
+    const factory = new EventFactory();
+    const hub = new EventHub({ epoch: factory.epoch });
+    const { position } = hub;
+    hub.publish(factory.create("participant.joined", joinedOf(ADA)));
+    for (let i = 0; i < 2; i++) hub.publish(emotion(factory, ADA, i));
+    hub.publish(emotion(factory, BOB, 0));
+    hub.publish(factory.create("participant.paused", { ...ADA, reason: "consent-withdrawn" }));
+    const { subscription } = hub.begin({ after: position }, quiet);
+    expect(drain(subscription).map(({ event }) => `${kindOf(event)} ${event.subject.split("/")[3]}`)).toEqual(
+      ["participant.joined ada", "emotion bob", "participant.paused ada"],
+    );
+  });
+
+  test("sees what it may see and no more, replayed, in the snapshot and live: 1 event of 2 each time", () => {
+    const factory = new EventFactory();
+    const hub = new EventHub({ epoch: factory.epoch });
+    const { position } = hub;
+    const sees = (event: TonetapEvent): boolean => "callId" in event.data && event.data.callId === "mine";
+    const both = (kind: "call.started" | "call.failed"): void => {
+      for (const callId of ["mine", "theirs"]) {
+        const error = eventExamples()["call.failed"].data.error;
+        hub.publish(
+          kind === "call.started"
+            ? factory.create(kind, { callId })
+            : factory.create(kind, { callId, error }),
+        );
+      }
+    };
+    both("call.started");
+    for (const after of [position, undefined]) {
+      const { subscription } = hub.begin({ sees, ...(after === undefined ? {} : { after }) }, quiet);
+      both("call.failed");
+      expect(drain(subscription).map(({ event }) => event.subject)).toEqual(
+        after === undefined ? ["calls/mine", "calls/mine"] : ["calls/mine", "calls/mine"],
+      );
+      subscription.close();
+    }
   });
 });
 

@@ -1,5 +1,6 @@
 /** A small event service on a free loopback port, and peers that talk to it. */
 import { once } from "node:events";
+import { decode } from "cborg";
 import { type ClientOptions, WebSocket } from "ws";
 import type { Clock } from "../../src/core/clock.ts";
 import { monotonicMs, sampleIndex, wallMs } from "../../src/core/units.ts";
@@ -9,6 +10,7 @@ import { EventFactory } from "../../src/events/event-factory.ts";
 import { HttpServer } from "../../src/events/http-server.ts";
 import { EventHub } from "../../src/events/hub.ts";
 import type { ControlMessage } from "../../src/events/protocol.ts";
+import type { ReplayLimits } from "../../src/events/replay-ring.ts";
 import type { EventData, EventOf, TonetapEvent } from "../../src/events/schema.ts";
 import { type EventSocketOptions, EventSocketServer } from "../../src/events/websocket-server.ts";
 
@@ -24,11 +26,19 @@ export interface EventService extends AsyncDisposable {
 }
 
 export async function startService(
-  options: Partial<EventSocketOptions> & { readonly clock?: Clock; readonly port?: number } = {},
+  options: Partial<EventSocketOptions> & {
+    readonly clock?: Clock;
+    readonly port?: number;
+    readonly replay?: ReplayLimits;
+  } = {},
 ): Promise<EventService> {
-  const { port = 0, clock, ...socketOptions } = options;
+  const { port = 0, clock, replay, ...socketOptions } = options;
   const factory = new EventFactory();
-  const hub = new EventHub();
+  const hub = new EventHub({
+    epoch: factory.epoch,
+    ...(clock === undefined ? {} : { clock }),
+    ...(replay === undefined ? {} : { replay }),
+  });
   const http = new HttpServer(socketOptions);
   const sockets = new EventSocketServer(http.server, hub, {
     source: factory.source,
@@ -59,13 +69,17 @@ export class Peer {
   /** All frames in the order they came: an event's id or a control message's type. */
   readonly frames: string[] = [];
   closeCode: number | undefined;
+  binaryFrames = 0;
 
   constructor(service: EventService, query = "", options: ClientOptions = {}, protocols: string[] = []) {
     const url = new URL(`/v1/events${query}`, service.url);
     url.protocol = "ws:";
     this.socket = new WebSocket(url, protocols, options);
-    this.socket.on("message", (data: Buffer) => {
-      const message = JSON.parse(data.toString()) as TonetapEvent | ControlMessage;
+    this.socket.on("message", (data: Buffer, isBinary: boolean) => {
+      if (isBinary) this.binaryFrames++;
+      const message = (isBinary ? decode(data) : JSON.parse(data.toString())) as
+        | TonetapEvent
+        | ControlMessage;
       if ("specversion" in message) {
         this.events.push(message);
         this.frames.push(message.id);

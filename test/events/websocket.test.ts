@@ -4,6 +4,7 @@ import { connect as connectTcp, type Socket } from "node:net";
 import { describe, expect, test } from "vitest";
 import { CLOSE_CODES, CONTROL_SCHEMAS } from "../../src/events/protocol.ts";
 import { kindOf, tonetapEventSchema } from "../../src/events/schema.ts";
+import { SubscriberGate } from "../../src/events/subscriber-gate.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { ADA, breathe, type EventService, emotion, joinedOf, Peer, startService, until } from "./support.ts";
 
@@ -283,7 +284,7 @@ describe("a client that never reads", () => {
     }
     peer.socket.resume();
     const missed = (): number =>
-      peer.control.reduce((sum, message) => sum + (message.type === "gap" ? message.dropped : 0), 0);
+      peer.control.reduce((sum, message) => sum + (message.type === "gap" ? (message.dropped ?? 0) : 0), 0);
     await until(() => peer.events.length + missed() === 6000);
     expect(missed()).toBeGreaterThan(0);
     expect(service.sockets.stats.dropped).toBe(missed());
@@ -378,7 +379,7 @@ describe("the door", () => {
   });
 
   test("has 2 places: the third subscriber gets 503 with retry-after, and a place again when one leaves", async () => {
-    await using service = await startService({ maxSubscribers: 2 });
+    await using service = await startService({ gate: new SubscriberGate({ maxSubscribers: 2 }) });
     const [first, second] = await Promise.all([Peer.open(service), Peer.open(service)]);
     const { status, headers } = await refusal(service, "");
     expect(status).toBe(503);
@@ -412,9 +413,9 @@ describe("the door", () => {
     for (const [options, text] of [
       [{ maxErrors: 0 }, "maxErrors must be 1–100, got 0"],
       [{ queueLimit: 70_000 }, "queueLimit must be 1–65536, got 70000"],
-      [{ maxSubscribers: 0 }, "maxSubscribers must be 1–100000, got 0"],
     ] as const) {
       await expect(startService(options)).rejects.toThrow(text);
     }
+    expect(() => new SubscriberGate({ maxSubscribers: 0 })).toThrow("maxSubscribers must be 1–100000, got 0");
   });
 });
