@@ -6,6 +6,7 @@ import {
   type ParticipantRole,
 } from "./core/audio-source.ts";
 import { TonetapError } from "./core/errors.ts";
+import { assertTenant, qualifiedCallId, tenantOf } from "./core/tenant.ts";
 import { WINDOW_PRIORITIES, type WindowOwner } from "./core/window.ts";
 import type { ParticipantIdentity } from "./participant.ts";
 
@@ -32,11 +33,28 @@ export function assertAdmissible(
 }
 
 /**
+ * The id of a participant's call, whole: its tenant's name is part of it. Who names no tenant cannot get into a
+ * tenant's call by calling it so: SIP and the like take ids from whoever calls.
+ * @throws TonetapError invalid-argument
+ */
+export function callIdOf({ callId, tenant }: ParticipantInfo): string {
+  if (tenant !== undefined) {
+    assertTenant(tenant);
+    return qualifiedCallId(callId, tenant);
+  }
+  const claimed = typeof callId === "string" ? tenantOf(callId) : undefined;
+  if (claimed === undefined) return callId;
+  throw new TonetapError(
+    "invalid-argument",
+    `callId must not begin with a tenant's name and "~" where no tenant is given, got ${JSON.stringify(callId).slice(0, 160)}`,
+  );
+}
+
+/**
  * Whose a participant's windows are, for fairness and priority in the batcher.
  * @throws TonetapError invalid-argument
  */
 export function windowOwner({ callId, tenant = "", priority = "normal" }: ParticipantInfo): WindowOwner {
-  if (tenant !== "") assertId("tenant", tenant);
   assertOneOf("priority", priority, WINDOW_PRIORITIES);
   return { call: callId, tenant, priority };
 }

@@ -86,7 +86,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   listen: {
     usage: "tonetap listen [URL] [--json]",
-    meaning: "Subscribes to a running service and draws what it says. Default http://127.0.0.1:8080.",
+    meaning:
+      "Subscribes to a running service and draws what it says. Default http://127.0.0.1:8080; a key in TONETAP_KEY.",
     flags: { json: { type: "boolean" } },
     flagHelp: { "--json": "One event a line, as JSON." },
     configured: false,
@@ -97,8 +98,27 @@ const COMMANDS: Readonly<Record<string, Command>> = {
         url: words[0] ?? "http://127.0.0.1:8080",
         out: process.stdout,
         json: flags.json === true,
+        // Not a flag: those are seen by everyone on the machine.
+        token: process.env.TONETAP_KEY,
         signal,
       });
+    },
+  },
+  key: {
+    usage: "tonetap key ID [--scopes SCOPES] [--tenant NAME] [--expires TIME]",
+    meaning: "Makes an API key: prints it once, and what to put into auth.keysFile for it.",
+    flags: { scopes: { type: "string" }, tenant: { type: "string" }, expires: { type: "string" } },
+    flagHelp: {
+      "--scopes":
+        "What it may, with commas: events:read, calls:write (each also :PATTERN), admin. Default events:read.",
+      "--tenant": "Whose calls it is for; none: all.",
+      "--expires": "Until when it is good, RFC 3339; none: for ever.",
+    },
+    configured: false,
+    maxWords: 1,
+    run: async ({ flags, words }) => {
+      const { writeKey } = await import("./key-command.ts");
+      return writeKey({ id: words[0] ?? "", flags, out: process.stdout, err: process.stderr });
     },
   },
   config: {

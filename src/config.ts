@@ -3,6 +3,7 @@
  * texts are all read off this schema. What an option does is in the folder that takes it.
  */
 import { z } from "zod";
+import { authSection } from "./auth-config.ts";
 import { json, list, number, numbers, secret, section, text, whole } from "./config-fields.ts";
 import { TonetapError } from "./core/errors.ts";
 import { audioSocketSection, mediaSection } from "./media-config.ts";
@@ -17,6 +18,7 @@ export const configSchema = z.strictObject({
     maxSubscribers: whole(1, 100_000, 1_000, "WebSocket subscribers at once; one more is refused."),
     maxParticipants: whole(1, 100_000, 2_000, "Participants at once, over all calls; one more is refused."),
   }),
+  auth: authSection,
   model: section({
     package: text("tonetap-base", "Model package: a bundled name or a folder with model.json."),
     folder: text("", "Folder whose packages POST /v1/models may load by name, besides the bundled ones."),

@@ -1,11 +1,20 @@
 /** REST control of participants: plain RTP ports, consent, leaving. What is live is read by events/service-routes.ts. */
 import { z } from "zod";
+import { admitted } from "./access/index.ts";
 import { CONSENT_STATES, PARTICIPANT_ROLES } from "./core/audio-source.ts";
 import { TonetapError } from "./core/errors.ts";
 import type { CodecMap } from "./core/rtp.ts";
+import { localCallId, qualifiedCallId } from "./core/tenant.ts";
 import { WINDOW_PRIORITIES } from "./core/window.ts";
 import type { Engine } from "./engine.ts";
-import { type HttpRequest, type HttpServer, jsonBody, jsonResponse } from "./events/index.ts";
+import {
+  type HttpHandler,
+  type HttpRequest,
+  type HttpServer,
+  jsonBody,
+  jsonResponse,
+} from "./events/index.ts";
+import type { Participant } from "./participant.ts";
 import {
   codecOfRtpmap,
   createUdpRtpSource,
@@ -49,6 +58,9 @@ const rtpRequest = z.strictObject({
     .optional(),
 });
 
+const PARTICIPANT = "/v1/calls/:callId/participants/:participantId";
+const WRITE = { access: "calls:write" } as const;
+
 const participantPatch = z.strictObject({ consent: z.enum(CONSENT_STATES) });
 
 /**
@@ -59,8 +71,10 @@ const participantPatch = z.strictObject({ consent: z.enum(CONSENT_STATES) });
 export function addControlRoutes(http: HttpServer, engine: Engine): void {
   const { rtp } = engine.config;
 
-  http.route("POST", "/v1/rtp", async (request) => {
-    const { port = 0, rtcp = "same-port", srtp, codecs: own, ...participant } = body(request, rtpRequest);
+  const openRtp: HttpHandler = async (request) => {
+    const { port = 0, rtcp = "same-port", srtp, codecs: own, ...fields } = body(request, rtpRequest);
+    // Before the port is opened: who may not bring anyone costs nothing.
+    const participant = admitted(request.caller, given(fields));
     const source = await createUdpRtpSource({
       clock: engine.clock,
       host: rtp.host,
@@ -77,7 +91,7 @@ export function addControlRoutes(http: HttpServer, engine: Engine): void {
         : error;
     });
     try {
-      await engine.attach(source, given(participant));
+      await engine.attach(source, participant);
     } catch (error) {
       await source.close();
       throw error;
@@ -100,9 +114,10 @@ export function addControlRoutes(http: HttpServer, engine: Engine): void {
       201,
     );
     return { ...response, headers: { ...response.headers, location: path } };
-  });
+  };
+  http.route("POST", "/v1/rtp", openRtp, WRITE);
 
-  http.route("PATCH", "/v1/calls/:callId/participants/:participantId", async (request) => {
+  const setConsent: HttpHandler = async (request) => {
     const { consent } = body(request, participantPatch);
     const participant = find(engine, request);
     await participant.setConsent(consent);
@@ -111,12 +126,14 @@ export function addControlRoutes(http: HttpServer, engine: Engine): void {
       consent: participant.consent,
       paused: participant.paused,
     });
-  });
+  };
+  http.route("PATCH", PARTICIPANT, setConsent, WRITE);
 
-  http.route("DELETE", "/v1/calls/:callId/participants/:participantId", async (request) => {
+  const detach: HttpHandler = async (request) => {
     await find(engine, request).close();
     return { status: 204 };
-  });
+  };
+  http.route("DELETE", PARTICIPANT, detach, WRITE);
 }
 
 /** @throws TonetapError invalid-argument naming the codec or the payload type */
@@ -154,8 +171,17 @@ const isPortTaken = (error: unknown): boolean =>
   "code" in error.cause &&
   error.cause.code === "EADDRINUSE";
 
-const find = (engine: Engine, { params }: HttpRequest) =>
-  engine.participant(params.callId ?? "", params.participantId ?? "");
+/**
+ * Of another tenant's call nobody learns whether it exists; of one's own, whether one may change it.
+ * @throws TonetapError not-found, policy
+ */
+function find(engine: Engine, { params, caller }: HttpRequest): Participant {
+  const callId = qualifiedCallId(params.callId ?? "", caller.tenant);
+  if (!caller.may("calls:write", callId)) {
+    throw new TonetapError("policy", `${caller.name} may not change call ${localCallId(callId)}`);
+  }
+  return engine.participant(callId, params.participantId ?? "");
+}
 
 /** @throws TonetapError invalid-argument, naming every field that is wrong */
 export function body<T>(request: HttpRequest, schema: z.ZodType<T>): T {

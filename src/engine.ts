@@ -3,7 +3,7 @@
  * participant's chain is participant.ts; HTTP and WebSocket are service.ts.
  */
 import type { Observable } from "rxjs";
-import { assertAdmissible, windowOwner } from "./admission.ts";
+import { assertAdmissible, callIdOf, windowOwner } from "./admission.ts";
 import { type Call, CallRegistry, speakerOf } from "./calls.ts";
 import { type Config, type ConfigInput, parseConfig } from "./config.ts";
 import type { AudioSource, ParticipantInfo } from "./core/audio-source.ts";
@@ -163,7 +163,8 @@ export class Engine implements Closable, AsyncDisposable {
    * overloaded (too many participants), closed
    */
   async attach(source: AudioSource, info: ParticipantInfo): Promise<Participant> {
-    const { callId, participantId, consent = "pending", displayName } = info;
+    const { participantId, consent = "pending", displayName } = info;
+    const callId = callIdOf(info);
     const identity: ParticipantIdentity = {
       callId,
       participantId,
@@ -171,7 +172,7 @@ export class Engine implements Closable, AsyncDisposable {
       ...(displayName === undefined ? {} : { displayName }),
     };
     this.#admit(identity, consent);
-    const owner = windowOwner(info);
+    const owner = windowOwner({ ...info, callId });
     const key = JSON.stringify([callId, participantId]);
     this.#attaching.add(key);
     try {

@@ -4,31 +4,36 @@
  */
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
+import { admitted } from "./access/index.ts";
 import type { Config } from "./config.ts";
 import { body, given, participantFields } from "./control-routes.ts";
 import type { ParticipantInfo } from "./core/audio-source.ts";
 import type { Clock } from "./core/clock.ts";
 import { TonetapError } from "./core/errors.ts";
 import type { Engine } from "./engine.ts";
-import { checkDoor, type DoorOptions, type HttpServer, jsonResponse } from "./events/index.ts";
+import {
+  checkDoor,
+  type DoorOptions,
+  type HttpHandler,
+  type HttpServer,
+  jsonResponse,
+} from "./events/index.ts";
 import { type AudioSocketServer, createAudioSocketServer } from "./transport/audiosocket/index.ts";
 import { type MediaSocketOptions, MediaSocketServer } from "./transport/websocket-media/index.ts";
-import { acceptTokens } from "./transport/werift/index.ts";
 
-/** Media over WebSocket, on the upgrades of `http`. `authorize` stands in for the list of tokens. */
+/** Media over WebSocket, on the upgrades of `http`. */
 export function openMediaDoor(
   engine: Engine,
   http: HttpServer,
   door: DoorOptions,
-  authorize?: MediaSocketOptions["authorize"],
+  authorize: MediaSocketOptions["authorize"] | undefined,
 ): MediaSocketServer {
-  const { tokens, audiohookKeys, ...limits } = engine.config.media;
-  const allowed = authorize ?? (tokens.length === 0 ? undefined : acceptTokens(tokens));
+  const { tokens: _, audiohookKeys, ...limits } = engine.config.media;
   return new MediaSocketServer(http.server, {
     ...limits,
     clock: engine.clock,
     admit: (request) => checkDoor(request, door),
-    ...(allowed === undefined ? {} : { authorize: allowed }),
+    ...(authorize === undefined ? {} : { authorize }),
     ...(audiohookKeys.length === 0 ? {} : { audiohookSecrets: secretsOf(audiohookKeys) }),
     onVoice: async (source, { participant }) => {
       await engine.attach(source, participant);
@@ -64,11 +69,12 @@ export async function openAudioSocketDoor(
       await engine.attach(source, known ?? stranger);
     },
   });
-  http.route("POST", "/v1/audiosocket", (request) => {
-    const participant = given(body(request, announcement));
+  const announce: HttpHandler = (request) => {
+    const participant = admitted(request.caller, given(body(request, announcement)));
     const { host, port } = server.address;
     return jsonResponse({ uuid: announced.add(participant), host, port, expiresMs: ANNOUNCED_MS }, 201);
-  });
+  };
+  http.route("POST", "/v1/audiosocket", announce, { access: "calls:write" });
   return server;
 }
 

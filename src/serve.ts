@@ -6,7 +6,8 @@ import type { Engine } from "./engine.ts";
 import { relaxHeapLimit } from "./heap-limit.ts";
 import { reloadModel } from "./model-routes.ts";
 import { createLog, type Logger, logCalls, logDefect } from "./observability/index.ts";
-import { isLoopback, Service } from "./service.ts";
+import { Service } from "./service.ts";
+import { isLoopback } from "./service-access.ts";
 
 export interface ServeOptions {
   readonly config: Config;
@@ -67,8 +68,10 @@ export async function openService({ config, out, signal, log }: ServeOptions): P
       : error;
   });
   out.write(`Tonetap ${service.url.href}\n`);
-  if (!isLoopback(config.service.host)) {
-    out.write("Warning There is no login: whoever reaches this address can listen, attach and detach.\n");
+  if (!isLoopback(config.service.host) && config.auth.anonymous === "anyone") {
+    out.write(
+      "Warning Nobody is asked who they are: whoever reaches this address can listen, attach and detach.\n",
+    );
   }
   const { sip } = config;
   const anyoneMayCall = sip.allowedPeers.length === 0 && sip.usersFile === "";

@@ -4,8 +4,9 @@ import { readFile } from "node:fs/promises";
 import { createRequire, stripTypeScriptTypes } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Config, ConfigInput } from "./config.ts";
+import { type Config, type ConfigInput, parseConfig } from "./config.ts";
 import { addControlRoutes } from "./control-routes.ts";
+import { systemClock } from "./core/clock.ts";
 import { TonetapError } from "./core/errors.ts";
 import { type Closable, CloseStack } from "./core/lifecycle.ts";
 import { createEngine, type Engine, type EngineOptions } from "./engine.ts";
@@ -16,6 +17,7 @@ import {
   EventSocketServer,
   EventSourceServer,
   FlushSchedule,
+  type HttpHandler,
   type HttpRequest,
   HttpServer,
   SubscriberGate,
@@ -23,12 +25,18 @@ import {
 import { openAudioSocketDoor, openMediaDoor } from "./media-door.ts";
 import { addModelRoutes } from "./model-routes.ts";
 import { addMetricsRoute, ServiceMetrics, traceWindows } from "./observability/index.ts";
+import {
+  eventsAuthorization,
+  isLoopback,
+  mediaAuthorization,
+  openAuthority,
+  whipAuthorization,
+} from "./service-access.ts";
 import { openSipDoor } from "./sip-door.ts";
 import type { AudioSocketServer } from "./transport/audiosocket/index.ts";
 import type { SipServer } from "./transport/sip/index.ts";
 import type { MediaSocketOptions } from "./transport/websocket-media/index.ts";
 import {
-  acceptTokens,
   createWhipEndpoint,
   iceServers,
   type TurnAccess,
@@ -42,11 +50,11 @@ const HERE = dirname(fileURLToPath(import.meta.url));
 export interface ServiceOptions extends EngineOptions {
   /** Told of defects that a request met. */
   readonly onError?: (error: TonetapError) => void;
-  /** Says who may publish over WHIP, instead of the list `whip.tokens`. */
+  /** Says who may publish over WHIP, instead of `whip.tokens` and the keys and tokens of `auth`. */
   readonly authorizeWhip?: NonNullable<WhipEndpointOptions["authorize"]>;
-  /** Says who may send media over WebSocket, instead of the list `media.tokens`. */
+  /** Says who may send media over WebSocket, instead of `media.tokens` and the keys and tokens of `auth`. */
   readonly authorizeMedia?: NonNullable<MediaSocketOptions["authorize"]>;
-  /** Says who may subscribe to events, and what of them it sees. Default: everybody whom the door lets through. */
+  /** Says who may subscribe to events and what of them it sees, instead of the keys and tokens of `auth`. */
   readonly authorizeEvents?: Authorize;
 }
 
@@ -80,7 +88,14 @@ export class Service implements Closable, AsyncDisposable {
   static async open(config: ConfigInput = {}, options: ServiceOptions = {}): Promise<Service> {
     const resources = new CloseStack();
     try {
-      const engine = resources.use("engine", await createEngine(config, options));
+      const checked = parseConfig(config);
+      const onError = options.onError ?? (() => undefined);
+      // First: who forgot the keys need not wait for the model to learn it.
+      const authority = resources.use(
+        "keys",
+        await openAuthority(checked, options.clock ?? systemClock, onError),
+      );
+      const engine = resources.use("engine", await createEngine(checked, options));
       const { clock, hub } = engine;
       const { service, whip, events } = engine.config;
       const door = { allowedHosts: service.allowedHosts, allowedOrigins: service.allowedOrigins };
@@ -89,15 +104,17 @@ export class Service implements Closable, AsyncDisposable {
         new HttpServer({
           ...door,
           clock,
+          identify: (headers) => authority.identifyRequest(headers),
           ...(options.onError === undefined ? {} : { onError: options.onError }),
         }),
       );
-      const media = resources.use("media", openMediaDoor(engine, http, door, options.authorizeMedia));
+      const authorizeMedia = options.authorizeMedia ?? mediaAuthorization(checked, authority);
+      const media = resources.use("media", openMediaDoor(engine, http, door, authorizeMedia));
       const subscribers = {
         source: `/tonetap/${events.instance}`,
         gate: new SubscriberGate({
           maxSubscribers: service.maxSubscribers,
-          ...(options.authorizeEvents === undefined ? {} : { authorize: options.authorizeEvents }),
+          authorize: options.authorizeEvents ?? eventsAuthorization(authority),
         }),
         schedule: new FlushSchedule(clock),
         clock,
@@ -118,7 +135,9 @@ export class Service implements Closable, AsyncDisposable {
         createWhipEndpoint({
           clock,
           ...(options.onError === undefined ? {} : { onError: options.onError }),
-          ...authorization(whip, options),
+          ...(options.authorizeWhip === undefined
+            ? whipAuthorization(checked, authority)
+            : { authorize: options.authorizeWhip }),
           iceServers: iceServers(whip.iceServers, turnAccess(whip), clock),
           iceRelay: whip.iceRelay,
           // A browser on this machine must reach a service that listens to this machine only.
@@ -166,14 +185,6 @@ export class Service implements Closable, AsyncDisposable {
   }
 }
 
-function authorization(
-  { tokens }: Config["whip"],
-  { authorizeWhip }: ServiceOptions,
-): Pick<WhipEndpointOptions, "authorize"> {
-  if (authorizeWhip !== undefined) return { authorize: authorizeWhip };
-  return tokens.length === 0 ? {} : { authorize: acceptTokens(tokens) };
-}
-
 function turnAccess({
   turnSecret,
   turnTtlS,
@@ -189,7 +200,8 @@ function addWhipRoutes(http: HttpServer, endpoint: WhipEndpoint): void {
     endpoint.handle({ method, path, headers, query, body });
   for (const pattern of ["/whip", "/whip/:session"]) {
     for (const method of ["OPTIONS", "POST", "PATCH", "DELETE", "GET", "PUT"] as const) {
-      http.route(method, pattern, handle, { maxBodyBytes: WHIP_MAX_BODY_BYTES });
+      // It asks for tokens itself: the session's URL counts too.
+      http.route(method, pattern, handle, { access: "public", maxBodyBytes: WHIP_MAX_BODY_BYTES });
     }
   }
 }
@@ -200,7 +212,10 @@ function addPage(http: HttpServer): void {
   http.files("/vendor/", dirname(require.resolve("uplot/dist/uPlot.esm.js")));
   const client = join(HERE, "client");
   if (existsSync(join(client, "index.js"))) http.files("/client/", client);
-  else http.route("GET", "/client/:file", ({ params }) => clientFromSource(client, params.file ?? ""));
+  else {
+    const serve: HttpHandler = ({ params }) => clientFromSource(client, params.file ?? "");
+    http.route("GET", "/client/:file", serve, { access: "public" });
+  }
   http.files("/", join(HERE, "dashboard"));
 }
 
@@ -215,7 +230,3 @@ async function clientFromSource(folder: string, file: string) {
     body: stripTypeScriptTypes(await readFile(join(folder, name), "utf8")),
   };
 }
-
-/** Whether an address to listen on is reached from this machine only. */
-export const isLoopback = (host: string): boolean =>
-  host === "localhost" || host === "::1" || host.startsWith("127.");

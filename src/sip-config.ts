@@ -28,6 +28,7 @@ export const sipSection = section({
     "Hosts that may call, as addresses or prefixes (192.0.2.0/24); none: everybody who gets through.",
   ),
   usersFile: text("", "File of callers, name:password a line: then a call needs digest credentials."),
+  tenant: text("", "Tenant that SIP calls belong to (docs/security.md); none: the operator's own."),
   realm: text("tonetap", "Realm of those credentials."),
   digestAlgorithms: list(
     "How they are proved, preferred first: SHA-256, MD5; none: both, so. Old callers read the first challenge only.",

@@ -45,7 +45,8 @@ export async function openSipDoor(
     sessionExpiresS: sip.sessionExpiresS,
     maxCalls: sip.maxCalls,
     ...(sip.registerAs === "" ? {} : { register: registrationOf(sip) }),
-    onCall: (source, { participant }) => engine.attach(source, participant),
+    onCall: (source, { participant }) =>
+      engine.attach(source, sip.tenant === "" ? participant : { ...participant, tenant: sip.tenant }),
     ...(onError === undefined ? {} : { onError }),
   });
 }

@@ -96,14 +96,14 @@ describe("the command line", { concurrent: true, timeout: 20_000 }, () => {
     expect(out.match(/^SIP {5}(?:udp|tcp) 127\.0\.0\.1:[0-9]+$/gm)).toHaveLength(2);
   });
 
-  test("listening beyond this machine is 1 warning that there is no login; on loopback there is none", async () => {
-    const serve = (host: string) =>
-      run(
-        ["serve", "--model-device", "cpu", "--service-port", "0", "--service-host", host],
-        "WHIP",
-        "SIGINT",
-      );
-    expect((await serve("0.0.0.0")).out.match(/no login/g)).toHaveLength(1);
-    expect((await serve("localhost")).out).not.toContain("no login");
+  test("listening beyond this machine without keys ends with 1 and says how; told that anyone may, it is 1 warning", async () => {
+    const serve = (...more: string[]) =>
+      run(["serve", "--model-device", "cpu", "--service-port", "0", ...more], "WHIP", "SIGINT");
+    const refused = await serve("--service-host", "0.0.0.0");
+    expect(refused.code).toBe(1);
+    expect(refused.err).toContain("give auth.keysFile");
+    const open = await serve("--service-host", "0.0.0.0", "--auth-anonymous", "anyone");
+    expect(open.out.match(/Nobody is asked/g)).toHaveLength(1);
+    expect((await serve()).out).not.toContain("Nobody is asked");
   });
 });

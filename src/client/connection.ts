@@ -11,6 +11,8 @@ import { Inbox } from "./inbox.ts";
 export interface ConnectOptions {
   /** Which events. Default: all. */
   readonly filter?: EventFilter;
+  /** An API key or a token, where the service asks for one; a function is asked again at each attempt. */
+  readonly token?: string | (() => string);
   /** Closes the connection. */
   readonly signal?: AbortSignal;
   /** Events kept for a `for await` loop that is slower than they come; the oldest go. Default 10,000. */
@@ -219,7 +221,10 @@ export class EventConnection implements AsyncIterable<TonetapEvent> {
     if (Object.keys(this.#filter).length > 0) url.searchParams.set("filter", JSON.stringify(this.#filter));
     if (this.#position !== "") url.searchParams.set("after", this.#position);
     this.#changing = 0;
-    const socket = new WebSocket(url, SUBPROTOCOL);
+    const { token } = this.#options;
+    const shown = typeof token === "function" ? token() : token;
+    // Browsers let nobody set a header here; a query would stand in logs.
+    const socket = new WebSocket(url, shown === undefined ? SUBPROTOCOL : [SUBPROTOCOL, `bearer.${shown}`]);
     this.#socket = socket;
     socket.addEventListener("message", ({ data }) => {
       if (socket === this.#socket) this.#receive(String(data));

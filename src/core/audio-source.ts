@@ -67,7 +67,10 @@ export interface ParticipantInfo {
   readonly consent?: ConsentState;
   /** Shown to people; never logged. */
   readonly displayName?: string;
-  /** Whose call it is, where several customers share the service: each gets its share of the model. */
+  /**
+   * Whose call it is, where several customers share the service: each gets its share of the model and sees its own calls
+   * only. Its name becomes part of the call's id: see core/tenant.ts. 1–63 letters, digits or `-`.
+   */
   readonly tenant?: string;
   /** Whose windows go first when the model is busy. Default `normal`. */
   readonly priority?: WindowPriority;

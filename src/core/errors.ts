@@ -11,6 +11,8 @@ export type ErrorCode =
   | "not-found"
   /** The thing exists already, or is in the wrong state for this. */
   | "conflict"
+  /** Nobody said who they are, or not so that it can be believed. */
+  | "unauthenticated"
   /** The policy in force forbids it. */
   | "policy"
   /** A limit is reached; try later or elsewhere. */

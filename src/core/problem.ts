@@ -7,6 +7,7 @@ import type { ErrorCode, TonetapError } from "./errors.ts";
 const STATUS: Readonly<Record<ErrorCode, number>> = {
   "invalid-argument": 400,
   protocol: 400,
+  unauthenticated: 401,
   policy: 403,
   "not-found": 404,
   conflict: 409,
@@ -21,6 +22,7 @@ const STATUS: Readonly<Record<ErrorCode, number>> = {
 const TITLE: Readonly<Record<ErrorCode, string>> = {
   "invalid-argument": "An argument is not right",
   protocol: "The message is not right",
+  unauthenticated: "Who are you?",
   policy: "Not allowed here",
   "not-found": "There is no such thing",
   conflict: "Not possible in this state",
@@ -48,7 +50,9 @@ export function problemOf(error: TonetapError, status = STATUS[error.code]): Pro
     status,
     headers: {
       "content-type": "application/problem+json",
-      ...(status === 503 ? { "retry-after": String(RETRY_AFTER_S) } : {}),
+      ...(status === 503 || status === 429 ? { "retry-after": String(RETRY_AFTER_S) } : {}),
+      // RFC 9110 §15.5.2, RFC 6750 §3.
+      ...(status === 401 ? { "www-authenticate": "Bearer" } : {}),
     },
     body: JSON.stringify({
       type: `urn:tonetap:error:${error.code}`,

@@ -3,6 +3,7 @@
 import { CallBoard } from "./call-board.js";
 import { connect } from "./client/index.js";
 import { colourOf, ordered } from "./expressions.js";
+import { knownKey, unlock } from "./key.js";
 import { setUpMicrophone } from "./microphone.js";
 
 /** Timelines move this often, ms: smooth enough for a minute across a card, cheap enough for fifty cards. */
@@ -107,7 +108,10 @@ setUpTheme();
 const microphone = setUpMicrophone();
 moveTimelines();
 
-const connection = connect(new URL("v1/events", location.href));
+await unlock();
+const connection = connect(new URL("v1/events", location.href), {
+  ...(knownKey() === undefined ? {} : { token: () => knownKey() ?? "" }),
+});
 connection.on("status", showConnection);
 connection.on("event", (event) => {
   aheadMs = Math.min(aheadMs, Date.now() - Date.parse(event.time));

@@ -1,4 +1,5 @@
 /** The microphone button and its dialog: consent first, then WHIP. The WHIP client itself is whip-client.js. */
+import { knownKey } from "./key.js";
 import { publishMicrophone } from "./whip-client.js";
 
 /**
@@ -53,7 +54,7 @@ export function setUpMicrophone() {
       consent: "granted",
     });
     try {
-      publication = await publishMicrophone({ endpoint: `whip?${query}` });
+      publication = await publishMicrophone({ endpoint: `whip?${query}`, token: knownKey() });
       publication.pc.addEventListener("connectionstatechange", () => {
         if (publication?.pc.connectionState === "failed") stop();
       });

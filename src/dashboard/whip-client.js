@@ -32,7 +32,7 @@ export function microphoneConstraints(deviceId) {
  * @param {object} options
  * @param {string | URL} options.endpoint where to POST, with the query that says who is speaking
  * @param {MediaStream} [options.stream] stays the caller's; a microphone opened here is stopped by `close()`
- * @param {string} [options.token] bearer token
+ * @param {string | undefined} [options.token] bearer token
  * @returns {Promise<{pc: RTCPeerConnection, close: () => Promise<void>, restart: () => Promise<void>}>}
  */
 export async function publishMicrophone({ endpoint, stream, token }) {

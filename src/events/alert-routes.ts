@@ -1,5 +1,5 @@
 /** Alert rules and standing alerts over HTTP. Judging is insight/; the events are schema.ts. */
-import { jsonBody, jsonResponse } from "./http-route.ts";
+import { type HttpHandler, jsonBody, jsonResponse } from "./http-route.ts";
 import type { HttpServer } from "./http-server.ts";
 import type { EventHub } from "./hub.ts";
 import type { AlertRules } from "./insight/alert-rules.ts";
@@ -8,12 +8,17 @@ import type { AlertRules } from "./insight/alert-rules.ts";
  * - `GET /v1/alerts`: those that stand, as in `alert.raised`.
  * - `GET`, `POST /v1/alerts/rules`: lists, adds (201, or 409 if the id is taken).
  * - `GET`, `PUT`, `DELETE /v1/alerts/rules/:ruleId`: shows, adds or replaces (201 or 200), removes (204).
+ *
+ * Rules hold for all calls: whoever sees or changes them must be `admin`.
  */
 export function addAlertRoutes(http: HttpServer, hub: EventHub, rules: AlertRules): void {
-  http.route("GET", "/v1/alerts", () => {
-    const participants = hub.calls().flatMap((call) => call.participants);
-    return jsonResponse({ alerts: participants.flatMap(({ alerts }) => alerts) });
-  });
+  const standing: HttpHandler = ({ caller }) => {
+    const calls = hub.calls().filter(({ callId }) => caller.may("events:read", callId));
+    return jsonResponse({
+      alerts: calls.flatMap(({ participants }) => participants).flatMap(({ alerts }) => alerts),
+    });
+  };
+  http.route("GET", "/v1/alerts", standing, { access: "events:read" });
   http.route("GET", "/v1/alerts/rules", () => jsonResponse({ rules: rules.list() }));
   http.route("POST", "/v1/alerts/rules", (request) => {
     const rule = rules.add(jsonBody(request));

@@ -58,7 +58,8 @@ export class EventSourceServer implements Closable {
     this.#stopTicking = this.#clock.repeat(TICK_MS, () => {
       for (const listener of this.#listeners) listener.tick();
     });
-    http.route("GET", EVENTS_PATH, (request) => this.#answer(request));
+    // The gate asks who it is.
+    http.route("GET", EVENTS_PATH, (request) => this.#answer(request), { access: "public" });
   }
 
   /** Listeners now. */

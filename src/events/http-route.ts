@@ -1,5 +1,6 @@
 /** What a route is: its pattern, what its handler gets and gives. Serving them is http-server.ts. */
 import type { IncomingHttpHeaders } from "node:http";
+import type { Caller, Right } from "../core/caller.ts";
 import { TonetapError } from "../core/errors.ts";
 import { problemOf } from "../core/problem.ts";
 
@@ -18,6 +19,8 @@ export interface HttpRequest {
   readonly headers: IncomingHttpHeaders;
   /** Raw bytes; empty when there is no body. */
   readonly body: Buffer;
+  /** Who asks; `NOBODY` where the route is public. Which calls it may see or change is for the handler to ask it. */
+  readonly caller: Caller;
   /** Aborts when the client goes away before the answer. */
   readonly signal: AbortSignal;
 }
@@ -51,6 +54,8 @@ export interface HttpStream {
 export type HttpHandler = (request: HttpRequest) => HttpResponse | Promise<HttpResponse>;
 
 export interface RouteOptions {
+  /** What the caller must be allowed, for some call at least; `public`: nobody is asked. Default `admin`. */
+  readonly access?: Right | "public";
   /** Bytes of a body; a longer one gets 413. Default 65,536. */
   readonly maxBodyBytes?: number;
 }
@@ -59,6 +64,7 @@ export interface Route {
   readonly method: HttpMethod;
   readonly segments: readonly string[];
   readonly handler: HttpHandler;
+  readonly access: Right | "public";
   readonly maxBodyBytes: number;
 }
 

@@ -2,8 +2,15 @@
  * The service's HTTP server: routes, limits, security headers, problem documents. What it serves is registered by
  * whoever owns it; WebSockets are websocket-server.ts, on the same `server`.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from "node:http";
 import type { AddressInfo } from "node:net";
+import { ANYONE, type Caller, NOBODY } from "../core/caller.ts";
 import { type Clock, systemClock } from "../core/clock.ts";
 import { TonetapError } from "../core/errors.ts";
 import type { Closable } from "../core/lifecycle.ts";
@@ -24,6 +31,11 @@ import { staticFiles } from "./static-files.ts";
 export interface HttpServerOptions extends DoorOptions {
   /** Told of every request that failed by a defect of ours (500). */
   readonly onError?: (error: TonetapError) => void;
+  /**
+   * Says who sends a request to a route that is not public; throws unauthenticated (401), or overloaded for one who asks
+   * too often (429). Default: nobody has to say.
+   */
+  readonly identify?: (headers: IncomingHttpHeaders) => Promise<Caller>;
   /** ms that open requests get to end when the server closes. Default 2,000. */
   readonly closeGraceMs?: number;
   readonly clock?: Clock;
@@ -75,6 +87,7 @@ export class HttpServer implements Closable, AsyncDisposable {
       method,
       segments: parsePattern(pattern),
       handler,
+      access: options.access ?? "admin",
       maxBodyBytes: options.maxBodyBytes ?? 65_536,
     });
     return this;
@@ -82,7 +95,7 @@ export class HttpServer implements Closable, AsyncDisposable {
 
   /** Serves the files of a folder below `prefix` (`/`, `/client/`). Register it after the routes it must not hide. */
   files(prefix: string, directory: string): this {
-    return this.route("GET", `${prefix}*`, staticFiles(directory));
+    return this.route("GET", `${prefix}*`, staticFiles(directory), { access: "public" });
   }
 
   /**
@@ -161,6 +174,8 @@ export class HttpServer implements Closable, AsyncDisposable {
       if (params === undefined) continue;
       fitting.push(route.method);
       if (route.method !== method) continue;
+      const caller = await this.#callerOf(request, route);
+      if (!("may" in caller)) return caller;
       const body = await readBody(request, route.maxBodyBytes);
       if (body === undefined) {
         const error = new TonetapError(
@@ -181,6 +196,7 @@ export class HttpServer implements Closable, AsyncDisposable {
         params,
         headers,
         body,
+        caller,
         signal: abort.signal,
       });
     }
@@ -191,6 +207,22 @@ export class HttpServer implements Closable, AsyncDisposable {
     if (method === "OPTIONS") return { status: 204, headers: { allow } };
     const error = new TonetapError("invalid-argument", `${method} is not for ${pathname}`);
     return withHeaders(problemResponse(error, 405), { allow });
+  }
+
+  /** Who asks, or what to say to one who asks too often. @throws TonetapError unauthenticated, policy */
+  async #callerOf(request: IncomingMessage, { access }: Route): Promise<Caller | HttpResponse> {
+    if (access === "public") return NOBODY;
+    let caller: Caller = ANYONE;
+    try {
+      caller = (await this.#options.identify?.(request.headers)) ?? ANYONE;
+    } catch (error) {
+      // RFC 6585 §4.
+      if (error instanceof TonetapError && error.code === "overloaded") return problemResponse(error, 429);
+      throw error;
+    }
+    if (!caller.may(access))
+      throw new TonetapError("policy", `${caller.name} has no right to this: it needs ${access}`);
+    return caller;
   }
 
   /** For pages of the allowed origins only; checkDoor() has turned others away. Fetch standard §3.2. */

@@ -15,6 +15,8 @@ export interface ListenOptions {
   readonly out: Writable & { readonly isTTY?: boolean; readonly columns?: number; readonly rows?: number };
   /** For news of the connection where `out` is no terminal. Default standard error. */
   readonly err?: Writable;
+  /** An API key or a token, where the service asks for one. */
+  readonly token?: string | undefined;
   /** Ends it. */
   readonly signal?: AbortSignal;
   /** One event a line as JSON, terminal or not. */
@@ -62,9 +64,13 @@ export async function runListen(options: ListenOptions): Promise<number> {
 
 type Connection = ReturnType<typeof connect>;
 
-function open({ url, filter }: ListenOptions, signal: AbortSignal): Connection {
+function open({ url, filter, token }: ListenOptions, signal: AbortSignal): Connection {
   try {
-    return connect(url, { signal, ...(filter === undefined ? {} : { filter }) });
+    return connect(url, {
+      signal,
+      ...(filter === undefined ? {} : { filter }),
+      ...(token === undefined ? {} : { token }),
+    });
   } catch (error) {
     throw new TonetapError("invalid-argument", `url must be like http://127.0.0.1:8080, got ${url}`, {
       cause: error,

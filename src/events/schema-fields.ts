@@ -15,6 +15,7 @@ const ERROR_CODES = [
   "media",
   "not-found",
   "conflict",
+  "unauthenticated",
   "policy",
   "overloaded",
   "unavailable",

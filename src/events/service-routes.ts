@@ -1,8 +1,10 @@
 /** The routes that tell of events: health, what is live, and the protocol's own description. */
 import { createHash } from "node:crypto";
+import type { Caller } from "../core/caller.ts";
 import { TonetapError } from "../core/errors.ts";
+import { qualifiedCallId } from "../core/tenant.ts";
 import { asyncApiDocument } from "./asyncapi.ts";
-import { jsonResponse } from "./http-route.ts";
+import { type HttpHandler, jsonResponse } from "./http-route.ts";
 import type { HttpServer } from "./http-server.ts";
 import type { EventHub } from "./hub.ts";
 
@@ -19,24 +21,31 @@ export interface ServiceRoutesOptions {
  * - `GET /docs/asyncapi.json`: the event protocol, AsyncAPI 3.
  */
 export function addServiceRoutes(http: HttpServer, { hub, notReady }: ServiceRoutesOptions): void {
-  http.route("GET", "/healthz", () => jsonResponse({ status: "ok" }));
-  http.route("GET", "/readyz", () => {
+  http.route("GET", "/healthz", () => jsonResponse({ status: "ok" }), { access: "public" });
+  const readyz: HttpHandler = () => {
     const reason = notReady?.();
     if (reason !== undefined) throw new TonetapError("unavailable", reason);
     return jsonResponse({ status: "ready" });
-  });
-  http.route("GET", "/v1/calls", () => jsonResponse({ calls: hub.calls() }));
-  http.route("GET", "/v1/calls/:callId", ({ params }) => {
-    const call = hub.calls().find(({ callId }) => callId === params.callId);
-    if (call === undefined) throw new TonetapError("not-found", "there is no such call now");
-    return jsonResponse(call);
-  });
+  };
+  http.route("GET", "/readyz", readyz, { access: "public" });
+  const seenBy = (caller: Caller) => hub.calls().filter(({ callId }) => caller.may("events:read", callId));
+  const calls: HttpHandler = ({ caller }) => jsonResponse({ calls: seenBy(caller) });
+  http.route("GET", "/v1/calls", calls, { access: "events:read" });
+  const call: HttpHandler = ({ params, caller }) => {
+    const wanted = qualifiedCallId(params.callId ?? "", caller.tenant);
+    const found = seenBy(caller).find(({ callId }) => callId === wanted);
+    // Of a call that is not for this caller too: it does not learn that it exists.
+    if (found === undefined) throw new TonetapError("not-found", "there is no such call now");
+    return jsonResponse(found);
+  };
+  http.route("GET", "/v1/calls/:callId", call, { access: "events:read" });
   const asyncApi = JSON.stringify(asyncApiDocument());
   const etag = `"${createHash("sha256").update(asyncApi).digest("base64url").slice(0, 16)}"`;
-  http.route("GET", "/docs/asyncapi.json", ({ headers }) => {
+  const protocol: HttpHandler = ({ headers }) => {
     const common = { "content-type": "application/json", "cache-control": "no-cache", etag };
     return headers["if-none-match"] === etag
       ? { status: 304, headers: common }
       : { headers: common, body: asyncApi };
-  });
+  };
+  http.route("GET", "/docs/asyncapi.json", protocol, { access: "public" });
 }

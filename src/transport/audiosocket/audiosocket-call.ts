@@ -2,9 +2,9 @@
 import type { Socket } from "node:net";
 import type { Clock } from "../../core/clock.ts";
 import { TonetapError } from "../../core/errors.ts";
+import { RateLimit } from "../../core/rate-limit.ts";
 import { type AudioCodec, l16 } from "../../core/rtp.ts";
 import { MessageSource, slinToL16 } from "../message-source.ts";
-import { RateLimit } from "../rate-limit.ts";
 import {
   AudioSocketFramer,
   audioSocketFrame,

@@ -328,6 +328,7 @@ const STATUS: Readonly<Record<ErrorCode, number>> = {
   "invalid-argument": 400,
   protocol: 400,
   media: 488,
+  unauthenticated: 403,
   policy: 403,
   "not-found": 404,
   conflict: 486,

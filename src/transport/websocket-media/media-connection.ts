@@ -6,7 +6,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { AudioSource, ParticipantInfo } from "../../core/audio-source.ts";
 import type { Clock } from "../../core/clock.ts";
 import { TonetapError } from "../../core/errors.ts";
-import { RateLimit } from "../rate-limit.ts";
+import { RateLimit } from "../../core/rate-limit.ts";
 import { CLOSE, type MediaDialect, type MediaLink, type MediaSession } from "./media-session.ts";
 
 /** Messages in a row that are not understood before a peer is closed. */

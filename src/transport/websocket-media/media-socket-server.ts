@@ -7,6 +7,7 @@ import { type IncomingMessage, type Server, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
 import type { AudioSource, ParticipantInfo } from "../../core/audio-source.ts";
+import type { Admit } from "../../core/caller.ts";
 import { type Clock, systemClock } from "../../core/clock.ts";
 import { assertRange, type ErrorCode, TonetapError } from "../../core/errors.ts";
 import type { Closable } from "../../core/lifecycle.ts";
@@ -46,9 +47,13 @@ export interface MediaSocketOptions {
   readonly onVoice: (source: AudioSource, voice: MediaVoiceInfo) => void | Promise<void>;
   /**
    * Says whether a token may send media: from `Authorization: Bearer`, else the query's `token`, else AudioHook's
-   * `X-API-KEY`, else Media Streams' custom parameter `token`; undefined when none came. Default: everyone may.
+   * `X-API-KEY`, else Media Streams' custom parameter `token`; undefined when none came. A function instead of true says who
+   * its participants are in the service. Throw a TonetapError to refuse with its status. Default: everyone may.
    */
-  readonly authorize?: (token: string | undefined, dialect: MediaDialectName) => boolean | Promise<boolean>;
+  readonly authorize?: (
+    token: string | undefined,
+    dialect: MediaDialectName,
+  ) => boolean | Admit | Promise<boolean | Admit>;
   /** AudioHook API key → client secret in base64. If given, AudioHook requests must be signed with one of them. */
   readonly audiohookSecrets?: ReadonlyMap<string, string>;
   /** Throws a TonetapError to turn a request away before anything else, as a browser guard does. */
@@ -191,15 +196,11 @@ export class MediaSocketServer implements Closable, AsyncDisposable {
         throw new TonetapError("overloaded", `all ${this.#maxConnections} media connections are taken`);
       }
       const permission = await this.#permission(dialect, request, target.searchParams);
-      if (permission !== "granted" && permission !== "owed") {
-        this.#refuse(socket, 401, permission);
-        return;
-      }
       if (this.#closing !== undefined) throw new TonetapError("closed", "the service is stopping");
       if (socket.destroyed) return;
       socket.off("error", ignore);
       this.#sockets.handleUpgrade(request, socket, head, (peer) =>
-        this.#open(peer, dialect, request, target.searchParams, permission === "granted"),
+        this.#open(peer, dialect, request, target.searchParams, permission),
       );
     } catch (thrown) {
       const { code, message } = TonetapError.from(thrown);
@@ -207,23 +208,25 @@ export class MediaSocketServer implements Closable, AsyncDisposable {
     }
   }
 
-  /** `owed`: the first message has to bring the token. Anything else says why the request is refused. */
+  /** Undefined: the first message has to bring the token. @throws TonetapError unauthenticated */
   async #permission(
     dialect: MediaDialectName,
     request: IncomingMessage,
     query: URLSearchParams,
-  ): Promise<"granted" | "owed" | (string & {})> {
+  ): Promise<Admit | undefined> {
     const { audiohookSecrets, authorize } = this.#options;
     if (dialect === "audiohook" && audiohookSecrets !== undefined) {
       const wrong = verifyAudioHookSignature(request, audiohookSecrets, this.#clock.wall());
-      if (wrong !== undefined) return wrong;
+      if (wrong !== undefined) throw new TonetapError("unauthenticated", wrong);
     }
-    if (authorize === undefined) return "granted";
+    if (authorize === undefined) return AS_IT_SAYS;
     const token = tokenOf(request, query);
-    if (token === undefined && dialect === "twilio") return "owed";
+    if (token === undefined && dialect === "twilio") return undefined;
     this.#opening++;
     try {
-      return (await authorize(token, dialect)) ? "granted" : "a valid token is needed";
+      const answer = await authorize(token, dialect);
+      if (answer === false) throw new TonetapError("unauthenticated", "a valid token is needed");
+      return answer === true ? AS_IT_SAYS : answer;
     } finally {
       this.#opening--;
     }
@@ -234,9 +237,10 @@ export class MediaSocketServer implements Closable, AsyncDisposable {
     dialect: MediaDialectName,
     { headers }: IncomingMessage,
     query: URLSearchParams,
-    isAuthorized: boolean,
+    permission: Admit | undefined,
   ): void {
-    const { authorize, onVoice } = this.#options;
+    const { authorize = () => true, onVoice } = this.#options;
+    let admit = permission;
     socket.on("error", () => {
       // RFC 6455 violations and messages too long: ws answers with the right close code and closes.
       this.#counts.malformed++;
@@ -252,9 +256,21 @@ export class MediaSocketServer implements Closable, AsyncDisposable {
         id: randomUUID(),
         query,
         headers,
-        isAuthorized,
-        authorize: async (token) => authorize === undefined || (await authorize(token, dialect)),
-        onVoice: (source, participant) => onVoice(source, { dialect, participant }),
+        isAuthorized: permission !== undefined,
+        authorize: async (token) => {
+          try {
+            const answer = await authorize(token, dialect);
+            admit = answer === true ? AS_IT_SAYS : answer || undefined;
+          } catch {
+            // Whatever was wrong with it: the peer hears that it needs a valid one.
+            admit = undefined;
+          }
+          return admit !== undefined;
+        },
+        onVoice: (source, participant) => {
+          if (admit === undefined) throw new TonetapError("unauthenticated", "a valid token is needed");
+          return onVoice(source, { dialect, participant: admit(participant) });
+        },
       });
     } catch (error) {
       this.#refused++;
@@ -293,6 +309,7 @@ const STATUS: Readonly<Record<ErrorCode, number>> = {
   "invalid-argument": 400,
   protocol: 400,
   media: 400,
+  unauthenticated: 401,
   policy: 403,
   "not-found": 404,
   conflict: 409,
@@ -302,6 +319,8 @@ const STATUS: Readonly<Record<ErrorCode, number>> = {
   timeout: 504,
   internal: 500,
 };
+
+const AS_IT_SAYS: Admit = (participant) => participant;
 
 const ignore = (): void => undefined;
 

@@ -4,6 +4,7 @@
  */
 import { randomUUID } from "node:crypto";
 import type { AudioSource, ParticipantInfo } from "../../core/audio-source.ts";
+import type { Admit } from "../../core/caller.ts";
 import { type Clock, systemClock } from "../../core/clock.ts";
 import { assertRange, type ErrorCode, TonetapError } from "../../core/errors.ts";
 import type { Closable } from "../../core/lifecycle.ts";
@@ -51,10 +52,14 @@ export interface WhipEndpointOptions extends IceOptions {
    */
   readonly onSession: (source: AudioSource, session: WhipSessionInfo) => void | Promise<void>;
   /**
-   * Says whether a bearer token may publish, trickle, restart or end; undefined when none came. A thrown TonetapError
-   * refuses with its own status. Default: everyone may. For a list of tokens: `acceptTokens(list)`.
+   * Says whether a bearer token may publish, trickle, restart or end; undefined when none came. A function instead of
+   * true says who its participant is in the service. A thrown TonetapError refuses with its own status. Default:
+   * everyone may. For a list of tokens: `acceptTokens(list)`.
    */
-  readonly authorize?: (token: string | undefined, request: WhipRequest) => boolean | Promise<boolean>;
+  readonly authorize?: (
+    token: string | undefined,
+    request: WhipRequest,
+  ) => boolean | Admit | Promise<boolean | Admit>;
   /** Path of the endpoint; sessions are one segment below. Default `/whip`. */
   readonly path?: string;
   /** Origins of pages that may publish, besides pages of the endpoint's own; `*` means any. Default none. */
@@ -148,7 +153,8 @@ class Endpoint implements WhipEndpoint {
         return refusal(405, "invalid-argument", `${method} is not for a WHIP endpoint`, {
           allow: "OPTIONS, POST",
         });
-      return (await this.#denied(request)) ?? this.#publish(request);
+      const admit = await this.#permission(request);
+      return admit === undefined ? denied(request) : this.#publish(request, admit);
     }
     if (!path.startsWith(`${this.#path}/`)) return refusal(404, "not-found", "no WHIP resource here");
     const allow = { allow: "OPTIONS, PATCH, DELETE" };
@@ -156,8 +162,7 @@ class Endpoint implements WhipEndpoint {
     if (method !== "PATCH" && method !== "DELETE") {
       return refusal(405, "invalid-argument", `${method} is not for a WHIP session`, allow);
     }
-    const denied = await this.#denied(request);
-    if (denied !== undefined) return denied;
+    if ((await this.#permission(request)) === undefined) return denied(request);
     const session = this.#sessions.get(path.slice(this.#path.length + 1));
     if (session === undefined)
       return refusal(404, "not-found", "no such session: it has ended, or never was");
@@ -166,14 +171,14 @@ class Endpoint implements WhipEndpoint {
     return reply(200);
   }
 
-  async #publish(request: WhipRequest): Promise<WhipResponse> {
+  async #publish(request: WhipRequest, admit: Admit): Promise<WhipResponse> {
     const wrong = wrongBody(request, OFFER_TYPE, { "accept-post": OFFER_TYPE });
     if (wrong !== undefined) return wrong;
     if (this.#closing !== undefined) throw new TonetapError("overloaded", "the endpoint is closing");
     if (this.sessionCount >= this.#maxSessions) {
       throw new TonetapError("overloaded", `all ${this.#maxSessions} sessions are taken`);
     }
-    const opening = this.#open(request);
+    const opening = this.#open(request, admit);
     this.#opening.add(opening);
     try {
       return await opening;
@@ -182,9 +187,9 @@ class Endpoint implements WhipEndpoint {
     }
   }
 
-  async #open(request: WhipRequest): Promise<WhipResponse> {
+  async #open(request: WhipRequest, admit: Admit): Promise<WhipResponse> {
     const id = randomUUID();
-    const participant = participantFromQuery(request.query, id);
+    const participant = admit(participantFromQuery(request.query, id));
     const offer = parseWhipOffer(bodyText(request));
     const servers = this.#iceServers();
     const session = await WhipSession.open({
@@ -256,13 +261,11 @@ class Endpoint implements WhipEndpoint {
     return reply(200, { "content-type": FRAGMENT_TYPE, etag }, writeRestartFragment(offer, local));
   }
 
-  async #denied(request: WhipRequest): Promise<WhipResponse | undefined> {
-    if (this.#options.authorize === undefined) return undefined;
-    // RFC 6750 §2.1; the scheme's name is case-insensitive (RFC 9110 §11.1).
-    const token = /^bearer +([\w.~+/-]+=*)$/i.exec(header(request, "authorization") ?? "")?.[1];
-    if (await this.#options.authorize(token, request)) return undefined;
-    const challenge = token === undefined ? "Bearer" : 'Bearer error="invalid_token"';
-    return refusal(401, "policy", "a valid bearer token is needed", { "www-authenticate": challenge });
+  /** Undefined for one who may not. */
+  async #permission(request: WhipRequest): Promise<Admit | undefined> {
+    const answer = (await this.#options.authorize?.(bearerOf(request), request)) ?? true;
+    if (typeof answer === "function") return answer;
+    return answer ? (participant) => participant : undefined;
   }
 
   #cors(request: WhipRequest): Record<string, string> {
@@ -277,6 +280,15 @@ class Endpoint implements WhipEndpoint {
       vary: "Origin",
     };
   }
+}
+
+/** RFC 6750 §2.1; the scheme's name is case-insensitive (RFC 9110 §11.1). */
+const bearerOf = (request: WhipRequest): string | undefined =>
+  /^bearer +([\w.~+/-]+=*)$/i.exec(header(request, "authorization") ?? "")?.[1];
+
+function denied(request: WhipRequest): WhipResponse {
+  const challenge = bearerOf(request) === undefined ? "Bearer" : 'Bearer error="invalid_token"';
+  return refusal(401, "unauthenticated", "a valid bearer token is needed", { "www-authenticate": challenge });
 }
 
 function reply(status: number, headers: Record<string, string> = {}, body = ""): WhipResponse {

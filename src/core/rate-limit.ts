@@ -1,5 +1,5 @@
 /** How fast a peer may send: a token bucket. What becomes of who sends faster is its owner's business. */
-import type { Clock } from "../core/clock.ts";
+import type { Clock } from "./clock.ts";
 
 /** Seconds of the permitted rate that may come at once: a network that stood still delivers what it held. */
 const BURST_S = 10;
