@@ -59,7 +59,7 @@ describe("a service with keys", () => {
     return calls.map(({ callId }) => callId).sort();
   };
 
-  test("12 routes ask who it is (401 with a challenge); 6 that show nothing of calls do not", async () => {
+  test("14 routes ask who it is (401 with a challenge); 6 that show nothing of calls do not", async () => {
     const asking: [string, string][] = [
       ["GET", "/v1/calls"],
       ["GET", "/v1/calls/x"],
@@ -71,6 +71,8 @@ describe("a service with keys", () => {
       ["PATCH", "/v1/calls/x/participants/y"],
       ["DELETE", "/v1/calls/x/participants/y"],
       ["POST", "/v1/audiosocket"],
+      ["GET", "/v1/events"],
+      ["GET", "/metrics"],
       ["GET", "/v1/models"],
       ["POST", "/v1/models"],
     ];
