@@ -18,9 +18,8 @@ export default defineConfig({
     include: ["test/peers/**/*.test.ts"],
     globalSetup: [
       "test/support/system-peers.ts",
+      "test/peers/setup.ts",
       "test/peers/mediasoup/setup.ts",
-      "test/peers/werift/setup.ts",
-      "test/peers/rtp/setup.ts",
       "test/peers/tfjs/setup.ts",
     ],
     testTimeout: 60_000,

@@ -1,13 +1,13 @@
 /**
- * Debian's headless Firefox for tests, by WebDriver BiDi: playwright-core speaks to its own Firefox only. As much of the
+ * Debian's headless Firefox for tests, by WebDriver BiDi (whether it is installed is system-peers.ts): playwright-core speaks to its own Firefox only. As much of the
  * protocol as a page with a microphone needs, and a sound card without sound: Firefox's AudioContext stands still
  * where there is none.
  */
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { networkInterfaces, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { WebSocket } from "ws";
@@ -29,21 +29,6 @@ const PREFERENCES = {
   "services.settings.server": "",
   "toolkit.telemetry.server": "",
 } as const;
-
-/** Debian's packages; test/peers/mediasoup/setup.ts installs them where it may. */
-export const FIREFOX_PACKAGES = ["firefox-esr", "pulseaudio"] as const;
-
-export const hasFirefox = (): boolean =>
-  FIREFOX_PACKAGES.every((command) => spawnSync(command, ["--version"], { stdio: "ignore" }).status === 0);
-
-/**
- * Where its ICE reaches a server on this machine: it takes no 127.0.0.1, whatever its preferences say. What is sent to
- * an address of one's own does not leave the machine either.
- */
-export const ownAddress = (): string =>
-  Object.values(networkInterfaces())
-    .flatMap((addresses) => addresses ?? [])
-    .find(({ family, internal }) => family === "IPv4" && !internal)?.address ?? "127.0.0.1";
 
 export class Firefox implements AsyncDisposable {
   readonly #resources: CloseStack;

@@ -1,29 +1,8 @@
-/** sipp as a caller: finds it, installs Debian's package when it may, runs scenarios. Says loudly when it is missing. */
-import { spawn, spawnSync } from "node:child_process";
+/** sipp as a caller: runs scenarios. Whether it is installed is system-peers.ts. */
+import { spawn } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-
-/** `sipp -v` ends with 99. */
-const answers = (): boolean =>
-  spawnSync("sipp", ["-v"], { encoding: "utf8" }).stdout?.includes("SIPp") === true;
-
-/** Whether sipp can be run; tests use `describe.skipIf(!hasSipp())`. */
-export function hasSipp(): boolean {
-  if (answers()) return true;
-  if (process.platform === "linux" && process.getuid?.() === 0) {
-    console.log("installing sip-tester for the tests that are called by sipp …");
-    const options = { stdio: "inherit", env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } } as const;
-    spawnSync("apt-get", ["update", "-qq"], options);
-    spawnSync("apt-get", ["install", "-y", "-qq", "--no-install-recommends", "sip-tester"], options);
-    if (answers()) return true;
-  }
-  console.warn(
-    "\n*** SKIPPED: every test in which the real sipp calls. It is not installed, and this user may not install it. " +
-      "On Debian: sudo apt-get install sip-tester\n",
-  );
-  return false;
-}
 
 export interface SippRun {
   readonly scenario: string;

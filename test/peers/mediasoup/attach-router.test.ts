@@ -13,7 +13,7 @@ import {
 } from "../../../src/transport/mediasoup/index.ts";
 import { openEngine, type Recorder, recordedFrames, upTo } from "../../engine/support.ts";
 import type * as Rooms from "./room.ts";
-import { mediasoupMissing } from "./setup.ts";
+import { hasMediasoup } from "./setup.ts";
 import { eventually } from "./support.ts";
 
 type CallEvent =
@@ -24,232 +24,228 @@ type CallEvent =
   | "emotion"
   | "quality";
 
-describe.skipIf(mediasoupMissing() !== undefined)(
-  "an engine that listens to a mediasoup room",
-  { concurrent: true },
-  () => {
-    let rooms: typeof Rooms;
-    let engine: Engine;
-    let seen: Recorder;
-    let anna: RtpPayload[];
-    let ben: RtpPayload[];
-    beforeAll(async () => {
-      // mediasoup may not be installed: it is loaded only where the tests run.
-      rooms = await import("./room.ts");
-      ({ engine, seen } = await openEngine());
-      anna = await recordedFrames("anna");
-      ben = await recordedFrames("ben");
+describe.skipIf(!hasMediasoup())("an engine that listens to a mediasoup room", { concurrent: true }, () => {
+  let rooms: typeof Rooms;
+  let engine: Engine;
+  let seen: Recorder;
+  let anna: RtpPayload[];
+  let ben: RtpPayload[];
+  beforeAll(async () => {
+    // mediasoup may not be installed: it is loaded only where the tests run.
+    rooms = await import("./room.ts");
+    ({ engine, seen } = await openEngine());
+    anna = await recordedFrames("anna");
+    ben = await recordedFrames("ben");
+  });
+  afterAll(async () => {
+    // Every test has left: closing the engine ends nobody.
+    const ended = seen.of("participant.left").length;
+    expect(seen.of("participant.joined").length).toBe(ended);
+    await engine.close();
+    expect(seen.of("participant.left").length).toBe(ended);
+  });
+
+  const nameOf = ({ appData }: MediasoupProducer): string => String(appData.name);
+  const follow = (room: Rooms.Room, callId: string, options: Partial<RouterTapOptions> = {}): RouterTap =>
+    attachRouter(engine, room.router, {
+      participantOf: (producer) => ({ callId, participantId: nameOf(producer), consent: "granted" }),
+      graceMs: 0,
+      ...options,
     });
-    afterAll(async () => {
-      // Every test has left: closing the engine ends nobody.
-      const ended = seen.of("participant.left").length;
-      expect(seen.of("participant.joined").length).toBe(ended);
-      await engine.close();
-      expect(seen.of("participant.left").length).toBe(ended);
-    });
+  const of = <K extends CallEvent>(callId: string, kind: K, id?: string): EventOf<K>[] =>
+    seen.of(kind, id).filter(({ data }) => data.callId === callId);
 
-    const nameOf = ({ appData }: MediasoupProducer): string => String(appData.name);
-    const follow = (room: Rooms.Room, callId: string, options: Partial<RouterTapOptions> = {}): RouterTap =>
-      attachRouter(engine, room.router, {
-        participantOf: (producer) => ({ callId, participantId: nameOf(producer), consent: "granted" }),
-        graceMs: 0,
-        ...options,
-      });
-    const of = <K extends CallEvent>(callId: string, kind: K, id?: string): EventOf<K>[] =>
-      seen.of(kind, id).filter(({ data }) => data.callId === callId);
+  test("7 s of speech through a producer become events on the sender's clock, 0 packets lost", async () => {
+    await using room = await rooms.Room.open();
+    const { producer, sender } = await room.speaker("anna");
+    const info = { callId: "single", participantId: "anna", consent: "granted" } as const;
+    const participant = await attachProducer(engine, room.router, producer, info);
+    expect(participant.source.kind).toBe("mediasoup");
 
-    test("7 s of speech through a producer become events on the sender's clock, 0 packets lost", async () => {
-      await using room = await rooms.Room.open();
-      const { producer, sender } = await room.speaker("anna");
-      const info = { callId: "single", participantId: "anna", consent: "granted" } as const;
-      const participant = await attachProducer(engine, room.router, producer, info);
-      expect(participant.source.kind).toBe("mediasoup");
+    const startedAt = Date.now();
+    await sender.play(upTo(anna, 7_000));
+    producer.close();
+    await participant.ended;
 
-      const startedAt = Date.now();
-      await sender.play(upTo(anna, 7_000));
-      producer.close();
-      await participant.ended;
-
-      const emotions = of("single", "emotion", "anna");
-      expect(emotions.length).toBeGreaterThanOrEqual(8);
-      for (const { data } of emotions) {
-        expect(data.wall.source).toBe("ntp");
-        expect(Math.abs(Date.parse(data.wall.end) - startedAt - data.media.endMs)).toBeLessThan(100);
-      }
-      const [left] = of("single", "participant.left");
-      expect(left?.data.reason).toBe("left");
-      for (const { data } of of("single", "quality"))
-        expect(data.packets).toMatchObject({ lost: 0, late: 0, ignored: 0 });
-      expect(await room.left()).toEqual({ transports: 1, consumers: 0 });
-    });
-
-    test("2 people come and 1 goes: the other stays, and hears nothing of it", async () => {
-      await using room = await rooms.Room.open();
-      await using tap = follow(room, "room");
-      const [first, second] = [await room.speaker("anna"), await room.speaker("ben")];
-      await eventually(() => of("room", "participant.joined").length === 2);
-
-      const speaking = first.sender.play(upTo(anna, 6_000));
-      await second.sender.play(upTo(ben, 2_000));
-      second.transport.close();
-      await eventually(() => of("room", "participant.left", "ben").length === 1);
-      expect(tap.participants).toBe(1);
-      expect(await room.left()).toEqual({ transports: 2, consumers: 1 });
-      await speaking;
-      first.producer.close();
-      await eventually(() => of("room", "participant.left", "anna").length === 1);
-
-      expect(of("room", "emotion", "anna").length).toBeGreaterThanOrEqual(5);
-      expect(of("room", "participant.left").map(({ data }) => data.reason)).toEqual(["left", "left"]);
-      expect(tap.participants).toBe(0);
-      expect(await room.left()).toEqual({ transports: 1, consumers: 0 });
-    });
-
-    test("a pause amid words ends the talk-spurt and not the participant: 2 or more events come after it", async () => {
-      await using room = await rooms.Room.open();
-      await using _ = follow(room, "pause");
-      const { producer, sender } = await room.speaker("anna");
-      await eventually(() => of("pause", "participant.joined").length === 1);
-      const speech = (kind: "speech.started" | "speech.ended") => of("pause", kind).length;
-
-      // Anna speaks from 0.5 s to 2.5 s: the pause falls into her words.
-      const speaking = sender.play(upTo(anna, 8_000));
-      await eventually(() => speech("speech.started") === 1);
-      await producer.pause();
-      await eventually(() => speech("speech.ended") === 1, 3_000);
-      const before = of("pause", "emotion", "anna").length;
-      const resumesAt = Date.now();
-      await producer.resume();
-      await speaking;
-      producer.close();
-      await eventually(() => of("pause", "participant.left").length === 1);
-
-      const after = of("pause", "emotion", "anna").slice(before);
-      expect(after.length).toBeGreaterThanOrEqual(2);
-      // Media time went on during the pause.
-      for (const { data } of after) expect(Date.parse(data.wall.end)).toBeGreaterThan(resumesAt - 500);
-      expect(of("pause", "participant.joined").length).toBe(1);
-    });
-
-    test("a producer replaced 3 times, before, after and beside the older one's end, stays 1 participant", async () => {
-      await using room = await rooms.Room.open();
-      const { errors, onError } = failures();
-      await using tap = follow(room, "replace", { graceMs: 1_000, onError });
-      const first = await room.speaker("anna");
-      await eventually(() => of("replace", "participant.joined").length === 1);
-      const windows = () => of("replace", "emotion", "anna").length;
-      const speak = async ({ sender }: Rooms.Speaker): Promise<void> => {
-        const before = windows();
-        await sender.play(upTo(anna, 3_000));
-        await eventually(() => windows() > before);
-      };
-
-      await speak(first);
-      // The newer one comes before the older one goes, as when a client changes its microphone with care.
-      const second = await room.speaker("anna");
-      await speak(second);
-      first.producer.close();
-      await speak(second);
-      // It goes before the next one comes: within the grace time nobody leaves.
-      second.producer.close();
-      expect(tap.participants).toBe(1);
-      const third = await room.speaker("anna");
-      await speak(third);
-      // The newest goes while an older one is open: that one takes back.
-      const fourth = await room.speaker("anna");
-      await speak(fourth);
-      fourth.producer.close();
-      await speak(third);
-      expect(of("replace", "participant.left").length).toBe(0);
-      third.producer.close();
-      await eventually(() => of("replace", "participant.left").length === 1, 3_000);
-
-      expect(of("replace", "participant.joined").length).toBe(1);
-      expect(errors).toEqual([]);
-      expect(tap.participants).toBe(0);
-      expect((await room.left()).consumers).toBe(0);
-    });
-
-    test("50 producers that come and go at random within 1 s leave 0 participants, consumers and transports", async () => {
-      await using room = await rooms.Room.open();
-      const { errors, onError } = failures();
-      await using tap = follow(room, "storm", { onError });
-      const { transport } = await room.speaker("door");
-      await Promise.all(
-        Array.from({ length: 50 }, async (_, i) => {
-          const producer = await rooms.produce(transport, `guest-${i % 10}`, 1_000 + i);
-          await new Promise((resolve) => setTimeout(resolve, Math.random() * 500));
-          producer.close();
-        }),
-      );
-      await eventually(() => tap.participants === 1);
-
-      expect(errors).toEqual([]);
-      // The door's own producer is a participant too.
-      expect(await room.left()).toEqual({ transports: 2, consumers: 1 });
-      expect(of("storm", "participant.joined").length).toBe(of("storm", "participant.left").length + 1);
-      await tap.close();
-      expect(await room.left()).toEqual({ transports: 1, consumers: 0 });
-      expect(room.router.observer.listenerCount("newtransport")).toBe(0);
-      expect(transport.observer.listenerCount("newproducer")).toBe(0);
-    });
-
-    test.each(["router", "worker"] as const)(
-      "when the %s closes, 2 participants leave, and with them the tap",
-      async (what) => {
-        await using room = await rooms.Room.open();
-        const tap = follow(room, what, { graceMs: 60_000 });
-        await room.speaker("anna");
-        await room.speaker("ben");
-        await eventually(() => of(what, "participant.joined").length === 2);
-
-        room[what].close();
-        await eventually(() => of(what, "participant.left").length === 2);
-
-        expect(of(what, "participant.left").map(({ data }) => data.reason)).toEqual(["left", "left"]);
-        expect(tap.participants).toBe(0);
-        expect(room.router.observer.listenerCount("newtransport")).toBe(0);
-      },
-    );
-
-    test("1 who is refused by policy is reported; 1 who is not, and 1 who is left alone, are as if nothing were", async () => {
-      await using room = await rooms.Room.open();
-      const { errors, onError } = failures();
-      const roles = new Map([["anna", "customer"] as const, ["ben", "agent"] as const]);
-      await using _ = follow(room, "policy", {
-        onError,
-        participantOf: (producer) => {
-          const role = roles.get(nameOf(producer) as "anna" | "ben");
-          return role && { callId: "policy", participantId: nameOf(producer), role };
-        },
-      });
-
-      for (const name of ["ben", "music", "anna"]) await room.speaker(name);
-      await eventually(() => of("policy", "participant.joined", "anna").length === 1);
-      await eventually(() => errors.length === 1);
-
-      expect(errors.map(({ code }) => code)).toEqual(["policy"]);
-      expect(of("policy", "participant.joined").length).toBe(1);
-      expect(await room.left()).toEqual({ transports: 4, consumers: 1 });
-    });
-
-    test("a participant that its owner detached stays detached: 1 join, and its producer goes on", async () => {
-      await using room = await rooms.Room.open();
-      await using _ = follow(room, "detach");
-      const { producer, sender } = await room.speaker("anna");
-      await eventually(() => of("detach", "participant.joined").length === 1);
-
-      await engine.participant("detach", "anna").close();
-      await sender.play(upTo(anna, 500));
-
-      expect(of("detach", "participant.joined").length).toBe(1);
-      expect(producer.closed).toBe(false);
-      expect(await room.left()).toEqual({ transports: 1, consumers: 0 });
-    });
-
-    function failures(): { errors: TonetapError[]; onError: (error: TonetapError) => void } {
-      const errors: TonetapError[] = [];
-      return { errors, onError: (error) => errors.push(error) };
+    const emotions = of("single", "emotion", "anna");
+    expect(emotions.length).toBeGreaterThanOrEqual(8);
+    for (const { data } of emotions) {
+      expect(data.wall.source).toBe("ntp");
+      expect(Math.abs(Date.parse(data.wall.end) - startedAt - data.media.endMs)).toBeLessThan(100);
     }
-  },
-);
+    const [left] = of("single", "participant.left");
+    expect(left?.data.reason).toBe("left");
+    for (const { data } of of("single", "quality"))
+      expect(data.packets).toMatchObject({ lost: 0, late: 0, ignored: 0 });
+    expect(await room.left()).toEqual({ transports: 1, consumers: 0 });
+  });
+
+  test("2 people come and 1 goes: the other stays, and hears nothing of it", async () => {
+    await using room = await rooms.Room.open();
+    await using tap = follow(room, "room");
+    const [first, second] = [await room.speaker("anna"), await room.speaker("ben")];
+    await eventually(() => of("room", "participant.joined").length === 2);
+
+    const speaking = first.sender.play(upTo(anna, 6_000));
+    await second.sender.play(upTo(ben, 2_000));
+    second.transport.close();
+    await eventually(() => of("room", "participant.left", "ben").length === 1);
+    expect(tap.participants).toBe(1);
+    expect(await room.left()).toEqual({ transports: 2, consumers: 1 });
+    await speaking;
+    first.producer.close();
+    await eventually(() => of("room", "participant.left", "anna").length === 1);
+
+    expect(of("room", "emotion", "anna").length).toBeGreaterThanOrEqual(5);
+    expect(of("room", "participant.left").map(({ data }) => data.reason)).toEqual(["left", "left"]);
+    expect(tap.participants).toBe(0);
+    expect(await room.left()).toEqual({ transports: 1, consumers: 0 });
+  });
+
+  test("a pause amid words ends the talk-spurt and not the participant: 2 or more events come after it", async () => {
+    await using room = await rooms.Room.open();
+    await using _ = follow(room, "pause");
+    const { producer, sender } = await room.speaker("anna");
+    await eventually(() => of("pause", "participant.joined").length === 1);
+    const speech = (kind: "speech.started" | "speech.ended") => of("pause", kind).length;
+
+    // Anna speaks from 0.5 s to 2.5 s: the pause falls into her words.
+    const speaking = sender.play(upTo(anna, 8_000));
+    await eventually(() => speech("speech.started") === 1);
+    await producer.pause();
+    await eventually(() => speech("speech.ended") === 1, 3_000);
+    const before = of("pause", "emotion", "anna").length;
+    const resumesAt = Date.now();
+    await producer.resume();
+    await speaking;
+    producer.close();
+    await eventually(() => of("pause", "participant.left").length === 1);
+
+    const after = of("pause", "emotion", "anna").slice(before);
+    expect(after.length).toBeGreaterThanOrEqual(2);
+    // Media time went on during the pause.
+    for (const { data } of after) expect(Date.parse(data.wall.end)).toBeGreaterThan(resumesAt - 500);
+    expect(of("pause", "participant.joined").length).toBe(1);
+  });
+
+  test("a producer replaced 3 times, before, after and beside the older one's end, stays 1 participant", async () => {
+    await using room = await rooms.Room.open();
+    const { errors, onError } = failures();
+    await using tap = follow(room, "replace", { graceMs: 1_000, onError });
+    const first = await room.speaker("anna");
+    await eventually(() => of("replace", "participant.joined").length === 1);
+    const windows = () => of("replace", "emotion", "anna").length;
+    const speak = async ({ sender }: Rooms.Speaker): Promise<void> => {
+      const before = windows();
+      await sender.play(upTo(anna, 3_000));
+      await eventually(() => windows() > before);
+    };
+
+    await speak(first);
+    // The newer one comes before the older one goes, as when a client changes its microphone with care.
+    const second = await room.speaker("anna");
+    await speak(second);
+    first.producer.close();
+    await speak(second);
+    // It goes before the next one comes: within the grace time nobody leaves.
+    second.producer.close();
+    expect(tap.participants).toBe(1);
+    const third = await room.speaker("anna");
+    await speak(third);
+    // The newest goes while an older one is open: that one takes back.
+    const fourth = await room.speaker("anna");
+    await speak(fourth);
+    fourth.producer.close();
+    await speak(third);
+    expect(of("replace", "participant.left").length).toBe(0);
+    third.producer.close();
+    await eventually(() => of("replace", "participant.left").length === 1, 3_000);
+
+    expect(of("replace", "participant.joined").length).toBe(1);
+    expect(errors).toEqual([]);
+    expect(tap.participants).toBe(0);
+    expect((await room.left()).consumers).toBe(0);
+  });
+
+  test("50 producers that come and go at random within 1 s leave 0 participants, consumers and transports", async () => {
+    await using room = await rooms.Room.open();
+    const { errors, onError } = failures();
+    await using tap = follow(room, "storm", { onError });
+    const { transport } = await room.speaker("door");
+    await Promise.all(
+      Array.from({ length: 50 }, async (_, i) => {
+        const producer = await rooms.produce(transport, `guest-${i % 10}`, 1_000 + i);
+        await new Promise((resolve) => setTimeout(resolve, Math.random() * 500));
+        producer.close();
+      }),
+    );
+    await eventually(() => tap.participants === 1);
+
+    expect(errors).toEqual([]);
+    // The door's own producer is a participant too.
+    expect(await room.left()).toEqual({ transports: 2, consumers: 1 });
+    expect(of("storm", "participant.joined").length).toBe(of("storm", "participant.left").length + 1);
+    await tap.close();
+    expect(await room.left()).toEqual({ transports: 1, consumers: 0 });
+    expect(room.router.observer.listenerCount("newtransport")).toBe(0);
+    expect(transport.observer.listenerCount("newproducer")).toBe(0);
+  });
+
+  test.each(["router", "worker"] as const)(
+    "when the %s closes, 2 participants leave, and with them the tap",
+    async (what) => {
+      await using room = await rooms.Room.open();
+      const tap = follow(room, what, { graceMs: 60_000 });
+      await room.speaker("anna");
+      await room.speaker("ben");
+      await eventually(() => of(what, "participant.joined").length === 2);
+
+      room[what].close();
+      await eventually(() => of(what, "participant.left").length === 2);
+
+      expect(of(what, "participant.left").map(({ data }) => data.reason)).toEqual(["left", "left"]);
+      expect(tap.participants).toBe(0);
+      expect(room.router.observer.listenerCount("newtransport")).toBe(0);
+    },
+  );
+
+  test("1 who is refused by policy is reported; 1 who is not, and 1 who is left alone, are as if nothing were", async () => {
+    await using room = await rooms.Room.open();
+    const { errors, onError } = failures();
+    const roles = new Map([["anna", "customer"] as const, ["ben", "agent"] as const]);
+    await using _ = follow(room, "policy", {
+      onError,
+      participantOf: (producer) => {
+        const role = roles.get(nameOf(producer) as "anna" | "ben");
+        return role && { callId: "policy", participantId: nameOf(producer), role };
+      },
+    });
+
+    for (const name of ["ben", "music", "anna"]) await room.speaker(name);
+    await eventually(() => of("policy", "participant.joined", "anna").length === 1);
+    await eventually(() => errors.length === 1);
+
+    expect(errors.map(({ code }) => code)).toEqual(["policy"]);
+    expect(of("policy", "participant.joined").length).toBe(1);
+    expect(await room.left()).toEqual({ transports: 4, consumers: 1 });
+  });
+
+  test("a participant that its owner detached stays detached: 1 join, and its producer goes on", async () => {
+    await using room = await rooms.Room.open();
+    await using _ = follow(room, "detach");
+    const { producer, sender } = await room.speaker("anna");
+    await eventually(() => of("detach", "participant.joined").length === 1);
+
+    await engine.participant("detach", "anna").close();
+    await sender.play(upTo(anna, 500));
+
+    expect(of("detach", "participant.joined").length).toBe(1);
+    expect(producer.closed).toBe(false);
+    expect(await room.left()).toEqual({ transports: 1, consumers: 0 });
+  });
+
+  function failures(): { errors: TonetapError[]; onError: (error: TonetapError) => void } {
+    const errors: TonetapError[] = [];
+    return { errors, onError: (error) => errors.push(error) };
+  }
+});

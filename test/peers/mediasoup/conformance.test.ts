@@ -13,9 +13,9 @@ import { pcmuFrames, telephoneVoice } from "../../support/pcmu.ts";
 import { opusPayload } from "../../transport/packets.ts";
 import { listening } from "../../transport/sip/listening.ts";
 import type { Room } from "./room.ts";
-import { mediasoupMissing } from "./setup.ts";
+import { hasMediasoup } from "./setup.ts";
 
-describe.skipIf(mediasoupMissing() !== undefined)("a source from a mediasoup producer", () => {
+describe.skipIf(!hasMediasoup())("a source from a mediasoup producer", () => {
   let openRoom: () => Promise<Room>;
   beforeAll(async () => {
     // mediasoup may not be installed: it is loaded only where the tests run.

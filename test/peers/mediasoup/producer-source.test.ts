@@ -7,14 +7,14 @@ import { createUdpRtpSource } from "../../../src/transport/index.ts";
 import { forwardProducer, sourceFromProducer } from "../../../src/transport/mediasoup/index.ts";
 import { recordedFrames } from "../../engine/support.ts";
 import type { Room, Speaker } from "./room.ts";
-import { mediasoupMissing } from "./setup.ts";
+import { hasMediasoup } from "./setup.ts";
 import { collect, eventually } from "./support.ts";
 
 const FRAME_TICKS = 960;
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 
-describe.skipIf(mediasoupMissing() !== undefined)("a source from a mediasoup producer", () => {
+describe.skipIf(!hasMediasoup())("a source from a mediasoup producer", () => {
   let openRoom: () => Promise<Room>;
   let frames: RtpPayload[];
   beforeAll(async () => {

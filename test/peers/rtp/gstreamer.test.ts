@@ -8,13 +8,13 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { resample } from "../../../src/core/resampler.ts";
 import { bestMatch, opusHighPass } from "../../support/correlation.ts";
 import { bundledVoice } from "../../support/pcmu.ts";
+import { hasPeer } from "../../support/system-peers.ts";
 import { wav } from "../../support/wav.ts";
 import { RtpService } from "./rtp-service.ts";
-import { rtpPeerMissing } from "./setup.ts";
 
 const SECONDS = 5;
 
-describe.skipIf(rtpPeerMissing("GStreamer") !== undefined)("gst-launch-1.0 as the sender", () => {
+describe.skipIf(!hasPeer("gst-launch"))("gst-launch-1.0 as the sender", () => {
   let service: RtpService;
   let voice: Float32Array;
   let folder: string;

@@ -5,17 +5,15 @@ import type { RtpPayload } from "../../../src/transport/file/ogg-opus-player.ts"
 import { opusStream, recordedFrames, upTo } from "../../engine/support.ts";
 import { bestMatch } from "../../support/correlation.ts";
 import { bundledVoice } from "../../support/pcmu.ts";
-import { dataChannelMissing } from "../werift/setup.ts";
+import { hasPeer } from "../../support/system-peers.ts";
+import { hasDataChannel } from "../setup.ts";
 import { Janus, type PluginAnswer } from "./janus.ts";
 import { RtpService } from "./rtp-service.ts";
-import { rtpPeerMissing } from "./setup.ts";
 
 const SECONDS = 6;
 const ROOM = 1234;
 
-const missing = rtpPeerMissing("Janus") ?? dataChannelMissing();
-
-describe.skipIf(missing !== undefined)("Janus with a libdatachannel publisher", () => {
+describe.skipIf(!hasPeer("janus") || !hasDataChannel())("Janus with a libdatachannel publisher", () => {
   let native: typeof import("node-datachannel");
   let service: RtpService;
   let janus: Janus;

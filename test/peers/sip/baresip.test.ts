@@ -1,5 +1,5 @@
 /** baresip calls: a telephone with Opus and SRTP that we did not write. */
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -9,25 +9,11 @@ import { resample } from "../../../src/core/resampler.ts";
 import { createSipServer } from "../../../src/transport/sip/index.ts";
 import { bestMatch } from "../../support/correlation.ts";
 import { bundledVoice } from "../../support/pcmu.ts";
+import { hasPeer } from "../../support/system-peers.ts";
 import { wav } from "../../support/wav.ts";
 import { listening } from "../../transport/sip/listening.ts";
 
-const answers = (): boolean =>
-  spawnSync("baresip", ["-h"], { encoding: "utf8" }).stdout?.includes("baresip") === true;
-
-function hasBaresip(): boolean {
-  if (answers()) return true;
-  if (process.platform === "linux" && process.getuid?.() === 0) {
-    const options = { stdio: "inherit", env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } } as const;
-    spawnSync("apt-get", ["update", "-qq"], options);
-    spawnSync("apt-get", ["install", "-y", "-qq", "--no-install-recommends", "baresip-core"], options);
-    if (answers()) return true;
-  }
-  console.warn("\n*** SKIPPED: the real baresip. On Debian: sudo apt-get install baresip-core\n");
-  return false;
-}
-
-test.skipIf(!hasBaresip()).each([
+test.skipIf(!hasPeer("baresip")).each([
   ["in the clear", [], ""],
   ["as SRTP with keys in SDP, which is required", ["srtp"], ";mediaenc=srtp-mand"],
 ] as const)(

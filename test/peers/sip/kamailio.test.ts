@@ -2,7 +2,7 @@
  * Kamailio between the caller and Tonetap: as docs/sip.md has it, over UDP and from UDP to TCP, with calls of sipp; and as a
  * registrar.
  */
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -12,22 +12,9 @@ import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { afterEach, describe, expect, test } from "vitest";
 import { createSipServer, type SipCallInfo } from "../../../src/transport/sip/index.ts";
-import { callScenario, hasSipp, refusedScenario, runSipp } from "../../support/sipp.ts";
+import { callScenario, refusedScenario, runSipp } from "../../support/sipp.ts";
+import { hasPeer } from "../../support/system-peers.ts";
 import { eventually } from "../../transport/loopback.ts";
-
-const answers = (): boolean => spawnSync("kamailio", ["-v"], { stdio: "ignore" }).status === 0;
-
-function hasKamailio(): boolean {
-  if (answers()) return true;
-  if (process.platform === "linux" && process.getuid?.() === 0) {
-    const options = { stdio: "inherit", env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } } as const;
-    spawnSync("apt-get", ["update", "-qq"], options);
-    spawnSync("apt-get", ["install", "-y", "-qq", "--no-install-recommends", "kamailio"], options);
-    if (answers()) return true;
-  }
-  console.warn("\n*** SKIPPED: Kamailio in between. On Debian: sudo apt-get install kamailio\n");
-  return false;
-}
 
 const beginning = (port: number): string => `#!KAMAILIO
 listen=udp:127.0.0.1:${port}
@@ -144,7 +131,7 @@ async function answering(port: number): Promise<void> {
   expect(heard, "Kamailio did not come up").toBe(true);
 }
 
-describe.skipIf(!hasKamailio() || !hasSipp())("with Kamailio in between", () => {
+describe.skipIf(!hasPeer("kamailio") || !hasPeer("sipp"))("with Kamailio in between", () => {
   test.each([
     ["udp", ""],
     ["tcp", ";transport=tcp"],

@@ -2,14 +2,14 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createWhipEndpoint, type WhipEndpoint } from "../../../src/transport/werift/index.ts";
+import { hasPeer } from "../../support/system-peers.ts";
 import { type Heard, hear, loadSpeech, match, SPEECH_S } from "../../transport/werift/heard.ts";
 import { type PublisherSite, publisherSite } from "../../transport/werift/publisher-page.ts";
 import { Firefox } from "../firefox.ts";
-import { firefoxMissing } from "../mediasoup/setup.ts";
 
 const eventually = <T>(read: () => T) => expect.poll(read, { timeout: 10_000 });
 
-describe.skipIf(firefoxMissing() !== undefined)("Firefox publishing over WHIP", () => {
+describe.skipIf(!hasPeer("firefox"))("Firefox publishing over WHIP", () => {
   let firefox: Firefox;
   let endpoint: WhipEndpoint;
   let site: PublisherSite;

@@ -6,16 +6,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { hasPeer, PYTHON } from "../../support/system-peers.ts";
 import { wav } from "../../support/wav.ts";
 import { loadSpeech, match } from "../../transport/werift/heard.ts";
 import { PAGE_RATE_HZ } from "../../transport/werift/publisher-page.ts";
-import { PYTHON, peerMissing } from "./setup.ts";
 import { TappedEngine } from "./tapped-engine.ts";
 
 const SENDER = fileURLToPath(new URL("whip-sender.py", import.meta.url));
 const SILENCE_S = 3;
 
-describe.skipIf(peerMissing("GStreamer") !== undefined)("GStreamer publishing over WHIP", () => {
+describe.skipIf(!hasPeer("webrtcbin"))("GStreamer publishing over WHIP", () => {
   test("7 s of speech come through with correlation ≥ 0.95, 0 lost, and its events say who spoke", async () => {
     const speech = await loadSpeech();
     const folder = await mkdtemp(join(tmpdir(), "tonetap-gstreamer-"));

@@ -4,13 +4,13 @@ import { sleep, systemClock } from "../../../src/core/clock.ts";
 import type { RtpPayload } from "../../../src/transport/file/ogg-opus-player.ts";
 import { opusStream, recordedFrames, upTo } from "../../engine/support.ts";
 import { heldResources } from "../../transport/werift/whip-peer.ts";
-import { dataChannelMissing } from "./setup.ts";
+import { hasDataChannel } from "../setup.ts";
 import { TappedEngine } from "./tapped-engine.ts";
 
 const eventually = <T>(read: () => T) => expect.poll(read, { timeout: 10_000 });
 const QUERY = "call=native&participant=anna&role=customer&consent=granted";
 
-describe.skipIf(dataChannelMissing() !== undefined)("node-datachannel publishing over WHIP", () => {
+describe.skipIf(!hasDataChannel())("node-datachannel publishing over WHIP", () => {
   let native: typeof import("node-datachannel");
   let frames: RtpPayload[];
   let tap: TappedEngine;

@@ -13,7 +13,6 @@ import { type Heard, hear, loadSpeech } from "../../transport/werift/heard.ts";
 import { publisherSite } from "../../transport/werift/publisher-page.ts";
 import { createPublisher, heldResources } from "../../transport/werift/whip-peer.ts";
 import { Coturn } from "./coturn.ts";
-import { peerMissing } from "./setup.ts";
 
 const eventually = <T>(read: () => T) => expect.poll(read, { timeout: 10_000 });
 
@@ -31,7 +30,7 @@ const PAIR = `(async () => {
   return [stats.get(pair.localCandidateId).candidateType, stats.get(pair.remoteCandidateId).port];
 })()`;
 
-describe.skipIf(peerMissing("coturn") !== undefined || !hasPeer("chromium"))("Over coturn", () => {
+describe.skipIf(!hasPeer("coturn") || !hasPeer("chromium"))("Over coturn", () => {
   let coturn: Coturn;
   let browser: Browser;
   beforeAll(async () => {

@@ -7,7 +7,8 @@ import { createRtpSender } from "../../../src/transport/index.ts";
 import { createSipServer, type SipServer } from "../../../src/transport/sip/index.ts";
 import { openEngine, type Recorder, recordedFrames, upTo } from "../../engine/support.ts";
 import { pcmuFrames, telephoneVoice } from "../../support/pcmu.ts";
-import { callScenario, hasSipp, runSipp } from "../../support/sipp.ts";
+import { callScenario, runSipp } from "../../support/sipp.ts";
+import { hasPeer } from "../../support/system-peers.ts";
 import { eventually } from "../loopback.ts";
 import { offer } from "./messages.ts";
 import { Phone } from "./phone.ts";
@@ -32,7 +33,7 @@ describe("SIP into an engine", { concurrent: true }, () => {
 
   const address = () => ({ host: "127.0.0.1", port: server.addresses.get("udp")?.port ?? 0 });
 
-  test.skipIf(!hasSipp())(
+  test.skipIf(!hasPeer("sipp"))(
     "sipp sends 7 s of PCMU as a customer who agreed: at least 4 emotions of that call, left after BYE",
     async () => {
       const { pcmu } = await telephoneVoice("anna", 0, 7_000);

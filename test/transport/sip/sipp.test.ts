@@ -10,11 +10,11 @@ import { bundledVoice, telephoneVoice } from "../../support/pcmu.ts";
 import {
   callScenario,
   cancelScenario,
-  hasSipp,
   refusedScenario,
   runSipp,
   wrongPasswordScenario,
 } from "../../support/sipp.ts";
+import { hasPeer } from "../../support/system-peers.ts";
 import { eventually } from "../loopback.ts";
 import { listening } from "./listening.ts";
 
@@ -32,7 +32,7 @@ async function listen(
   return { server, port: server.addresses.get("udp")?.port ?? 0 };
 }
 
-describe.skipIf(!hasSipp())("sipp calls", () => {
+describe.skipIf(!hasPeer("sipp"))("sipp calls", () => {
   for (const transport of ["u1", "t1"] as const) {
     test(`2.5 s of a voice as PCMU, signalled over ${transport}: what is decoded correlates ≥ 0.99, and BYE ends it`, async () => {
       const voice = await telephoneVoice("anna", 500, 2_500);
