@@ -15,8 +15,10 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     exclude: ["test/peers/**"],
     globalSetup: ["test/support/system-peers.ts"],
-    testTimeout: 20_000,
-    hookTimeout: 60_000,
+    // What ends a test that hangs, not a measure: tests wait for conditions, and a busy machine takes its time.
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
+    expect: { poll: { timeout: 60_000 } },
     // Two shared cores: more workers only make the paced tests late.
     maxWorkers: 2,
     reporters: ["default", ["json", { outputFile: ".cache/vitest.json" }]],

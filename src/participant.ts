@@ -317,11 +317,21 @@ export class Participant implements Closable, AsyncDisposable {
     });
     const error = this.#error;
     void this.#closeSource().then(() => {
-      const speech = this.#endSpurt();
-      if (speech !== undefined) this.#hooks.onUnit(speech);
+      this.#tellEndOfSpurt();
       this.#hooks.onEnded(error ?? this.#error);
       this.#resolveEnded();
     });
+  }
+
+  /** Outside the chain: what it throws is why the participant leaves, and does not keep it. */
+  #tellEndOfSpurt(): void {
+    const speech = this.#endSpurt();
+    if (speech === undefined) return;
+    try {
+      this.#hooks.onUnit(speech);
+    } catch (error) {
+      this.#error ??= TonetapError.from(error);
+    }
   }
 
   /** Never rejects: a source that cannot close has failed, and its participant leaves all the same. */

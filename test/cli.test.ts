@@ -33,7 +33,7 @@ async function run(
   return { code, out, err };
 }
 
-describe("the command line", { concurrent: true, timeout: 20_000 }, () => {
+describe("the command line", { concurrent: true }, () => {
   test("6 wrong ones end with 64 and name what is wrong in 1 line", async () => {
     const wrong: [string[], string][] = [
       [["toString"], "tonetap: there is no command toString\n"],

@@ -132,7 +132,7 @@ test("a WHIP publisher: 13 checks", async () => {
       },
     };
   });
-}, 60_000);
+});
 
 test("a recording: 13 checks, on its virtual clock", async () => {
   const clock = new VirtualClock(systemClock.wall());
@@ -145,7 +145,7 @@ test("a recording: 13 checks, on its virtual clock", async () => {
     },
     { clock: { ...systemClock, now: () => clock.now() } },
   );
-}, 60_000);
+});
 
 test("a track of Media Streams, a channel of AudioHook, an endpoint of Jitsi's: 13 checks each", async () => {
   const opus = await encodeOpus(speechLike({ seconds: 0.3, spurts: [[0, 0.3]] }));
@@ -218,7 +218,7 @@ test("a track of Media Streams, a channel of AudioHook, an endpoint of Jitsi's: 
       };
     });
   }
-}, 60_000);
+});
 
 test("a call of Asterisk's by AudioSocket: 13 checks", async () => {
   await expectConformance(async () => {

@@ -31,4 +31,4 @@ test("npm start speaks within 10 s, and with --once ends with code 0 and a summa
     expect(Number(emitted) + Number(abstained) + Number(gated)).toBe(147);
     expect(Number(dropped)).toBe(0);
   }
-}, 150_000);
+});

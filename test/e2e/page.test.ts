@@ -48,12 +48,12 @@ describe.skipIf(!hasPeer("chromium"))("the page in Chromium", () => {
       );
     }
     const cards = page.locator(".participant");
-    await expect.poll(() => cards.count(), { timeout: 5_000 }).toBe(2);
+    await expect.poll(() => cards.count()).toBe(2);
     expect(await cards.first().locator("h3").textContent()).toBe("Anna");
 
     // Something is expressed, bars show it, and the number of it changes as the voice goes on.
     const expression = cards.first().locator(".expression");
-    await expect.poll(() => expression.textContent(), { timeout: 10_000 }).not.toBe("–");
+    await expect.poll(() => expression.textContent()).not.toBe("–");
     expect(await cards.first().locator(".scores li").count()).toBe(7);
     const latency = () => cards.first().locator('[data-fact="latency"]').textContent();
     await expect.poll(latency).toMatch(/^\d+ ms$/);
@@ -63,7 +63,7 @@ describe.skipIf(!hasPeer("chromium"))("the page in Chromium", () => {
         .locator("canvas")
         .evaluate((c) => (c as HTMLCanvasElement).toDataURL());
     const before = await canvas();
-    await expect.poll(canvas, { timeout: 5_000 }).not.toBe(before);
+    await expect.poll(canvas).not.toBe(before);
     await expect.poll(() => page.locator("#connection").textContent()).toBe("live");
     await expect.poll(() => page.locator('[data-stat="model"]').textContent()).toContain("tonetap-base@");
 
@@ -78,7 +78,7 @@ describe.skipIf(!hasPeer("chromium"))("the page in Chromium", () => {
     await page.screenshot({ path: `${PICTURES}phone.png` });
 
     await Promise.all(sources.map((source) => source.close()));
-    await expect.poll(() => page.getByText("No call yet").isVisible(), { timeout: 8_000 }).toBe(true);
+    await expect.poll(() => page.getByText("No call yet").isVisible()).toBe(true);
     expect(complaints).toEqual([]);
     await page.close();
   });
@@ -96,7 +96,7 @@ describe.skipIf(!hasPeer("chromium"))("the page in Chromium", () => {
     );
     const card = page.locator(".participant", { hasText: longName });
     const expression = card.locator(".expression");
-    await expect.poll(() => expression.textContent(), { timeout: 10_000 }).toMatch(/^[a-z]/);
+    await expect.poll(() => expression.textContent()).toMatch(/^[a-z]/);
     expect(await card.locator("h3").getAttribute("title")).toBe(longName);
     expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBe(0);
 
@@ -107,7 +107,7 @@ describe.skipIf(!hasPeer("chromium"))("the page in Chromium", () => {
     expect(await card.locator("canvas").count()).toBe(0);
 
     await source.close();
-    await expect.poll(() => card.count(), { timeout: 8_000 }).toBe(0);
+    await expect.poll(() => card.count()).toBe(0);
     await page.close();
   });
 
@@ -120,7 +120,7 @@ describe.skipIf(!hasPeer("chromium"))("the page in Chromium", () => {
     await button.click();
     await page.getByRole("checkbox").check();
     await page.getByRole("button", { name: "Start", exact: true }).click();
-    await expect.poll(() => button.textContent(), { timeout: 8_000 }).toBe("Stop the microphone");
+    await expect.poll(() => button.textContent()).toBe("Stop the microphone");
 
     const live = await fetch(new URL("v1/calls/microphone", service.url));
     const { participants } = (await live.json()) as { participants: { participantId: string }[] };

@@ -185,7 +185,7 @@ describe("the HTTP server", () => {
     socket.write(`GET /wait HTTP/1.1\r\nHost: ${server.url.host}\r\n\r\n`);
     await until(() => signal !== undefined);
     socket.destroy();
-    await until(() => signal?.aborted === true, 1000);
+    await until(() => signal?.aborted === true);
     expect(server.errors).toEqual([]);
   });
 

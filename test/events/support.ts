@@ -123,7 +123,7 @@ export class Peer {
 }
 
 /** Polls with real time: for what sockets do. */
-export async function until(condition: () => boolean, timeoutMs = 10_000): Promise<void> {
+export async function until(condition: () => boolean, timeoutMs = 60_000): Promise<void> {
   const end = performance.now() + timeoutMs;
   while (!condition()) {
     if (performance.now() > end) throw new Error(`not within ${timeoutMs} ms: ${condition.toString()}`);

@@ -39,7 +39,7 @@ export class Peer implements AsyncDisposable {
 }
 
 /** Waits until `condition` holds, at most `limitMs`. */
-export async function eventually(condition: () => boolean, limitMs = 2000): Promise<void> {
+export async function eventually(condition: () => boolean, limitMs = 60_000): Promise<void> {
   const deadline = systemClock.now() + limitMs;
   while (!condition() && systemClock.now() < deadline) await sleep(systemClock, 2);
   expect(condition(), `waited ${limitMs} ms for ${condition}`).toBe(true);

@@ -12,9 +12,9 @@ import {
   type RouterTapOptions,
 } from "../../../src/transport/mediasoup/index.ts";
 import { openEngine, type Recorder, recordedFrames, upTo } from "../../engine/support.ts";
+import { eventually } from "../../transport/loopback.ts";
 import type * as Rooms from "./room.ts";
 import { hasMediasoup } from "./setup.ts";
-import { eventually } from "./support.ts";
 
 type CallEvent =
   | "participant.joined"
@@ -113,7 +113,7 @@ describe.skipIf(!hasMediasoup())("an engine that listens to a mediasoup room", {
     const speaking = sender.play(upTo(anna, 8_000));
     await eventually(() => speech("speech.started") === 1);
     await producer.pause();
-    await eventually(() => speech("speech.ended") === 1, 3_000);
+    await eventually(() => speech("speech.ended") === 1);
     const before = of("pause", "emotion", "anna").length;
     const resumesAt = Date.now();
     await producer.resume();
@@ -159,7 +159,7 @@ describe.skipIf(!hasMediasoup())("an engine that listens to a mediasoup room", {
     await speak(third);
     expect(of("replace", "participant.left").length).toBe(0);
     third.producer.close();
-    await eventually(() => of("replace", "participant.left").length === 1, 3_000);
+    await eventually(() => of("replace", "participant.left").length === 1);
 
     expect(of("replace", "participant.joined").length).toBe(1);
     expect(errors).toEqual([]);

@@ -3,9 +3,9 @@ import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { launchChromium } from "../../support/chromium.ts";
 import { hasPeer } from "../../support/system-peers.ts";
+import { eventually } from "../../transport/loopback.ts";
 import { ExampleRoom } from "./example-room.ts";
 import { hasMediasoup } from "./setup.ts";
-import { eventually } from "./support.ts";
 
 describe.skipIf(!hasMediasoup() || !hasPeer("chromium"))("Chromium in the example's mediasoup room", () => {
   let room: ExampleRoom;

@@ -48,7 +48,7 @@ describe.skipIf(!hasMediasoup())("a source from a mediasoup producer", () => {
     const { pcmu, reference16k } = await telephoneVoice("anna", 500, 3_000);
 
     await sender.play(pcmuFrames(pcmu));
-    await expect.poll(() => heard.stats.received, { timeout: 5_000 }).toBe(150);
+    await expect.poll(() => heard.stats.received).toBe(150);
     producer.close();
     await heard.completed;
 
@@ -113,7 +113,7 @@ describe.skipIf(!hasMediasoup())("a source from a mediasoup producer", () => {
     const silent = frames.filter(({ durationTicks }) => durationTicks > 960);
 
     await sender.play(frames);
-    await expect.poll(() => heard.stats.received, { timeout: 5_000 }).toBe(frames.length);
+    await expect.poll(() => heard.stats.received).toBe(frames.length);
     producer.close();
     await heard.completed;
 

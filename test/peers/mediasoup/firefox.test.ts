@@ -1,10 +1,10 @@
 /** Real Firefox in the example's room. Its sound comes through mediasoup as Chromium's does; its signalling differs. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { hasPeer, ownAddress } from "../../support/system-peers.ts";
+import { eventually } from "../../transport/loopback.ts";
 import { Firefox } from "../firefox.ts";
 import { ExampleRoom } from "./example-room.ts";
 import { hasMediasoup } from "./setup.ts";
-import { eventually } from "./support.ts";
 
 const JOIN = `(async () => {
   document.querySelector("[name=name]").value = "Fred";

@@ -6,9 +6,10 @@ import type { RtpPayload } from "../../../src/transport/file/ogg-opus-player.ts"
 import { createUdpRtpSource } from "../../../src/transport/index.ts";
 import { forwardProducer, sourceFromProducer } from "../../../src/transport/mediasoup/index.ts";
 import { recordedFrames } from "../../engine/support.ts";
+import { eventually } from "../../transport/loopback.ts";
 import type { Room, Speaker } from "./room.ts";
 import { hasMediasoup } from "./setup.ts";
-import { collect, eventually } from "./support.ts";
+import { collect } from "./support.ts";
 
 const FRAME_TICKS = 960;
 

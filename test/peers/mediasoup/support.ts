@@ -1,7 +1,5 @@
-/** What the mediasoup tests share beside the room: waiting, and packets collected from a source. */
-import { expect } from "vitest";
+/** What the mediasoup tests share beside the room: packets collected from a source. */
 import type { AudioSource } from "../../../src/core/audio-source.ts";
-import { sleep, systemClock } from "../../../src/core/clock.ts";
 import type { RtpPacket } from "../../../src/core/rtp.ts";
 
 export interface Collected {
@@ -22,11 +20,4 @@ export function collect(source: AudioSource): Collected {
     },
   });
   return collected;
-}
-
-/** Waits until `condition` holds, at most `limitMs`. */
-export async function eventually(condition: () => boolean, limitMs = 5_000): Promise<void> {
-  const deadline = systemClock.now() + limitMs;
-  while (!condition() && systemClock.now() < deadline) await sleep(systemClock, 5);
-  expect(condition(), `waited ${limitMs} ms for ${condition}`).toBe(true);
 }

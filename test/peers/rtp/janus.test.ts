@@ -54,7 +54,7 @@ describe.skipIf(!hasPeer("janus") || !hasDataChannel())("Janus with a libdatacha
     await gathered;
     const answer = await negotiate({ type: "offer", sdp: peer.localDescription()?.sdp ?? "" });
     peer.setRemoteDescription(answer.jsep?.sdp ?? "", "answer");
-    await expect.poll(() => track.isOpen(), { timeout: 10_000 }).toBe(true);
+    await expect.poll(() => track.isOpen()).toBe(true);
     return {
       answer,
       speak: async () => {
@@ -85,7 +85,7 @@ describe.skipIf(!hasPeer("janus") || !hasDataChannel())("Janus with a libdatacha
       streams: [{ mid: "audio", port, ptype: 111 }],
     });
     await speak();
-    await expect.poll(() => heard.stats.received, { timeout: 5_000 }).toBeGreaterThan(frames.length - 10);
+    await expect.poll(() => heard.stats.received).toBeGreaterThan(frames.length - 10);
     await service.detach("videoroom");
     await heard.completed;
 

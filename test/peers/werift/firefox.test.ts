@@ -7,7 +7,7 @@ import { type Heard, hear, loadSpeech, match, SPEECH_S } from "../../transport/w
 import { type PublisherSite, publisherSite } from "../../transport/werift/publisher-page.ts";
 import { Firefox } from "../firefox.ts";
 
-const eventually = <T>(read: () => T) => expect.poll(read, { timeout: 10_000 });
+const eventually = <T>(read: () => T) => expect.poll(read);
 
 describe.skipIf(!hasPeer("firefox"))("Firefox publishing over WHIP", () => {
   let firefox: Firefox;

@@ -38,7 +38,7 @@ describe.skipIf(!hasPeer("webrtcbin"))("GStreamer publishing over WHIP", () => {
     const [code] = await once(child, "close");
     await rm(folder, { recursive: true });
     expect(code, said).toBe(0);
-    await expect.poll(() => tap.of("tonetap.participant.left", "anna").length, { timeout: 5_000 }).toBe(1);
+    await expect.poll(() => tap.of("tonetap.participant.left", "anna").length).toBe(1);
 
     const [heard] = tap.heard;
     if (heard === undefined) throw new Error(said);

@@ -7,7 +7,7 @@ import { heldResources } from "../../transport/werift/whip-peer.ts";
 import { hasDataChannel } from "../setup.ts";
 import { TappedEngine } from "./tapped-engine.ts";
 
-const eventually = <T>(read: () => T) => expect.poll(read, { timeout: 10_000 });
+const eventually = <T>(read: () => T) => expect.poll(read);
 const QUERY = "call=native&participant=anna&role=customer&consent=granted";
 
 describe.skipIf(!hasDataChannel())("node-datachannel publishing over WHIP", () => {

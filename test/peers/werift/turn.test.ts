@@ -14,7 +14,7 @@ import { publisherSite } from "../../transport/werift/publisher-page.ts";
 import { createPublisher, heldResources } from "../../transport/werift/whip-peer.ts";
 import { Coturn } from "./coturn.ts";
 
-const eventually = <T>(read: () => T) => expect.poll(read, { timeout: 10_000 });
+const eventually = <T>(read: () => T) => expect.poll(read);
 
 const BOUND_MS = 3_000;
 

@@ -15,7 +15,7 @@ import { PAGE_RATE_HZ, type PublisherSite, publisherSite } from "./publisher-pag
 const INACTIVITY_MS = 3_000;
 
 /** Machines may be busy: what comes, comes within 6 s. */
-const eventually = <T>(read: () => T) => expect.poll(read, { timeout: 6_000 });
+const eventually = <T>(read: () => T) => expect.poll(read);
 
 describe.skipIf(!hasPeer("chromium"))("Chromium publishing over WHIP", () => {
   let browser: Browser;
@@ -99,7 +99,7 @@ describe.skipIf(!hasPeer("chromium"))("Chromium publishing over WHIP", () => {
       "PATCH whip 204",
       "DELETE whip 200",
     ]);
-  }, 40_000);
+  });
 
   it("restarts ICE amid speech: another ICE session and address, 0 packets lost, the same participant", async () => {
     const page = await site.open(browser);
@@ -117,7 +117,7 @@ describe.skipIf(!hasPeer("chromium"))("Chromium publishing over WHIP", () => {
     await eventually(() => heard.packets.length).toBeGreaterThan(30);
 
     await page.evaluate("published.restart()");
-    await expect.poll(async () => (await path()).port, { timeout: 6_000 }).not.toBe(first.port);
+    await expect.poll(async () => (await path()).port).not.toBe(first.port);
     const restartedAt = heard.packets.length;
     await eventually(() => heard.packets.length).toBeGreaterThan(restartedAt + 100);
     const second = await path();
@@ -132,7 +132,7 @@ describe.skipIf(!hasPeer("chromium"))("Chromium publishing over WHIP", () => {
       1 + Math.max(...sequences.map((sequence) => (sequence - start) & 0xffff)),
     );
     expect(site.log.filter((line) => line === "PATCH whip 200")).toHaveLength(1);
-  }, 30_000);
+  });
 
   it("sends 10 of 10 packets again that are asked for, without NACK in the answer", async () => {
     const page = await site.open(browser);
@@ -147,7 +147,7 @@ describe.skipIf(!hasPeer("chromium"))("Chromium publishing over WHIP", () => {
     expect(answer).not.toContain("nack");
     await page.evaluate("published.close()");
     await page.close();
-  }, 30_000);
+  });
 
   it(`ends ${INACTIVITY_MS} ms after its page has crashed, and at once when the page is left`, async () => {
     const left = await site.open(browser);
@@ -170,7 +170,7 @@ describe.skipIf(!hasPeer("chromium"))("Chromium publishing over WHIP", () => {
     expect(Date.now() - crashedAtMs).toBeGreaterThan(INACTIVITY_MS - 500);
     expect(endpoint.sessionCount).toBe(0);
     await crashed.close();
-  }, 40_000);
+  });
 
   it("connects when video is the 1st of 3 m-lines: it holds the transport and idles, the 3rd is rejected", async () => {
     const page = await site.open(browser);
@@ -201,7 +201,7 @@ describe.skipIf(!hasPeer("chromium"))("Chromium publishing over WHIP", () => {
     await eventually(() => sessions[before]?.packets.length).toBeGreaterThan(20);
     await sessions[before]?.source.close();
     await page.close();
-  }, 30_000);
+  });
 
   it("publishes the microphone when it is given none, and stops its 1 track on close", async () => {
     const page = await site.open(browser);
@@ -220,7 +220,7 @@ describe.skipIf(!hasPeer("chromium"))("Chromium publishing over WHIP", () => {
     expect(states).toEqual([false, false, false, "ended", "closed"]);
     await eventually(() => sessions[before]?.ended).toBe(true);
     await page.close();
-  }, 30_000);
+  });
 
   it("tells the page in words why it was refused: 1 wrong role", async () => {
     const page = await site.open(browser);

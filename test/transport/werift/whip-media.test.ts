@@ -32,7 +32,7 @@ const INACTIVITY_MS = 10_000;
 const payload = (id: number): Uint8Array => Uint8Array.of(9 << 3, id);
 
 /** Machines may be busy: what comes, comes within 6 s. */
-const eventually = <T>(read: () => T) => expect.poll(read, { timeout: 6_000 });
+const eventually = <T>(read: () => T) => expect.poll(read);
 
 /** Everything a source says. */
 function listen(source: AudioSource) {
