@@ -45,6 +45,10 @@ export const sipSection = section({
     .describe(
       "Consent of a caller whose INVITE has no X-Tonetap-Consent; nothing is analysed while pending.",
     ),
+  recordingRoles: list(
+    "Who has which role in a recording session (SIPREC), PATTERN=ROLE, the first that fits counts: " +
+      "sip:*@agents.example=agent, 1???=agent (user part), *=customer. They go before what the metadata says.",
+  ),
   mediaPeer: z
     .enum(["signalled", "any"])
     .default("signalled")

@@ -39,6 +39,7 @@ export async function openSipDoor(
     allowedPeers: sip.allowedPeers,
     ...(users === undefined ? {} : { digest: digestOf(sip, users) }),
     participantDefaults: { role: sip.defaultRole, consent: sip.defaultConsent },
+    recordingRoles: sip.recordingRoles,
     mediaPeer: sip.mediaPeer,
     srtp: sip.srtp,
     inactivityMs: sip.inactivityMs,
@@ -47,6 +48,8 @@ export async function openSipDoor(
     ...(sip.registerAs === "" ? {} : { register: registrationOf(sip) }),
     onCall: (source, { participant }) =>
       engine.attach(source, sip.tenant === "" ? participant : { ...participant, tenant: sip.tenant }),
+    onConsent: ({ callId, participantId, consent = "pending" }) =>
+      engine.participant(callId, participantId).setConsent(consent),
     ...(onError === undefined ? {} : { onError }),
   });
 }

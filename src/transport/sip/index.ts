@@ -10,3 +10,5 @@ export type { SipServerOptions } from "./sip-server-options.ts";
 export type { MediaPeer } from "./sip-source.ts";
 export type { TlsIdentity } from "./sip-streams.ts";
 export type { SipOrigin, SipTransportName, SipTransportStats } from "./sip-transport.ts";
+export { type RecordedPerson, TONETAP_NAMESPACE } from "./siprec/recording-metadata.ts";
+export type { RecordedVoice } from "./siprec/voices.ts";

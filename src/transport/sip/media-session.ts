@@ -1,134 +1,107 @@
-/** The media side of one call: its port, its source, and what offers and answers have agreed. Signalling is sip-call.ts. */
-import { randomInt } from "node:crypto";
-import { isIPv6 } from "node:net";
-import type { Clock } from "../../core/clock.ts";
-import type { CodecMap } from "../../core/rtp.ts";
-import type { UdpRtpPort } from "../udp-rtp-port.ts";
-import { MediaKeys } from "./media-keys.ts";
-import type { RtpPorts } from "./rtp-ports.ts";
-import {
-  type LocalAudio,
-  OFFERED_CODECS,
-  type RemoteAudio,
-  readRemoteAudio,
-  type SrtpPolicy,
-  writeAnswer,
-  writeOffer,
-} from "./sdp.ts";
+/** The media of a call of one leg: what it is agreed on, and whose it is. Signalling is sip-call.ts. */
+import { AudioLeg, familyOf } from "./audio-leg.ts";
+import type { CallMedia, CallMediaContext, MediaAnswer } from "./call-media.ts";
+import { LocalDescription } from "./local-description.ts";
+import { participantFromHeaders } from "./participant-headers.ts";
+import { type RemoteAudio, readRemoteAudio, writeAnswer, writeOffer } from "./sdp.ts";
+import type { SipBody } from "./sip-body.ts";
+import type { Heard } from "./sip-call.ts";
+import { sipCallInfo } from "./sip-call-info.ts";
 import { type Refusal, refusal } from "./sip-request.ts";
-import { type MediaPeer, SipSource } from "./sip-source.ts";
 
-const NO_MORE_CODECS: CodecMap = new Map();
+export class MediaSession implements CallMedia {
+  readonly featureTag = "";
+  readonly requires: readonly string[] = [];
+  readonly #context: CallMediaContext;
+  readonly #onEnd: () => void;
+  readonly #description: LocalDescription;
+  #leg: AudioLeg | undefined;
+  #closed = false;
 
-export interface MediaSettings {
-  readonly clock: Clock;
-  readonly ports: RtpPorts;
-  /** The address that peers are told. */
-  readonly announcedHost: string;
-  readonly mediaPeer: MediaPeer;
-  readonly srtp: SrtpPolicy;
-  readonly inactivityMs: number;
-  readonly holdMs: number;
-}
-
-export class MediaSession {
-  readonly source: SipSource;
-  readonly #settings: MediaSettings;
-  readonly #port: UdpRtpPort;
-  readonly #keys: MediaKeys;
-  readonly #sessionId = randomInt(2 ** 47);
-  #version = 1;
-  #lastText: string | undefined;
-
-  private constructor(settings: MediaSettings, port: UdpRtpPort, signallingHost: string, onEnd: () => void) {
-    const { clock, mediaPeer, inactivityMs, holdMs, ports } = settings;
-    this.#settings = settings;
-    this.#port = port;
-    this.#keys = new MediaKeys((remote) => port.secure({ remote }));
-    this.source = new SipSource({
-      clock,
-      port,
-      mediaPeer,
-      signallingHost,
-      inactivityMs,
-      holdMs,
-      onEnd: () => {
-        ports.release(port);
-        onEnd();
-      },
-    });
+  /** @param onEnd it has ended, by whatever side */
+  constructor(context: CallMediaContext, onEnd: () => void) {
+    this.#context = context;
+    this.#onEnd = onEnd;
+    this.#description = new LocalDescription(context.media.announcedHost);
   }
 
-  /** @throws TonetapError overloaded, unavailable when there is no port. */
-  static async open(
-    settings: MediaSettings,
-    rtcpMux: boolean,
-    signallingHost: string,
-    onEnd: () => void,
-  ): Promise<MediaSession> {
-    const port = await settings.ports.open(rtcpMux ? "same-port" : "next-port");
-    return new MediaSession(settings, port, signallingHost, onEnd);
+  get closed(): boolean {
+    return this.#closed || this.#leg?.source.closed === true;
   }
 
-  /** Reads the peer's first offer. */
-  static read({ announcedHost, srtp }: MediaSettings, sdp: string): RemoteAudio | Refusal {
-    return readRemoteAudio(sdp, isIPv6(announcedHost) ? "IP6" : "IP4", srtp);
-  }
-
-  /** Reads a later offer, or an answer to ours: what is protected is not sent in the clear again. */
-  read(sdp: string): RemoteAudio | Refusal {
-    const remote = MediaSession.read(this.#settings, sdp);
-    if ("kind" in remote || remote.crypto !== undefined || !this.#keys.secured) return remote;
-    return refusal(488, "this call is protected by SRTP: its media cannot be offered in the clear");
-  }
-
-  /** Agrees to an offer; gives the answer. */
-  answer(remote: RemoteAudio): string {
-    const crypto = this.#keys.answer(remote.crypto);
-    this.source.agree(remote, remote.codecs, isHold(remote));
-    return this.#text((local) => writeAnswer(remote, { ...local, crypto }));
-  }
-
-  /** What we would take, for a peer that asks. */
-  offer(): string {
-    const crypto = this.#settings.srtp === "required" || this.#keys.secured ? this.#keys.offer() : [];
-    return this.#text((local) => writeOffer({ ...local, crypto }));
-  }
-
-  /**
-   * The peer has answered our offer: it sends with the payload types that we named (RFC 3264 §5.1).
-   * @returns false if that is no answer to what was offered
-   */
-  answered(remote: RemoteAudio): boolean {
-    if (!this.#keys.answered(remote.crypto)) return false;
-    this.source.agree(remote, OFFERED_CODECS, isHold(remote));
-    return true;
-  }
-
-  /** What we said last: as an offer it asks that everything stays as it is. */
   get latest(): string | undefined {
-    return this.#lastText;
+    return this.#description.latest;
   }
 
-  /** The peer has answered {@link latest}: it may have moved, have a new key, or hold the call. */
-  confirmed(remote: RemoteAudio): void {
-    if (this.#keys.answered(remote.crypto)) this.source.agree(remote, NO_MORE_CODECS, isHold(remote));
+  async begin(invitation: Heard, { sdp }: SipBody): Promise<MediaAnswer | Refusal> {
+    const { media, participantDefaults, onCall } = this.#context;
+    const participant = participantFromHeaders(invitation.request, participantDefaults);
+    if ("kind" in participant) return participant;
+    const remote = sdp === undefined ? undefined : this.#read(sdp);
+    if (remote !== undefined && "kind" in remote) return remote;
+    const leg = await AudioLeg.open(media, {
+      rtcpMux: remote?.rtcpMux ?? false,
+      signallingHost: invitation.origin.host,
+      onEnd: this.#onEnd,
+    });
+    this.#leg = leg;
+    const answer = remote === undefined ? this.#offer(leg) : this.#answer(leg, remote);
+    if (this.#closed) await leg.source.close();
+    else await onCall(leg.source, sipCallInfo(invitation, participant));
+    return leg.source.closed ? refusal(480, "the call was closed before it was answered") : answer;
   }
 
-  /** RFC 3264 §8: the version rises when, and only when, something has changed. */
-  #text(write: (local: Omit<LocalAudio, "crypto">) => string): string {
-    const { announcedHost: host } = this.#settings;
-    const local = { host, port: this.#port.address.port, sessionId: this.#sessionId };
-    const same = write({ ...local, version: this.#version });
-    if (this.#lastText !== undefined && same !== this.#lastText) this.#version++;
-    this.#lastText = write({ ...local, version: this.#version });
-    return this.#lastText;
+  async renegotiate({ sdp }: SipBody): Promise<MediaAnswer | Refusal> {
+    const leg = this.#leg;
+    if (leg === undefined || this.closed) return refusal(481, "the call has ended");
+    if (sdp === undefined) return this.#offer(leg);
+    const remote = this.#read(sdp);
+    return "kind" in remote ? remote : this.#answer(leg, remote);
+  }
+
+  /** There is nothing but SDP that would tell it anything. */
+  async inform(): Promise<undefined> {
+    return undefined;
+  }
+
+  takeAnswer({ sdp }: SipBody): boolean {
+    const remote = sdp === undefined ? undefined : this.#read(sdp);
+    return remote !== undefined && !("kind" in remote) && this.#leg?.answered(remote) === true;
+  }
+
+  confirmed({ sdp }: SipBody): void {
+    const remote = sdp === undefined ? undefined : this.#read(sdp);
+    if (remote !== undefined && !("kind" in remote)) this.#leg?.confirmed(remote);
+  }
+
+  expire(): void {
+    void this.#leg?.source.expire();
+  }
+
+  close(): Promise<void> {
+    this.#closed = true;
+    return this.#leg?.source.close() ?? Promise.resolve();
+  }
+
+  #read(sdp: string): RemoteAudio | Refusal {
+    const { media } = this.#context;
+    const remote = readRemoteAudio(sdp, familyOf(media), media.srtp);
+    return "kind" in remote ? remote : (this.#leg?.allows(remote) ?? remote);
+  }
+
+  #answer(leg: AudioLeg, remote: RemoteAudio): MediaAnswer {
+    const local = leg.answer(remote);
+    return {
+      sdp: this.#description.write((session) => writeAnswer(remote, { ...session, ...local })),
+      answerDue: false,
+    };
+  }
+
+  #offer(leg: AudioLeg): MediaAnswer {
+    const local = leg.offer();
+    return {
+      sdp: this.#description.write((session) => writeOffer({ ...session, ...local })),
+      answerDue: true,
+    };
   }
 }
-
-/**
- * The peer has stopped sending. `sendonly` is no hold here: the answer was `recvonly`, so that it is what a peer says when it
- * merely repeats what was agreed (RFC 3264 §8.4 has a stream that is sent only put on hold by `inactive`).
- */
-const isHold = ({ direction, blackHole }: RemoteAudio): boolean =>
-  blackHole || direction === "recvonly" || direction === "inactive";

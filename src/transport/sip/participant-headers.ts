@@ -52,7 +52,7 @@ export function participantFromHeaders(
 }
 
 /** What SIP named is taken as it is if it can be an id of ours; else a digest of it, the same each time. */
-function fitting(name: string): string {
+export function fitting(name: string): string {
   return PRINTABLE.test(name) ? name : `sip-${createHash("sha256").update(name).digest("hex").slice(0, 32)}`;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Offer and answer for one audio stream that only comes in (RFC 3264): Opus, G.711, comfort noise, telephone events, in the
+ * Offer and answer for audio that only comes in (RFC 3264): Opus, G.711, comfort noise, telephone events, in the
  * clear or as SRTP with keys in SDP (RFC 4568). One audio section is taken, every other is refused with port 0. Reading SDP
  * as such is sdp-reader.ts.
  */
@@ -43,19 +43,39 @@ export interface RemoteAudio {
     /** Index of the audio among the sections. */
     readonly audio: number;
     readonly mid: string | undefined;
+    /** `a=label` (RFC 4574); empty if there is none. */
+    readonly label: string;
   };
 }
 
-/** Our side. */
-export interface LocalAudio {
+/** What an offer says besides its streams. */
+export type OfferFrame = Pick<RemoteAudio["frame"], "timing" | "sections">;
+
+/** Our side as a whole. */
+export interface LocalSession {
   /** An IP address. */
   readonly host: string;
-  readonly port: number;
   readonly sessionId: number;
   /** Rises with each change. RFC 3264 §8. */
   readonly version: number;
+}
+
+/** Our side of one stream. */
+export interface LocalMedia {
+  readonly port: number;
   /** Keys of ours: in an answer the one that goes with the peer's, in an offer all that may be chosen from. */
   readonly crypto: readonly SdesCrypto[];
+}
+
+export interface LocalAudio extends LocalSession, LocalMedia {}
+
+/** What an answer says of one stream. */
+export interface AnsweredAudio extends LocalMedia {
+  readonly remote: RemoteAudio;
+  /** It is not wanted: `inactive`, whatever was offered. */
+  readonly unwanted?: boolean;
+  /** Further lines of its section. */
+  readonly lines?: readonly string[];
 }
 
 /** Whether a peer may send RTP in the clear. */
@@ -103,6 +123,24 @@ export function readRemoteAudio(
   return notAcceptable(WARN_PROTOCOL, `${offered} is offered: RTP/AVP and RTP/SAVP are taken`);
 }
 
+/** All audio sections of an offer, in its order: those that can be taken, and why others cannot. Never throws. */
+export function readAudioSections(
+  text: string,
+  family: "IP4" | "IP6",
+  srtp: SrtpPolicy,
+): { readonly frame: OfferFrame; readonly audios: readonly (RemoteAudio | Refusal)[] } | Refusal {
+  const session = readSdp(text);
+  if (typeof session === "string") return { kind: "refusal", status: 400, detail: session };
+  const audios = session.sections
+    .filter(({ kind, port }) => kind === "audio" && port > 0)
+    .map((section) =>
+      PLAIN.has(section.protocol) || SECURE.has(section.protocol)
+        ? readAudio(session, section, family, srtp)
+        : notAcceptable(WARN_PROTOCOL, `${section.protocol} is offered: RTP/AVP and RTP/SAVP are taken`),
+    );
+  return { frame: session, audios };
+}
+
 function readAudio(
   session: SdpSession,
   section: SdpSection,
@@ -135,6 +173,7 @@ function readAudio(
       sections: session.sections,
       audio: session.sections.indexOf(section),
       mid: attributesOf(section, "mid")[0],
+      label: attributesOf(section, "label")[0] ?? "",
     },
   };
 }
@@ -207,23 +246,35 @@ function directionOf(of: SdpSession | SdpSection): Direction | undefined {
   return DIRECTIONS.find((direction) => attributesOf(of, direction).length > 0);
 }
 
-/** RFC 3264 §6: as many sections as offered, in the same order. */
-export function writeAnswer(remote: RemoteAudio, local: LocalAudio): string {
-  const { frame } = remote;
-  const sections = frame.sections.flatMap((section, index) =>
-    index === frame.audio
-      ? audioSection(remote.codecs, local.port, {
-          protocol: section.protocol,
-          direction:
-            remote.direction === "sendrecv" || remote.direction === "sendonly" ? "recvonly" : "inactive",
-          rtcpMux: remote.rtcpMux,
-          ptimeMs: remote.ptimeMs,
-          mid: frame.mid,
-          crypto: local.crypto,
-        })
-      : [`m=${section.kind} 0 ${section.protocol} ${section.formats.join(" ")}`],
-  );
-  return sdpText(local, frame.timing, sections);
+/** Takes one stream; every other is refused. */
+export function writeAnswer(remote: RemoteAudio, { port, crypto, ...session }: LocalAudio): string {
+  return writeAnswers(remote.frame, session, [{ remote, port, crypto }]);
+}
+
+/** RFC 3264 §6: as many sections as offered, in the same order; those that are not taken with port 0. */
+export function writeAnswers(
+  { timing, sections }: OfferFrame,
+  local: LocalSession,
+  answers: readonly AnsweredAudio[],
+): string {
+  const lines = sections.flatMap((section, index) => {
+    const answer = answers.find(({ remote }) => remote.frame.audio === index);
+    if (answer === undefined) return [`m=${section.kind} 0 ${section.protocol} ${section.formats.join(" ")}`];
+    const { remote, port, crypto, unwanted = false } = answer;
+    const wanted = !unwanted && (remote.direction === "sendrecv" || remote.direction === "sendonly");
+    return [
+      ...audioSection(remote.codecs, port, {
+        protocol: section.protocol,
+        direction: wanted ? "recvonly" : "inactive",
+        rtcpMux: remote.rtcpMux,
+        ptimeMs: remote.ptimeMs,
+        mid: remote.frame.mid,
+        crypto,
+      }),
+      ...(answer.lines ?? []),
+    ];
+  });
+  return sdpText(local, timing, lines);
 }
 
 /** For a peer that invites without an offer: its answer comes in the ACK (RFC 3261 §13.2.1). */
@@ -265,7 +316,7 @@ function codecLines(payloadType: number, codec: AudioCodec): string[] {
   return [map];
 }
 
-function sdpText(local: LocalAudio, timing: string, sections: readonly string[]): string {
+function sdpText(local: LocalSession, timing: string, sections: readonly string[]): string {
   const address = `IN IP${isIP(local.host)} ${local.host}`;
   return [
     "v=0",

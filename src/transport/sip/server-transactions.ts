@@ -23,18 +23,20 @@ export interface TransactionOptions {
   readonly onEnd: () => void;
 }
 
-/** Every request but INVITE and ACK: answered at once; repeats get the same answer. */
+/** Every request but INVITE and ACK: answered at once, or nearly; repeats get the same answer. */
 export class RequestTransaction {
   readonly kind = "request";
   readonly #options: TransactionOptions;
   #response: Uint8Array | undefined;
   #cancelEnd: (() => void) | undefined;
+  #closed = false;
 
   constructor(options: TransactionOptions) {
     this.#options = options;
   }
 
   respond(response: SipResponse): void {
+    if (this.#closed) return;
     const { clock, path, onEnd } = this.#options;
     this.#response = serializeSip(response);
     path.send(this.#response);
@@ -48,6 +50,7 @@ export class RequestTransaction {
   }
 
   close(): void {
+    this.#closed = true;
     this.#cancelEnd?.();
   }
 }

@@ -4,6 +4,7 @@ import type { Heard } from "./sip-call.ts";
 import type { NameAddr } from "./sip-header.ts";
 import { asUtf8 } from "./sip-message.ts";
 import type { SipOrigin } from "./sip-transport.ts";
+import type { RecordedVoice } from "./siprec/voices.ts";
 
 export interface SipAddress {
   /** As it came, such as `sip:+4930123@pbx.example;user=phone`. */
@@ -19,7 +20,7 @@ export interface SipCallInfo {
   readonly callId: string;
   readonly from: SipAddress;
   readonly to: SipAddress;
-  /** From the X-Tonetap headers, with defaults: see docs/sip.md. */
+  /** From the X-Tonetap headers or a recording's metadata, with defaults: see docs/sip.md, docs/siprec.md. */
   readonly participant: ParticipantInfo;
   /** All header fields of the INVITE by lower-case long name, values in order. */
   readonly headers: ReadonlyMap<string, readonly string[]>;
@@ -27,11 +28,14 @@ export interface SipCallInfo {
   readonly origin: SipOrigin;
   /** Whom the caller proved to be, where digest credentials are asked for. */
   readonly digestUser?: string;
+  /** Of a recording session (SIPREC): which of its streams, and who speaks in it. */
+  readonly recorded?: RecordedVoice;
 }
 
 export function sipCallInfo(
   { request, origin, digestUser }: Heard,
   participant: ParticipantInfo,
+  recorded?: RecordedVoice,
 ): SipCallInfo {
   const headers = new Map<string, string[]>();
   for (const { name, value } of request.message.headers) {
@@ -49,6 +53,7 @@ export function sipCallInfo(
     headers,
     origin,
     ...(digestUser === undefined ? {} : { digestUser }),
+    ...(recorded === undefined ? {} : { recorded }),
   };
 }
 

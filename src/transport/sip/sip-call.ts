@@ -2,11 +2,10 @@
  * One call from its INVITE to its BYE (RFC 3261 §13–15): decides, agrees on media, ends when either side wants. Who may call
  * is for the server's owner to say; matching messages to calls is sip-server.ts.
  */
-import type { AudioSource } from "../../core/audio-source.ts";
 import type { Clock } from "../../core/clock.ts";
 import { type ErrorCode, TonetapError } from "../../core/errors.ts";
-import { MediaSession, type MediaSettings } from "./media-session.ts";
-import { type ParticipantDefaults, participantFromHeaders } from "./participant-headers.ts";
+import type { CallMedia, CallMediaContext, MediaAnswer } from "./call-media.ts";
+import { MediaSession } from "./media-session.ts";
 import type { InviteTransaction, RequestTransaction, SipPath } from "./server-transactions.ts";
 import { SessionKeeper } from "./session-keeper.ts";
 import {
@@ -16,13 +15,13 @@ import {
   sessionFields,
   tokensOf,
 } from "./session-terms.ts";
-import { sdpOf } from "./sip-body.ts";
-import { type SipCallInfo, sipCallInfo } from "./sip-call-info.ts";
+import { bodyOf, type SipBody } from "./sip-body.ts";
 import { type DialogRequest, SipDialog } from "./sip-dialog.ts";
-import type { SipRequest, SipResponse } from "./sip-message.ts";
+import type { SipResponse } from "./sip-message.ts";
 import { type HeaderFields, type IncomingRequest, type Refusal, refusal } from "./sip-request.ts";
-import { ALLOW, createRefusal, createResponse, SDP_TYPE, SUPPORTED } from "./sip-response.ts";
+import { ACCEPT, ALLOW, createRefusal, createResponse, SUPPORTED, warningOf } from "./sip-response.ts";
 import type { SipOrigin } from "./sip-transport.ts";
+import { isRecording, RecordingSession } from "./siprec/recording-session.ts";
 
 /** How long the owner may take to decide, ms. */
 const DECIDE_MS = 32_000;
@@ -44,29 +43,23 @@ export interface Invitation extends Heard {
 }
 
 /** What a call needs of its server. */
-export interface CallContext {
+export interface CallContext extends CallMediaContext {
   readonly clock: Clock;
-  readonly media: MediaSettings;
-  readonly participantDefaults: ParticipantDefaults;
   readonly session: SessionTimerSettings;
-  readonly onCall: (source: AudioSource, call: SipCallInfo) => unknown;
   /** Our Contact, for peers that came from there. */
   readonly contact: (origin: SipOrigin) => string;
   /** Sends a request to the peer; gives the final response, undefined when none came. Never rejects. */
   readonly ask: (dialog: SipDialog, last: Heard, request: DialogRequest) => Promise<SipResponse | undefined>;
-  /** Hears of what went wrong on our side. */
-  readonly onError: (error: TonetapError) => void;
   /** The call is over. Runs once. */
   readonly onEnd: () => void;
 }
 
 /** What a 2xx says. */
-interface Agreement {
-  readonly sdp: string | undefined;
-  /** The SDP is our offer: the ACK must bring the answer. */
-  readonly answerDue: boolean;
+interface Agreement extends MediaAnswer {
   readonly session: SessionTerms | undefined;
 }
+
+const NO_MEDIA_CHANGE: MediaAnswer = { sdp: undefined, answerDue: false };
 
 export class SipCall {
   readonly dialog: SipDialog;
@@ -80,10 +73,12 @@ export class SipCall {
   #invitation: Invitation;
   /** The latest request: it shows where the peer is. */
   #last: Heard;
-  #media: MediaSession | undefined;
+  readonly #media: CallMedia;
   #answerDue = false;
   /** An offer of ours, in a re-INVITE, has no answer yet. */
   #offering = false;
+  /** An offer of the peer's is being looked at. */
+  #negotiating = false;
   readonly #keeper: SessionKeeper;
   #cancelDeadline: (() => void) | undefined;
   readonly #over = Promise.withResolvers<void>();
@@ -94,11 +89,13 @@ export class SipCall {
     this.#invitation = invitation;
     this.#last = invitation;
     this.dialog = new SipDialog(invitation.request, localTag);
+    const Media = isRecording(invitation.request) ? RecordingSession : MediaSession;
+    this.#media = new Media(context, () => this.#leave());
     this.#keeper = new SessionKeeper({
       clock: context.clock,
       refresh: (fields) => this.#refresh(fields),
       // Whoever does not refresh has gone without a word.
-      onExpired: () => void this.#media?.source.expire(),
+      onExpired: () => this.#media.expire(),
     });
   }
 
@@ -139,12 +136,12 @@ export class SipCall {
     transaction.acknowledge();
     if (this.#state === "accepted") this.#state = "established";
     if (this.#answerDue) this.#takeAnswer(request);
-    if (this.#media?.source.closed === true) this.#leave();
+    if (this.#media.closed) this.#leave();
   }
 
-  /** A re-INVITE: hold, another codec or address, or a mere refresh. What cannot be agreed to changes nothing. */
-  reinvite(invitation: Invitation): void {
-    const agreement = this.#renegotiate(invitation.request);
+  /** A re-INVITE: hold, another codec or address, or a mere refresh. What cannot be agreed to changes nothing. Never rejects. */
+  async reinvite(invitation: Invitation): Promise<void> {
+    const agreement = await this.#renegotiate(invitation.request);
     if ("kind" in agreement) {
       invitation.transaction.refuse(this.#refusalResponse(invitation, agreement));
       return;
@@ -155,10 +152,8 @@ export class SipCall {
   }
 
   /** UPDATE (RFC 3311): as a re-INVITE, answered at once. Without SDP it only says where the peer is, and that it is. */
-  update(heard: Heard, transaction: RequestTransaction): void {
-    const { message } = heard.request;
-    const agreement =
-      message.body.length > 0 ? this.#renegotiate(heard.request) : this.#agreeWithoutMedia(message);
+  async update(heard: Heard, transaction: RequestTransaction): Promise<void> {
+    const agreement = await this.#renegotiate(heard.request);
     if ("kind" in agreement) {
       transaction.respond(this.#refusalResponse(heard, agreement));
       return;
@@ -179,7 +174,7 @@ export class SipCall {
   /** Ends the call from our side: refuses it, or says BYE. RFC 3261 §15: not before the ACK, or its time, has come. */
   hangUp(): void {
     if (this.#state === "deciding") this.#refuse(refusal(480, "the call was closed"));
-    else void this.#media?.source.close();
+    else void this.#media.close();
   }
 
   /** Forgets the call without a word: there is no time left to say it. */
@@ -188,74 +183,70 @@ export class SipCall {
   }
 
   async #prepare(): Promise<Agreement | Refusal> {
-    const { request, origin } = this.#invitation;
-    const { media: settings } = this.#context;
-    const session = agreeOnSession(request.message, this.#context.session);
-    if (session !== undefined && "kind" in session) return session;
-    const participant = participantFromHeaders(request, this.#context.participantDefaults);
-    if ("kind" in participant) return participant;
-    const sdp = sdpOf(request.message);
-    if (typeof sdp === "object") return sdp;
-    const remote = sdp === undefined ? undefined : MediaSession.read(settings, sdp);
-    if (remote !== undefined && "kind" in remote) return remote;
-    const onSourceEnd = (): void => this.#leave();
-    const media = await MediaSession.open(settings, remote?.rtcpMux ?? false, origin.host, onSourceEnd);
-    this.#media = media;
-    const agreement: Agreement =
-      remote === undefined
-        ? { sdp: media.offer(), answerDue: true, session }
-        : { sdp: media.answer(remote), answerDue: false, session };
-    if (this.#isOver()) await media.source.close();
-    else await this.#context.onCall(media.source, sipCallInfo(this.#invitation, participant));
-    if (media.source.closed) return refusal(480, "the call was closed before it was answered");
-    return agreement;
-  }
-
-  #renegotiate(request: IncomingRequest): Agreement | Refusal {
-    const media = this.#media;
-    if (media === undefined || media.source.closed) return refusal(481, "the call has ended");
-    // RFC 3261 §14.2, RFC 3311 §5.2: one offer at a time. A 200 without its ACK may have one under way.
-    if (this.#invitation.transaction.awaitsAck) return refusal(491, "the last INVITE has had no ACK yet");
-    if (this.#offering) return refusal(491, "an INVITE of ours is under way");
-    const sdp = sdpOf(request.message);
-    if (typeof sdp === "object") return sdp;
-    const session = agreeOnSession(request.message, this.#context.session);
-    if (session !== undefined && "kind" in session) return session;
-    if (sdp === undefined) return { sdp: media.offer(), answerDue: true, session };
-    const remote = media.read(sdp);
-    return "kind" in remote ? remote : { sdp: media.answer(remote), answerDue: false, session };
-  }
-
-  #agreeWithoutMedia(message: SipRequest): Agreement | Refusal {
+    const { message } = this.#invitation.request;
     const session = agreeOnSession(message, this.#context.session);
     if (session !== undefined && "kind" in session) return session;
-    return { sdp: undefined, answerDue: false, session };
+    const body = bodyOf(message);
+    if ("kind" in body) return body;
+    const answer = await this.#media.begin(this.#invitation, body);
+    return "kind" in answer ? answer : { ...answer, session };
+  }
+
+  /** What a later INVITE or UPDATE asks for. Never rejects. */
+  async #renegotiate(request: IncomingRequest): Promise<Agreement | Refusal> {
+    const body = bodyOf(request.message);
+    if ("kind" in body) return body;
+    const session = agreeOnSession(request.message, this.#context.session);
+    if (session !== undefined && "kind" in session) return session;
+    const plain = request.method === "UPDATE" && body.sdp === undefined;
+    if (plain && body.metadata === undefined) return { ...NO_MEDIA_CHANGE, session };
+    if (this.#media.closed) return refusal(481, "the call has ended");
+    // RFC 3261 §14.2, RFC 3311 §5.2: one offer at a time. A 200 without its ACK may have one under way.
+    if (!plain && this.#invitation.transaction.awaitsAck) {
+      return refusal(491, "the last INVITE has had no ACK yet");
+    }
+    if (!plain && this.#offering) return refusal(491, "an INVITE of ours is under way");
+    if (this.#negotiating) return refusal(491, "another offer is being looked at");
+    this.#negotiating = true;
+    try {
+      const answer = await (plain ? this.#inform(body) : this.#media.renegotiate(body));
+      // RFC 3261 §15.1.2: what was still to be answered when the BYE came.
+      if (this.#isOver()) return refusal(487, "the call has ended");
+      return "kind" in answer ? answer : { ...answer, session };
+    } catch (error) {
+      const failure = TonetapError.from(error);
+      if (failure.code === "internal") this.#context.onError(failure);
+      return refusalOf(failure);
+    } finally {
+      this.#negotiating = false;
+    }
+  }
+
+  async #inform(body: SipBody): Promise<MediaAnswer | Refusal> {
+    return (await this.#media.inform(body)) ?? NO_MEDIA_CHANGE;
   }
 
   /** A sign of life of ours (RFC 4028 §7.4): UPDATE where the peer knows it, else a re-INVITE that changes nothing. */
   async #refresh(terms: HeaderFields): Promise<SipResponse | undefined> {
-    const { ask, contact } = this.#context;
-    const fields = { Contact: contact(this.#last.origin), Allow: ALLOW, ...terms };
+    const { ask } = this.#context;
+    const fields = { Contact: this.#contact(this.#last.origin), Allow: ALLOW, ...terms };
     if (tokensOf(this.#last.request.message, "Allow").has("update")) {
       return ask(this.dialog, this.#last, { method: "UPDATE", fields });
     }
     this.#offering = true;
-    const body = this.#media?.latest;
+    const body = this.#media.latest;
     const response = await ask(this.dialog, this.#last, { method: "INVITE", fields, body });
     this.#offering = false;
-    const sdp = response !== undefined && response.status < 300 ? sdpOf(response) : undefined;
-    const remote = typeof sdp === "string" ? this.#media?.read(sdp) : undefined;
-    if (remote !== undefined && !("kind" in remote)) this.#media?.confirmed(remote);
+    const answer = response !== undefined && response.status < 300 ? bodyOf(response) : {};
+    if (!("kind" in answer)) this.#media.confirmed(answer);
     return response;
   }
 
   /** The answer to an offer of ours. One that cannot be agreed to leaves a call without media: it ends. */
   #takeAnswer(ack: IncomingRequest): void {
     this.#answerDue = false;
-    const sdp = sdpOf(ack.message);
-    const remote = typeof sdp === "string" ? this.#media?.read(sdp) : undefined;
-    const agreed = remote !== undefined && !("kind" in remote) && this.#media?.answered(remote) === true;
-    if (!agreed) this.hangUp();
+    const body = bodyOf(ack.message);
+    if ("kind" in body || !this.#media.takeAnswer(body)) this.hangUp();
   }
 
   #hear(heard: Heard): void {
@@ -274,19 +265,26 @@ export class SipCall {
     });
   }
 
-  #okResponse({ request, origin }: Heard, { sdp, session }: Agreement): SipResponse {
-    const contact = this.#context.contact(origin);
+  #okResponse({ request, origin }: Heard, { sdp, session, warnings = [] }: Agreement): SipResponse {
+    const { Require: timer = [], ...timing } = sessionFields(session);
+    const required = [timer, this.#media.requires].flat();
     return createResponse(request.message, 200, {
       toTag: this.dialog.localTag,
       headers: {
-        Contact: contact,
+        Contact: this.#contact(origin),
         Allow: ALLOW,
-        Accept: SDP_TYPE,
+        Accept: ACCEPT,
         Supported: SUPPORTED,
-        ...sessionFields(session),
+        ...timing,
+        ...(required.length === 0 ? {} : { Require: required.join(", ") }),
+        Warning: warnings.map((text) => warningOf(text)),
       },
       ...(sdp === undefined ? {} : { body: sdp }),
     });
+  }
+
+  #contact(origin: SipOrigin): string {
+    return this.#context.contact(origin) + this.#media.featureTag;
   }
 
   #refusalResponse({ request }: Heard, why: Refusal): SipResponse {
@@ -304,7 +302,7 @@ export class SipCall {
     if (this.#state !== "established") return;
     this.#state = "leaving";
     this.#keeper.close();
-    void this.#media?.source.close();
+    void this.#media.close();
     void this.#context.ask(this.dialog, this.#last, { method: "BYE" }).then(() => this.#finish());
   }
 
@@ -313,7 +311,7 @@ export class SipCall {
     this.#state = "over";
     this.#keeper.close();
     this.#cancelDeadline?.();
-    const closed = this.#media?.source.close() ?? Promise.resolve();
+    const closed = this.#media.close();
     this.#context.onEnd();
     void closed.finally(() => this.#over.resolve());
   }

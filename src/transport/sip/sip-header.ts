@@ -23,7 +23,7 @@ export interface Via {
 }
 
 /** Splits where `separator` stands outside of quotes and angle brackets; undefined if a quote or bracket never ends. */
-function splitOutside(text: string, separator: string): string[] | undefined {
+export function splitOutside(text: string, separator: string): string[] | undefined {
   const parts: string[] = [];
   let begin = 0;
   let quoted = false;

@@ -3,9 +3,12 @@ import { headerOf, headersOf, type SipHeader, type SipRequest, type SipResponse 
 import type { HeaderFields, Refusal } from "./sip-request.ts";
 
 export const ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE";
-/** RFC 4028. Reliable ringing (100rel) is no extension that we need: nothing rings here. */
-export const SUPPORTED = "timer";
+/** RFC 4028, RFC 7866. Reliable ringing (100rel) is no extension that we need: nothing rings here. */
+export const SUPPORTED = "timer, siprec";
 export const SDP_TYPE = "application/sdp";
+export const MULTIPART_TYPE = "multipart/mixed";
+/** Bodies that are read. */
+export const ACCEPT = `${SDP_TYPE}, application/rs-metadata, application/rs-metadata+xml, ${MULTIPART_TYPE}`;
 const SERVER = "tonetap";
 
 /** RFC 3261 §21, of what we send. */
@@ -79,10 +82,13 @@ export function createResponse(
 
 /** @param toTag of the dialog or transaction that it belongs to. */
 export function createRefusal(request: SipRequest, why: Refusal, toTag: string): SipResponse {
-  // RFC 3261 §20.43: code, agent, text.
-  const text = why.detail.replace(/[^ -~]/g, "?").replace(/["\\]/g, "\\$&");
-  const warning = `${why.warningCode ?? 399} ${SERVER} "${text}"`;
-  return createResponse(request, why.status, { toTag, headers: { ...why.headers, Warning: warning } });
+  const headers = { ...why.headers, Warning: warningOf(why.detail, why.warningCode) };
+  return createResponse(request, why.status, { toTag, headers });
+}
+
+/** RFC 3261 §20.43: code, agent, text. */
+export function warningOf(detail: string, code = 399): string {
+  return `${code} ${SERVER} "${detail.replace(/[^ -~]/g, "?").replace(/["\\]/g, "\\$&")}"`;
 }
 
 /** A `tag=` within the URI is not the header's. */

@@ -1,6 +1,6 @@
 /** The options of a SIP server: meaning, range and default of each, checked once. */
 import { isIP } from "node:net";
-import type { AudioSource } from "../../core/audio-source.ts";
+import type { AudioSource, ParticipantInfo } from "../../core/audio-source.ts";
 import { type Clock, systemClock } from "../../core/clock.ts";
 import { assertRange, TonetapError } from "../../core/errors.ts";
 import { AllowedPeers } from "./allowed-peers.ts";
@@ -18,12 +18,14 @@ import type { SipCallInfo } from "./sip-call-info.ts";
 import type { MediaPeer } from "./sip-source.ts";
 import type { TlsIdentity } from "./sip-streams.ts";
 import type { SipTransportName } from "./sip-transport.ts";
+import { RoleRules } from "./siprec/role-rules.ts";
 
 export interface SipServerOptions {
   /**
    * A call has come. Subscribe to `source.packets` before returning (a promise is awaited): then it is answered. Throw a TonetapError to refuse it
    * (policy 403, not-found 404, conflict 486, media 488, overloaded 503 with Retry-After, invalid-argument 400). Closing the
-   * source later hangs up.
+   * source later hangs up. For a recording session (SIPREC) it is called for each of its streams; one that is refused by
+   * policy is not sent then, and the others go on.
    */
   readonly onCall: (source: AudioSource, call: SipCallInfo) => unknown;
   /** IP address to listen on. Default 127.0.0.1: this machine only. */
@@ -55,6 +57,13 @@ export interface SipServerOptions {
   readonly digest?: DigestOptions;
   /** Role and consent where the header fields say nothing. Default guest, pending. */
   readonly participantDefaults?: Partial<ParticipantDefaults>;
+  /**
+   * Which people in recordings have which role, `PATTERN=ROLE`, the first that fits counts: `sip:*@agents.example=agent`,
+   * `1???=agent` (user part), `*=customer`. They go before what the metadata says. Default: none.
+   */
+  readonly recordingRoles?: readonly string[];
+  /** The metadata of a recording says another consent for somebody whom `onCall` was told of. Default: nobody hears. */
+  readonly onConsent?: (participant: ParticipantInfo) => unknown;
   /**
    * Session timers (RFC 4028), s: the interval that we ask for and the longest that we take, 90–86,400, default 1,800;
    * and the shortest that we take, 90–`sessionExpiresS`, default 90. Only peers that know of them, or proxies that ask
@@ -90,6 +99,8 @@ export interface ResolvedOptions {
   readonly allowedPeers: AllowedPeers;
   readonly digest: DigestGuard | undefined;
   readonly participantDefaults: ParticipantDefaults;
+  readonly recordingRoles: RoleRules;
+  readonly onConsent: (participant: ParticipantInfo) => unknown;
   readonly session: SessionTimerSettings;
   readonly register: ResolvedRegistration | undefined;
   readonly maxCalls: number;
@@ -145,6 +156,8 @@ export function resolveOptions(options: SipServerOptions): ResolvedOptions {
     allowedPeers: new AllowedPeers(options.allowedPeers ?? []),
     digest: options.digest === undefined ? undefined : new DigestGuard(clock, options.digest),
     participantDefaults: { role: "guest", consent: "pending", ...options.participantDefaults },
+    recordingRoles: new RoleRules(options.recordingRoles ?? []),
+    onConsent: options.onConsent ?? (() => undefined),
     session: { sessionExpiresS, minSessionExpiresS },
     register: resolveRegister(options.register, transports),
     maxCalls,

@@ -10,13 +10,13 @@ import { OutgoingRequests } from "./outgoing-requests.ts";
 import type { RegistrationStatus } from "./registration-options.ts";
 import { RtpPorts } from "./rtp-ports.ts";
 import { InviteTransaction, RequestTransaction, type SipPath } from "./server-transactions.ts";
-import { sdpOf } from "./sip-body.ts";
+import { bodyOf } from "./sip-body.ts";
 import { type CallContext, type Heard, RETRY_AFTER_S, SipCall } from "./sip-call.ts";
 import { splitList } from "./sip-header.ts";
 import { headerOf, headersOf, type SipFault, type SipRequest, serializeSip } from "./sip-message.ts";
 import { SipRegistration } from "./sip-registration.ts";
 import { type IncomingRequest, type Refusal, readRequest, refusal, transactionKey } from "./sip-request.ts";
-import { ALLOW, createRefusal, createResponse, SDP_TYPE, SUPPORTED } from "./sip-response.ts";
+import { ACCEPT, ALLOW, createRefusal, createResponse, SUPPORTED } from "./sip-response.ts";
 import { type ResolvedOptions, resolveOptions, type SipServerOptions } from "./sip-server-options.ts";
 import {
   type SipOrigin,
@@ -32,7 +32,7 @@ const MAX_TRANSACTIONS = 20_000;
 const CLOSE_GRACE_MS = 2_000;
 const METHODS: ReadonlySet<string> = new Set(ALLOW.split(", "));
 /** 100rel (RFC 3262) asks that ringing be acknowledged; here nothing rings. */
-const EXTENSIONS: ReadonlySet<string> = new Set(["100rel", SUPPORTED]);
+const EXTENSIONS: ReadonlySet<string> = new Set(["100rel", ...SUPPORTED.split(", ")]);
 
 export interface SipServerStats extends Readonly<SipTransportStats> {
   /** INVITEs that became a call, whether it was accepted then or not. */
@@ -102,7 +102,9 @@ class Server implements SipServer {
       media: { ...options, ports: this.#ports, announcedHost: options.announcedRtpHost },
       participantDefaults: options.participantDefaults,
       session: options.session,
+      recordingRoles: options.recordingRoles,
       onCall: options.onCall,
+      onConsent: options.onConsent,
       contact: (origin) => this.#contact(origin),
       ask: (dialog, last, request) => this.#outgoing.askPeer(dialog, last, request),
       onError: options.onError,
@@ -246,8 +248,8 @@ class Server implements SipServer {
       return refusal(420, `required extensions are missing: ${list}`, { Unsupported: list });
     }
     if (method === "INVITE" || method === "UPDATE") {
-      const sdp = sdpOf(message);
-      if (typeof sdp === "object") return sdp;
+      const body = bodyOf(message);
+      if ("kind" in body) return body;
     }
     if (toTag === "") return this.#noRoom();
     if (this.#transactions.size >= MAX_TRANSACTIONS) return full("too many requests are under way");
@@ -270,7 +272,7 @@ class Server implements SipServer {
     this.#transactions.set(key, transaction);
     const invitation = { ...heard, transaction };
     if (dialogCall !== undefined) {
-      dialogCall.reinvite(invitation);
+      void dialogCall.reinvite(invitation);
       return;
     }
     // RFC 3261 §17.2.1: so that the caller does not repeat itself while the owner decides.
@@ -293,7 +295,7 @@ class Server implements SipServer {
         dialogCall?.bye(heard, transaction);
         break;
       case "UPDATE":
-        dialogCall?.update(heard, transaction);
+        void dialogCall?.update(heard, transaction);
         break;
       case "CANCEL":
         this.#cancel(heard.request, transaction);
@@ -302,7 +304,7 @@ class Server implements SipServer {
         transaction.respond(
           createResponse(message, 200, {
             toTag: newTag(),
-            headers: { Allow: ALLOW, Accept: SDP_TYPE, "Accept-Encoding": "identity", Supported: SUPPORTED },
+            headers: { Allow: ALLOW, Accept: ACCEPT, "Accept-Encoding": "identity", Supported: SUPPORTED },
           }),
         );
     }

@@ -31,6 +31,8 @@ export interface SipSourceOptions {
   /** ms without a packet after which the leg counts as dead, and as much on hold. */
   readonly inactivityMs: number;
   readonly holdMs: number;
+  /** ms that other legs of the same call are waited for still: so long this one may be silent. */
+  readonly othersPatienceMs?: () => number;
   /** Runs once, when it has ended for whatever reason. */
   readonly onEnd: () => void;
 }
@@ -84,6 +86,12 @@ export class SipSource implements AudioSource {
     return this.#options.port.address;
   }
 
+  /** ms that are left before it counts as dead. */
+  get patienceMs(): number {
+    const { clock, inactivityMs, holdMs } = this.#options;
+    return this.#lastActivityMs + (this.#onHold ? holdMs : inactivityMs) - clock.now();
+  }
+
   get closed(): boolean {
     return this.#closing !== undefined;
   }
@@ -135,7 +143,12 @@ export class SipSource implements AudioSource {
   }
 
   #end(error: TonetapError | undefined): Promise<void> {
-    this.#closing ??= this.#finish(error);
+    if (this.#closing === undefined) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      // Before anybody is told, so that who closes it then finds it closed.
+      this.#closing = promise;
+      void this.#finish(error).finally(resolve);
+    }
     return this.#closing;
   }
 
@@ -216,17 +229,17 @@ export class SipSource implements AudioSource {
   }
 
   #armTimer(): void {
-    const { clock, inactivityMs, holdMs } = this.#options;
-    const leftMs = this.#lastActivityMs + (this.#onHold ? holdMs : inactivityMs) - clock.now();
     this.#cancelTimer();
-    this.#cancelTimer = clock.schedule(leftMs, () => this.#checkActivity());
+    this.#cancelTimer = this.#options.clock.schedule(this.#timerMs(), () => this.#checkActivity());
   }
 
   /** One timer a leg, looking whether there was a packet instead of moving with each. */
   #checkActivity(): void {
-    const { clock, inactivityMs, holdMs } = this.#options;
-    const leftMs = this.#lastActivityMs + (this.#onHold ? holdMs : inactivityMs) - clock.now();
-    if (leftMs > 0) this.#armTimer();
+    if (this.#timerMs() > 0) this.#armTimer();
     else void this.expire();
+  }
+
+  #timerMs(): number {
+    return Math.max(this.patienceMs, this.#options.othersPatienceMs?.() ?? 0);
   }
 }

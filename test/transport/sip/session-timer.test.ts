@@ -49,7 +49,7 @@ describe("what is agreed", () => {
     await using phone = await Phone.udp(bench.udp);
     const { ok } = await call(phone, headers);
     expect(expiresOf(ok)).toEqual(expected);
-    expect(headerOf(ok, "Supported")).toBe("timer");
+    expect(headerOf(ok, "Supported")).toBe("timer, siprec");
   });
 
   test("below our least 422 says what is the least, below 90 s even to a proxy; what cannot be read is 400", async () => {

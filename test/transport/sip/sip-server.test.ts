@@ -4,6 +4,7 @@ import { TonetapError } from "../../../src/core/errors.ts";
 import { AllowedPeers } from "../../../src/transport/sip/allowed-peers.ts";
 import { createSipServer } from "../../../src/transport/sip/index.ts";
 import { headerOf, headersOf } from "../../../src/transport/sip/sip-message.ts";
+import { ACCEPT } from "../../../src/transport/sip/sip-response.ts";
 import { eventually, Peer } from "../loopback.ts";
 import { listen, NOTHING, one } from "./bench.ts";
 import { message, offer } from "./messages.ts";
@@ -107,7 +108,7 @@ describe("refusals", () => {
       "Unsupported",
       "replaces",
     ],
-    ["a body that is no SDP", 415, "INVITE", { body: "hi", type: "text/plain" }, "Accept", "application/sdp"],
+    ["a body that is no SDP", 415, "INVITE", { body: "hi", type: "text/plain" }, "Accept", ACCEPT],
     [
       "a packed body",
       415,
@@ -218,7 +219,7 @@ test("with maxCalls 1 a second call gets 503 with Retry-After, as does OPTIONS; 
   expect((await other.ask("OPTIONS", { cseq: 2 })).status).toBe(503);
   await phone.ask("BYE", { cseq: 2, toTag });
   const options = await other.ask("OPTIONS", { cseq: 3 });
-  expect([options.status, headerOf(options, "Accept")]).toEqual([200, "application/sdp"]);
+  expect([options.status, headerOf(options, "Accept")]).toEqual([200, ACCEPT]);
   other.callId = "again";
   await other.call();
 });

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { TonetapError } from "../../../src/core/errors.ts";
 import { headersOf, parseSip } from "../../../src/transport/sip/sip-message.ts";
 import { type IncomingRequest, type Refusal, readRequest } from "../../../src/transport/sip/sip-request.ts";
+import { ACCEPT } from "../../../src/transport/sip/sip-response.ts";
 import { eventually } from "../loopback.ts";
 import { listen, NOTHING } from "./bench.ts";
 import { Phone } from "./phone.ts";
@@ -154,7 +155,7 @@ describe("over the wire", () => {
 
   test.each([
     ["bext01", 420, "Unsupported: nothingSupportsThis, nothingSupportsThisEither"],
-    ["invut", 415, "Accept: application/sdp"],
+    ["invut", 415, `Accept: ${ACCEPT}`],
     ["novelsc", 416, ""],
     ["badvers", 505, ""],
     ["mcl01", 400, ""],

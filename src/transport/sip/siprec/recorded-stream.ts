@@ -1,0 +1,114 @@
+/** One stream of a recording: its port for as long as it is offered, and the voice that it carries now, if it is wanted. */
+import type { AudioSource, ParticipantInfo } from "../../../core/audio-source.ts";
+import { AudioLeg, type AudioLegOptions, type MediaSettings } from "../audio-leg.ts";
+import type { Heard } from "../sip-call.ts";
+import { type SipCallInfo, sipCallInfo } from "../sip-call-info.ts";
+import { VoiceSource } from "./voice-source.ts";
+import type { NamedVoice, RecordedVoice } from "./voices.ts";
+
+export interface RecordedStreamOptions extends AudioLegOptions {
+  readonly label: string;
+}
+
+export class RecordedStream {
+  readonly leg: AudioLeg;
+  /** `a=label`. */
+  label: string;
+  #voice: RecordedVoice | undefined;
+  #participant: ParticipantInfo | undefined;
+  #source: VoiceSource | undefined;
+  #refused: string | undefined;
+
+  private constructor(leg: AudioLeg, label: string) {
+    this.leg = leg;
+    this.label = label;
+  }
+
+  /** @throws TonetapError overloaded, unavailable when there is no port. */
+  static async open(
+    settings: MediaSettings,
+    { label, ...options }: RecordedStreamOptions,
+  ): Promise<RecordedStream> {
+    return new RecordedStream(await AudioLeg.open(settings, options), label);
+  }
+
+  /** Undefined: nobody listens. */
+  get source(): VoiceSource | undefined {
+    return this.#source?.closed === true ? undefined : this.#source;
+  }
+
+  /** Whom its owner was told of. */
+  get participant(): ParticipantInfo | undefined {
+    return this.source === undefined ? undefined : this.#participant;
+  }
+
+  get participantId(): string | undefined {
+    return this.participant?.participantId;
+  }
+
+  /** Why the owner does not want the voice that it carries. */
+  get refused(): string | undefined {
+    return this.#refused;
+  }
+
+  /** Whether this voice was given to the owner, wanted or not. */
+  carries({ label, people }: RecordedVoice): boolean {
+    const known = this.#voice;
+    if (known === undefined || known.label !== label || known.people.length !== people.length) return false;
+    // Who turns out to be an agent is asked about anew.
+    return people.every(({ id, role }) =>
+      known.people.some((person) => person.id === id && person.role === role),
+    );
+  }
+
+  /** Ends the voice; the port stays. */
+  silence(): void {
+    const source = this.#source;
+    this.#source = undefined;
+    this.#participant = undefined;
+    this.#voice = undefined;
+    this.#refused = undefined;
+    void source?.close();
+  }
+
+  /**
+   * Offers the voice to the owner.
+   * @param onClosed the owner has closed it
+   * @throws what the owner refuses by
+   */
+  async give(
+    { recorded, participant }: NamedVoice,
+    invitation: Heard,
+    onCall: (source: AudioSource, call: SipCallInfo) => unknown,
+    onClosed: () => void,
+  ): Promise<void> {
+    const source: VoiceSource = new VoiceSource(this.leg.source, () => {
+      // Not while it is silenced, or refused.
+      if (this.#source === source) onClosed();
+    });
+    try {
+      await onCall(source, sipCallInfo(invitation, participant, recorded));
+    } catch (error) {
+      await source.close();
+      throw error;
+    }
+    this.#voice = recorded;
+    this.#source = source;
+    this.#participant = participant;
+  }
+
+  /** Nobody wants this voice: it is not offered again. */
+  refuse(voice: RecordedVoice, why: string): void {
+    this.#voice = voice;
+    this.#refused = why;
+  }
+
+  /** The recording has new things to say of the same voice. */
+  renew(participant: ParticipantInfo): void {
+    this.#participant = participant;
+  }
+
+  close(): Promise<void> {
+    return this.leg.source.close();
+  }
+}

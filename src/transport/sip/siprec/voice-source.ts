@@ -1,0 +1,59 @@
+/**
+ * One voice of a recording as an AudioSource: what comes in at a stream's port while that voice speaks there. The port and
+ * whose packets it takes are sip-source.ts.
+ */
+import { defer, EMPTY, type Observable, Subject, takeUntil } from "rxjs";
+import type { AudioSource } from "../../../core/audio-source.ts";
+import type { CodecMap, RtpPacket, SenderReport } from "../../../core/rtp.ts";
+import type { SipSource } from "../sip-source.ts";
+
+export class VoiceSource implements AudioSource {
+  readonly kind = "siprec";
+  readonly codecs: CodecMap;
+  readonly packets: Observable<RtpPacket>;
+  readonly senderReports: Observable<SenderReport>;
+  readonly #leg: SipSource;
+  readonly #onClosed: () => void;
+  readonly #ended = new Subject<void>();
+  /** What the port had refused before. */
+  readonly #before: Readonly<Record<string, number>>;
+  #closed = false;
+
+  /** @param onClosed it was closed before its stream ended. Runs at most once. */
+  constructor(leg: SipSource, onClosed: () => void) {
+    this.#leg = leg;
+    this.#onClosed = onClosed;
+    this.codecs = leg.codecs;
+    this.packets = this.#until(leg.packets);
+    this.senderReports = this.#until(leg.senderReports);
+    this.#before = leg.refused;
+  }
+
+  get closed(): boolean {
+    return this.#closed || this.#leg.closed;
+  }
+
+  get timedOut(): boolean {
+    return !this.#closed && this.#leg.timedOut;
+  }
+
+  get refused(): Readonly<Record<string, number>> {
+    const since = Object.entries(this.#leg.refused).map(
+      ([reason, count]) => [reason, count - (this.#before[reason] ?? 0)] as const,
+    );
+    return Object.fromEntries(since.filter(([, count]) => count > 0));
+  }
+
+  /** The stream goes on without anybody who listens. */
+  close(): Promise<void> {
+    if (this.closed) return Promise.resolve();
+    this.#closed = true;
+    this.#ended.next();
+    this.#onClosed();
+    return Promise.resolve();
+  }
+
+  #until<T>(stream: Observable<T>): Observable<T> {
+    return defer(() => (this.#closed ? EMPTY : stream.pipe(takeUntil(this.#ended))));
+  }
+}
