@@ -3,6 +3,7 @@ import type { AudioSource, ParticipantInfo } from "../../../core/audio-source.ts
 import { AudioLeg, type AudioLegOptions, type MediaSettings } from "../audio-leg.ts";
 import type { Heard } from "../sip-call.ts";
 import { type SipCallInfo, sipCallInfo } from "../sip-call-info.ts";
+import type { RecordedPerson } from "./recording-metadata.ts";
 import { VoiceSource } from "./voice-source.ts";
 import type { NamedVoice, RecordedVoice } from "./voices.ts";
 
@@ -46,6 +47,11 @@ export class RecordedStream {
     return this.participant?.participantId;
   }
 
+  /** Who spoke in it last, as far as is known. */
+  get people(): readonly RecordedPerson[] {
+    return this.#voice?.people ?? [];
+  }
+
   /** Why the owner does not want the voice that it carries. */
   get refused(): string | undefined {
     return this.#refused;
@@ -84,7 +90,9 @@ export class RecordedStream {
   ): Promise<void> {
     const source: VoiceSource = new VoiceSource(this.leg.source, () => {
       // Not while it is silenced, or refused.
-      if (this.#source === source) onClosed();
+      if (this.#source !== source) return;
+      this.#refused = "nobody listens to it any more";
+      onClosed();
     });
     try {
       await onCall(source, sipCallInfo(invitation, participant, recorded));
@@ -95,6 +103,16 @@ export class RecordedStream {
     this.#voice = recorded;
     this.#source = source;
     this.#participant = participant;
+    if (source.closed) this.#refused = "nobody listens to it any more";
+  }
+
+  /** The metadata says that nobody speaks in it now: whatever comes is nobody's voice. */
+  set held(held: boolean) {
+    if (this.#source !== undefined) this.#source.held = held;
+  }
+
+  get held(): boolean {
+    return this.#source?.held ?? true;
   }
 
   /** Nobody wants this voice: it is not offered again. */

@@ -151,6 +151,7 @@ export class RecordingMetadata {
   #people: ReadonlyMap<string, RecordedPerson> = new Map();
   #labels: ReadonlyMap<string, string> = new Map();
   #sends: ReadonlyMap<string, ReadonlySet<string>> = new Map();
+  #saysWhoSends = false;
 
   /** Of the first session that was named; empty if none was. It stays, whatever session follows. */
   get sessionId(): string {
@@ -162,9 +163,9 @@ export class RecordingMetadata {
     return [...this.#people.values()];
   }
 
-  /** Whether it says of any stream whose it is. */
+  /** Whether it has ever said whose streams are: then a stream that is nobody's carries nobody's voice. */
   get saysWhoSends(): boolean {
-    return [...this.#sends.values()].some((streams) => streams.size > 0);
+    return this.#saysWhoSends;
   }
 
   /**
@@ -197,6 +198,7 @@ export class RecordingMetadata {
     this.#people = people;
     this.#labels = labels;
     this.#sends = sends;
+    this.#saysWhoSends ||= document.sends.size > 0;
     if (this.#sessionId === "") this.#sessionId = document.sessionIds[0] ?? "";
     return undefined;
   }

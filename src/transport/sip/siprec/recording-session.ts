@@ -77,9 +77,8 @@ export class RecordingSession implements CallMedia {
     if ("kind" in offered) return offered;
     try {
       const answer = await this.#take(offered, "all");
-      const listening = [...this.#streams.values()].some(({ source }) => source !== undefined);
       if (this.closed) return refusal(480, "the recording was closed before it was answered");
-      if (listening) return answer;
+      if (this.#isWanted()) return answer;
       void this.close();
       // Nobody in it may be listened to.
       const [why = "no stream of the recording is wanted"] = answer.warnings ?? [];
@@ -228,8 +227,9 @@ export class RecordingSession implements CallMedia {
   #withState(answer: AnsweredAudio): AnsweredAudio {
     const { label, audio } = answer.remote.frame;
     const stream = this.#streams.get(audio);
-    const wanted = stream?.source !== undefined;
-    const state = !wanted ? "off" : stream.leg.source.onHold ? "paused" : "on";
+    const wanted = stream?.refused === undefined;
+    const paused = stream?.held === true || stream?.leg.source.onHold === true;
+    const state = !wanted ? "off" : paused ? "paused" : "on";
     const lines = [...(label === "" ? [] : [`a=label:${label}`]), `a=record:${state}`];
     return { ...answer, unwanted: !wanted, lines };
   }
@@ -241,29 +241,43 @@ export class RecordingSession implements CallMedia {
    */
   async #assign(needed: "all" | "some"): Promise<readonly string[]> {
     const streams = [...this.#streams.values()];
-    const told: string[] = [];
-    const wanted = streams.map((stream) => ({ stream, voice: this.#voiceOf(stream, streams) }));
+    const voices = streams.map((stream) => ({ stream, voice: this.#voiceOf(stream, streams) }));
     const alone = new Set(
-      wanted.flatMap(({ voice }) => (voice.mixed ? [] : voice.people.map(({ id }) => id))),
+      voices.flatMap(({ voice }) => (voice.mixed ? [] : voice.people.map(({ id }) => id))),
     );
+    const speaking = new Set(voices.flatMap(({ voice }) => voice.people.map(({ id }) => id)));
+    const told: string[] = [];
     this.#assigning = true;
     try {
       // Whoever moves to another stream leaves the old one first: an id is one voice's.
-      for (const { stream, voice } of wanted) if (!stream.carries(voice)) stream.silence();
-      for (const { stream, voice } of wanted) {
+      for (const { stream, voice } of voices) if (!this.#stays(stream, voice, speaking)) stream.silence();
+      for (const { stream, voice } of voices) {
         if (this.closed) break;
-        if (voice.mixed)
-          told.push(`stream ${voice.label} is a mix of ${voice.people.length} people: they are taken as one`);
+        const { label, people, mixed } = voice;
+        if (mixed) told.push(`stream ${label} is a mix of ${people.length} people: they are taken as one`);
+        stream.held = this.#isNobodys(voice);
         if (stream.carries(voice)) this.#renewConsent(stream, voice);
-        else if (voice.mixed && voice.people.every(({ id }) => alone.has(id))) {
+        else if (mixed && people.every(({ id }) => alone.has(id))) {
           stream.refuse(voice, "its people have streams of their own");
-        } else await this.#give(stream, voice, needed);
-        if (stream.refused !== undefined) told.push(`stream ${voice.label} is not wanted: ${stream.refused}`);
+        } else if (!this.#isNobodys(voice)) await this.#give(stream, voice, needed);
+        if (stream.refused !== undefined) told.push(`stream ${label} is not wanted: ${stream.refused}`);
       }
     } finally {
       this.#assigning = false;
     }
     return told;
+  }
+
+  /** The voice is the same, or is silent: in RFC 7865 who is put on hold sends to no stream any more. */
+  #stays(stream: RecordedStream, voice: RecordedVoice, speaking: ReadonlySet<string>): boolean {
+    if (!this.#isNobodys(voice)) return stream.carries(voice);
+    const silent = new Set(this.#metadata.people.filter(({ id }) => !speaking.has(id)).map(({ id }) => id));
+    return stream.people.length > 0 && stream.people.every(({ id }) => silent.has(id));
+  }
+
+  /** The metadata says who sends where, and here it is nobody. */
+  #isNobodys({ people }: RecordedVoice): boolean {
+    return people.length === 0 && this.#metadata.saysWhoSends;
   }
 
   #renewConsent(stream: RecordedStream, { people }: RecordedVoice): void {
@@ -312,8 +326,11 @@ export class RecordingSession implements CallMedia {
 
   /** The owner has closed a voice. When it was the last, it wants nothing of the recording any more. */
   #voiceClosed(): void {
-    const listening = [...this.#streams.values()].some(({ source }) => source !== undefined);
-    if (!listening && !this.#assigning) void this.close();
+    if (!this.#assigning && !this.#isWanted()) void this.close();
+  }
+
+  #isWanted(): boolean {
+    return [...this.#streams.values()].some(({ refused }) => refused === undefined);
   }
 
   /** A port has failed, or nothing has come for too long. */

@@ -2,7 +2,7 @@
  * One voice of a recording as an AudioSource: what comes in at a stream's port while that voice speaks there. The port and
  * whose packets it takes are sip-source.ts.
  */
-import { defer, EMPTY, type Observable, Subject, takeUntil } from "rxjs";
+import { defer, EMPTY, filter, type Observable, Subject, takeUntil } from "rxjs";
 import type { AudioSource } from "../../../core/audio-source.ts";
 import type { CodecMap, RtpPacket, SenderReport } from "../../../core/rtp.ts";
 import type { SipSource } from "../sip-source.ts";
@@ -18,13 +18,16 @@ export class VoiceSource implements AudioSource {
   /** What the port had refused before. */
   readonly #before: Readonly<Record<string, number>>;
   #closed = false;
+  #dropped = 0;
+  /** What comes is nobody's voice: it is dropped and counted. */
+  held = false;
 
   /** @param onClosed it was closed before its stream ended. Runs at most once. */
   constructor(leg: SipSource, onClosed: () => void) {
     this.#leg = leg;
     this.#onClosed = onClosed;
     this.codecs = leg.codecs;
-    this.packets = this.#until(leg.packets);
+    this.packets = this.#until(leg.packets.pipe(filter(() => this.#passes())));
     this.senderReports = this.#until(leg.senderReports);
     this.#before = leg.refused;
   }
@@ -41,7 +44,8 @@ export class VoiceSource implements AudioSource {
     const since = Object.entries(this.#leg.refused).map(
       ([reason, count]) => [reason, count - (this.#before[reason] ?? 0)] as const,
     );
-    return Object.fromEntries(since.filter(([, count]) => count > 0));
+    const dropped = ["nobody-speaks", this.#dropped] as const;
+    return Object.fromEntries([...since, dropped].filter(([, count]) => count > 0));
   }
 
   /** The stream goes on without anybody who listens. */
@@ -51,6 +55,11 @@ export class VoiceSource implements AudioSource {
     this.#ended.next();
     this.#onClosed();
     return Promise.resolve();
+  }
+
+  #passes(): boolean {
+    if (this.held) this.#dropped++;
+    return !this.held;
   }
 
   #until<T>(stream: Observable<T>): Observable<T> {
