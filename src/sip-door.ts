@@ -3,6 +3,8 @@
  * does is transport/sip.
  */
 import { readFile } from "node:fs/promises";
+import { callIdOf } from "./admission.ts";
+import type { ParticipantInfo } from "./core/audio-source.ts";
 import { TonetapError } from "./core/errors.ts";
 import type { Engine } from "./engine.ts";
 import {
@@ -28,6 +30,8 @@ export async function openSipDoor(
   const transports = sip.transports as readonly SipTransportName[];
   if (transports.length === 0) return undefined;
   const users = sip.usersFile === "" ? undefined : await readUsers(sip.usersFile);
+  const ofTenant = (participant: ParticipantInfo): ParticipantInfo =>
+    sip.tenant === "" ? participant : { ...participant, tenant: sip.tenant };
   return createSipServer({
     clock: engine.clock,
     transports,
@@ -46,10 +50,11 @@ export async function openSipDoor(
     sessionExpiresS: sip.sessionExpiresS,
     maxCalls: sip.maxCalls,
     ...(sip.registerAs === "" ? {} : { register: registrationOf(sip) }),
-    onCall: (source, { participant }) =>
-      engine.attach(source, sip.tenant === "" ? participant : { ...participant, tenant: sip.tenant }),
-    onConsent: ({ callId, participantId, consent = "pending" }) =>
-      engine.participant(callId, participantId).setConsent(consent),
+    onCall: (source, { participant }) => engine.attach(source, ofTenant(participant)),
+    onConsent: (participant) => {
+      const { participantId, consent = "pending" } = participant;
+      return engine.participant(callIdOf(ofTenant(participant)), participantId).setConsent(consent);
+    },
     ...(onError === undefined ? {} : { onError }),
   });
 }

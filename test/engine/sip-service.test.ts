@@ -15,7 +15,8 @@ import { createSdes, formatSdes, SrtpSender } from "../../src/transport/srtp/ind
 import { createCertificate, hasOpenssl } from "../support/certificate.ts";
 import { eventually, Peer } from "../transport/loopback.ts";
 import { offer } from "../transport/sip/messages.ts";
-import { Phone } from "../transport/sip/phone.ts";
+import { Phone, tagOf } from "../transport/sip/phone.ts";
+import { MIXED_TYPE, metadata, multipart, streamsOffer } from "../transport/sip/siprec/documents.ts";
 import { recordedFrames, upTo } from "./support.ts";
 
 const model = { device: "cpu" } as const;
@@ -64,6 +65,36 @@ describe("SIP in the service", { concurrent: true }, () => {
     expect((await left).data).toMatchObject({ reason: "shutdown", windows: { dropped: 0 } });
     expect(service.sip?.held).toEqual({ calls: 0, transactions: 0, connections: 0, rtpPorts: 0 });
     connection.close();
+  });
+
+  test("a recording of 2: the customer is analysed once its metadata grants consent, the agent is refused by the policy eu", async () => {
+    await using service = await open({ transports: ["tcp"], tenant: "acme", recordingRoles: ["ben=agent"] });
+    const told: string[] = [];
+    service.engine.events$.subscribe(({ type, data }) => {
+      if ("participantId" in data)
+        told.push(`${type.replace("tonetap.participant.", "")} ${data.participantId}`);
+    });
+    await using phone = await Phone.stream(service.sip?.addresses.get("tcp") ?? expect.unreachable());
+    const people = [
+      { id: "anna", sends: ["1"] },
+      { id: "ben", sends: ["2"] },
+    ];
+    const streams = streamsOffer([{ label: "1" }, { label: "2" }]);
+    const headers = ["Require: siprec", "X-Tonetap-Call: pbx-2"];
+    const body = multipart(streams, metadata(people));
+    const ok = await phone.ask("INVITE", { headers, type: MIXED_TYPE, body });
+    expect(ok.status).toBe(200);
+    await phone.send(phone.compose("ACK", { toTag: tagOf(ok) }));
+    const granted = '<consent xmlns="urn:tonetap:siprec:1">granted</consent>';
+    const update = metadata([{ id: "anna", extra: granted }], "partial");
+    const type = "application/rs-metadata+xml";
+    expect((await phone.ask("UPDATE", { type, body: update, toTag: tagOf(ok), cseq: 2 })).status).toBe(200);
+    await eventually(() => told.includes("resumed anna"));
+    expect(service.engine.participant("acme~pbx-2", "anna").consent).toBe("granted");
+    await phone.ask("BYE", { toTag: tagOf(ok), cseq: 3 });
+    await eventually(() => told.includes("left anna"));
+    expect(told.filter((event) => event.endsWith("ben"))).toEqual([]);
+    await eventually(() => service.sip?.held.rtpPorts === 0);
   });
 
   test("a peer that dies without BYE has left as inactive after 1 s, and its 2 ports are free", async () => {
