@@ -131,6 +131,9 @@ export const configSchema = z.strictObject({
   alerts: section({
     rules: json("Alert rules, as at /v1/alerts/rules (docs/events.md). Those made by REST are not kept."),
   }),
+  webhooks: section({
+    targets: json("Where events are sent by HTTP, with id, url, secrets and filter (docs/events.md)."),
+  }),
   rtp: section({
     host: text("127.0.0.1", "Address that plain RTP ports are bound to."),
     inactivityMs: number(1_000, 600_000, 30_000, "ms without a packet after which a participant has left."),

@@ -29,7 +29,17 @@ export type {
 } from "./core/window.ts";
 export { type ChainParts, type ChainRun, emotionChain } from "./emotion-chain.ts";
 export { createEngine, type Engine, type EngineOptions } from "./engine.ts";
-export type { EventData, EventFilter, EventKind, EventOf, TonetapEvent } from "./events/index.ts";
+export type {
+  AlertRule,
+  AlertRuleInput,
+  EventData,
+  EventFilter,
+  EventKind,
+  EventOf,
+  TonetapEvent,
+  WebhookHeaders,
+} from "./events/index.ts";
+export { verifyWebhook } from "./events/index.ts";
 export {
   type BackendDescription,
   type BatcherStats,

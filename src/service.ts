@@ -14,6 +14,7 @@ import {
   type Authorize,
   addAlertRoutes,
   addServiceRoutes,
+  addWebhookRoutes,
   EventSocketServer,
   EventSourceServer,
   FlushSchedule,
@@ -21,6 +22,7 @@ import {
   type HttpRequest,
   HttpServer,
   SubscriberGate,
+  Webhooks,
 } from "./events/index.ts";
 import { openAudioSocketDoor, openMediaDoor } from "./media-door.ts";
 import { addModelRoutes } from "./model-routes.ts";
@@ -128,6 +130,7 @@ export class Service implements Closable, AsyncDisposable {
         }),
       );
       resources.use("event sources", new EventSourceServer(http, hub, subscribers));
+      const webhooks = resources.use("webhooks", new Webhooks(hub, engine.config.webhooks.targets, clock));
       // Closed before them: subscribers are told that this was all.
       resources.defer("events", () => hub.close());
       const endpoint = resources.use(
@@ -160,6 +163,7 @@ export class Service implements Closable, AsyncDisposable {
       // Closed before the sockets: subscribers are told that everyone has left.
       resources.defer("calls", () => engine.drain());
       addAlertRoutes(http, hub, engine.alertRules);
+      addWebhookRoutes(http, webhooks);
       addServiceRoutes(http, { hub, notReady: () => engine.notReady });
       addControlRoutes(http, engine);
       addModelRoutes(http, engine);

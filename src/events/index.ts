@@ -71,4 +71,8 @@ export { addServiceRoutes, type ServiceRoutesOptions } from "./service-routes.ts
 export { staticFiles } from "./static-files.ts";
 export { type Authorize, SubscriberGate, type SubscriberRequest, type Visitor } from "./subscriber-gate.ts";
 export { TerminalView } from "./terminal-view.ts";
+export { signWebhook, verifyWebhook, type WebhookHeaders } from "./webhook/signature.ts";
+export type { WebhookStats } from "./webhook/webhook-sink.ts";
+export { type WebhookTarget, webhookTargetSchema } from "./webhook/webhook-target.ts";
+export { addWebhookRoutes, Webhooks } from "./webhook/webhooks.ts";
 export { type EventSocketOptions, EventSocketServer, type EventSocketStats } from "./websocket-server.ts";
