@@ -7,7 +7,8 @@ import { LIVE_USAGE, runLive } from "./live/live-command.ts";
 const USAGE = `${LIVE_USAGE}
 npm run bench -- features    cost of a feature frame, three extractors in turns
 npm run bench -- inference   cost of a window in the model
-npm run bench -- doors       cost of a received packet, by the way that it comes in`;
+npm run bench -- doors       cost of a received packet, by the way that it comes in
+npm run bench -- events      1,000 subscribers to the events of 500 participants`;
 
 /** @returns the exit code */
 async function main([name, ...args]: readonly string[]): Promise<number> {
@@ -18,6 +19,8 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
     case "features":
     case "inference":
       return runScript(new URL(`./${name}.ts`, import.meta.url), args);
+    case "events":
+      return runScript(new URL("./events/events-bench.ts", import.meta.url), args);
     case "doors":
       return runScript(new URL("./doors/doors-bench.ts", import.meta.url), args);
     default:
