@@ -76,6 +76,10 @@ export interface CallScenario {
   readonly plays?: boolean | "pcap";
   /** The first INVITE is answered 401, the second has credentials. */
   readonly challenged?: boolean;
+  /** A body instead of an offer; `[rtpstream_audio_port]` is the port that sipp plays from. */
+  readonly body?: { readonly type: string; readonly text: string };
+  /** A file for the ports of the first two audio sections of the answer. */
+  readonly tellsPorts?: string;
   /** From ACK to BYE, ms; `hung-up`: the other side says BYE. */
   readonly lengthMs: number | "hung-up";
 }
@@ -89,9 +93,10 @@ const FROM = "From: Anna <sip:anna@[local_ip]:[local_port]>;tag=[pid]t[call_numb
 export function callScenario(scenario: CallScenario): string {
   const { headers = [], media = "RTP/AVP 0", lines = ["a=rtpmap:0 PCMU/8000"], lengthMs } = scenario;
   const port = scenario.plays === true ? "[rtpstream_audio_port]" : "[media_port]";
-  const sdp = offerLines(media, lines, port);
+  const sdp = scenario.body?.text.split(/\r?\n/) ?? offerLines(media, lines, port);
+  const { tellsPorts } = scenario;
   return xml([
-    send([...inviteLines(headers), "", ...sdp], true),
+    send([...inviteLines(headers, 1, scenario.body?.type), "", ...sdp], true),
     ...(scenario.challenged === true
       ? [
           '<recv response="401" auth="true"/>',
@@ -100,7 +105,7 @@ export function callScenario(scenario: CallScenario): string {
         ]
       : []),
     '<recv response="100" optional="true"/>',
-    '<recv response="200" rrs="true"/>',
+    ...(tellsPorts === undefined ? ['<recv response="200" rrs="true"/>'] : recvWithPorts(tellsPorts)),
     send(inDialog("ACK", "[cseq]"), false),
     scenario.plays === true ? '<nop><action><exec rtp_stream="[voice],1,0,PCMU/8000"/></action></nop>' : "",
     scenario.plays === "pcap" ? '<nop><action><exec play_pcap_audio="[voice]"/></action></nop>' : "",
@@ -113,6 +118,16 @@ export function callScenario(scenario: CallScenario): string {
         ]),
   ]);
 }
+
+/** A 200 whose first two audio ports are written into a file. */
+const recvWithPorts = (file: string): string[] => [
+  '<recv response="200" rrs="true"><action>',
+  '<ereg regexp="m=audio ([0-9]+).*m=audio ([0-9]+)" search_in="body" check_it="true" assign_to="all,first,second"/>',
+  `<exec command="echo '[$first] [$second]' > ${file}"/>`,
+  "</action></recv>",
+  // sipp takes a variable that is not used for a mistake.
+  '<Reference variables="all"/>',
+];
 
 /** A caller that is refused with `status`. */
 export function refusedScenario(status: number, media: string): string {
@@ -159,7 +174,7 @@ export function cancelScenario(): string {
   ]);
 }
 
-function inviteLines(headers: readonly string[], cseq = 1): string[] {
+function inviteLines(headers: readonly string[], cseq = 1, type = "application/sdp"): string[] {
   return [
     "INVITE sip:tonetap@[remote_ip]:[remote_port] SIP/2.0",
     VIA,
@@ -170,7 +185,7 @@ function inviteLines(headers: readonly string[], cseq = 1): string[] {
     "Contact: <sip:anna@[local_ip]:[local_port];transport=[transport]>",
     "Max-Forwards: 70",
     ...headers,
-    "Content-Type: application/sdp",
+    `Content-Type: ${type}`,
     "Content-Length: [len]",
   ];
 }

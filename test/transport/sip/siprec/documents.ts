@@ -154,10 +154,12 @@ export function metadata(people: readonly Person[], datamode: "complete" | "part
 
 export interface OfferedStream {
   readonly label?: string;
-  readonly port?: number;
+  /** sipp's placeholders are ports too. */
+  readonly port?: number | string;
   readonly direction?: string;
   readonly kind?: "audio" | "video";
   readonly media?: string;
+  readonly lines?: readonly string[];
 }
 
 /** A recorder's offer of these streams. */
@@ -169,8 +171,9 @@ export function streamsOffer(streams: readonly OfferedStream[]): string {
     "c=IN IP4 127.0.0.1",
     "t=0 0",
     ...streams.flatMap(
-      ({ label, port, direction = "sendonly", kind = "audio", media = "RTP/AVP 0" }, index) => [
+      ({ label, port, direction = "sendonly", kind = "audio", media = "RTP/AVP 0", lines = [] }, index) => [
         `m=${kind} ${port ?? 12_240 + 2 * index} ${kind === "video" ? "RTP/AVP 98" : media}`,
+        ...lines,
         ...(label === undefined ? [] : [`a=label:${label}`]),
         `a=${direction}`,
       ],
