@@ -121,6 +121,21 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       return writeKey({ id: words[0] ?? "", flags, out: process.stdout, err: process.stderr });
     },
   },
+  audit: {
+    usage: "tonetap audit verify FILE",
+    meaning: "Checks that an audit log is whole: nothing changed, nothing taken out.",
+    configured: false,
+    maxWords: 2,
+    run: async ({ words: [verb, file] }) => {
+      if (verb !== "verify" || file === undefined) {
+        throw new TonetapError("invalid-argument", "audit needs: verify FILE");
+      }
+      const { verifyAuditLog } = await import("./audit/index.ts");
+      const { records, hash, torn } = await verifyAuditLog(file);
+      process.stdout.write(`${records} records, ${torn} torn by a crash, the last is ${hash}\n`);
+      return 0;
+    },
+  },
   config: {
     usage: "tonetap config",
     meaning: "Prints the configuration in force and where each value comes from.",

@@ -19,6 +19,12 @@ export const configSchema = z.strictObject({
     maxParticipants: whole(1, 100_000, 2_000, "Participants at once, over all calls; one more is refused."),
   }),
   auth: authSection,
+  audit: section({
+    file: text(
+      "",
+      "File that consent, policy and models are recorded in, hash-chained (docs/consent.md); none: no record.",
+    ),
+  }),
   model: section({
     package: text("tonetap-base", "Model package: a bundled name or a folder with model.json."),
     folder: text("", "Folder whose packages POST /v1/models may load by name, besides the bundled ones."),

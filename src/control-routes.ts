@@ -120,7 +120,7 @@ export function addControlRoutes(http: HttpServer, engine: Engine): void {
   const setConsent: HttpHandler = async (request) => {
     const { consent } = body(request, participantPatch);
     const participant = find(engine, request);
-    await participant.setConsent(consent);
+    await participant.setConsent(consent, request.caller.name);
     return jsonResponse({
       ...participant.identity,
       consent: participant.consent,

@@ -209,6 +209,10 @@ export class Engine implements Closable, AsyncDisposable {
             this.#publish("participant.paused", { ...speaker, reason });
           },
           onResumed: (reason) => this.#publish("participant.resumed", { ...speakerOf(identity), reason }),
+          onDiscarded: (reason, windows) =>
+            this.#publish("participant.discarded", { ...speakerOf(identity), reason, windows }),
+          onConsent: (to, previous, by) =>
+            this.#publish("participant.consent", { ...speakerOf(identity), consent: to, previous, by }),
           onEnded: (error) => {
             this.#publishQualityOf(participant);
             this.#participants--;

@@ -32,6 +32,10 @@ export interface ParticipantHooks {
   /** @param speech the end of the talk-spurt that it cuts off, if there is one */
   readonly onPaused: (reason: PauseReason, speech: SpeechEdge | undefined) => void;
   readonly onResumed: (reason: ResumeReason) => void;
+  /** After onPaused(). @param windows thrown away that waited for the model */
+  readonly onDiscarded: (reason: PauseReason, windows: number) => void;
+  /** Before what follows from it. */
+  readonly onConsent: (consent: ConsentState, previous: ConsentState, by: string) => void;
   /** Once, last: the source has ended and everything it gave is answered. */
   readonly onEnded: (error: TonetapError | undefined) => void;
 }
@@ -122,6 +126,11 @@ export class Participant implements Closable, AsyncDisposable {
     });
   }
 
+  /** Names it to the batcher. */
+  get #key(): string {
+    return JSON.stringify([this.identity.callId, this.identity.participantId]);
+  }
+
   get consent(): ConsentState {
     return this.#consent;
   }
@@ -157,11 +166,16 @@ export class Participant implements Closable, AsyncDisposable {
     };
   }
 
-  /** Withdrawing, or taking back to pending, stops the analysis at once and wipes the audio in memory. */
-  async setConsent(consent: ConsentState): Promise<void> {
-    if (consent === this.#consent) return;
+  /**
+   * Withdrawing, or taking back to pending, stops the analysis at once and wipes the audio in memory.
+   * @param by who asked for it, for events and the audit log
+   */
+  async setConsent(consent: ConsentState, by = "program"): Promise<void> {
+    if (consent === this.#consent || this.#over) return;
     const wasPaused = this.paused;
+    const previous = this.#consent;
     this.#consent = consent;
+    this.#hooks.onConsent(consent, previous, by);
     await this.#follow(
       wasPaused,
       consent === "withdrawn" ? "consent-withdrawn" : "consent-pending",
@@ -209,7 +223,9 @@ export class Participant implements Closable, AsyncDisposable {
       // Unsubscribing closes every stage; featureFrames() wipes its rings.
       this.#chain?.unsubscribe();
       this.#chain = undefined;
+      const windows = this.#parts.batcher.forget?.(this.#key) ?? 0;
       this.#hooks.onPaused(pause, this.#endSpurt());
+      this.#hooks.onDiscarded(pause, windows);
       return;
     }
     const opus = await createOpusDecoder();
@@ -227,11 +243,10 @@ export class Participant implements Closable, AsyncDisposable {
     if (this.#lastReport !== undefined) this.#mediaClock.report(this.#lastReport);
     // Media time went on while nobody looked.
     const elapsed = this.#firstArrivalMs === undefined ? 0 : clock.now() - this.#firstArrivalMs;
-    const { callId, participantId } = this.identity;
     this.#chain = this.#packets
       .pipe(
         emotionChain(this.source, this.#parts, {
-          key: `${callId}/${participantId}`,
+          key: this.#key,
           opus,
           mediaClock: this.#mediaClock,
           jitterStats: this.jitterStats,

@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import { createRequire, stripTypeScriptTypes } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { AuditLog, recordCalls } from "./audit/index.ts";
 import { type Config, type ConfigInput, parseConfig } from "./config.ts";
 import { addControlRoutes } from "./control-routes.ts";
 import { systemClock } from "./core/clock.ts";
@@ -99,6 +100,7 @@ export class Service implements Closable, AsyncDisposable {
       );
       const engine = resources.use("engine", await createEngine(checked, options));
       const { clock, hub } = engine;
+      const audit = await openAudit(engine, resources, onError);
       const { service, whip, events } = engine.config;
       const door = { allowedHosts: service.allowedHosts, allowedOrigins: service.allowedOrigins };
       const http = resources.use(
@@ -164,7 +166,7 @@ export class Service implements Closable, AsyncDisposable {
       resources.defer("calls", () => engine.drain());
       addAlertRoutes(http, hub, engine.alertRules);
       addWebhookRoutes(http, webhooks);
-      addServiceRoutes(http, { hub, notReady: () => engine.notReady });
+      addServiceRoutes(http, { hub, notReady: () => engine.notReady ?? audit?.failure?.message });
       addControlRoutes(http, engine);
       addModelRoutes(http, engine);
       addMetricsRoute(http, resources.use("metrics", new ServiceMetrics(engine)));
@@ -187,6 +189,20 @@ export class Service implements Closable, AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+/** What happens while nobody can write it down must not happen: a service whose log has failed is not ready. */
+async function openAudit(
+  engine: Engine,
+  resources: CloseStack,
+  onError: (error: TonetapError) => void,
+): Promise<AuditLog | undefined> {
+  const { audit, policy, events } = engine.config;
+  if (audit.file === "") return undefined;
+  const log = resources.use("audit log", await AuditLog.open(audit.file, { clock: engine.clock, onError }));
+  log.append("service.started", { instance: events.instance, policy, model: engine.models.id });
+  resources.defer("audit", recordCalls(log, engine.events$, engine.models.id));
+  return log;
 }
 
 function turnAccess({

@@ -53,7 +53,7 @@ export async function openSipDoor(
     onCall: (source, { participant }) => engine.attach(source, ofTenant(participant)),
     onConsent: (participant) => {
       const { participantId, consent = "pending" } = participant;
-      return engine.participant(callIdOf(ofTenant(participant)), participantId).setConsent(consent);
+      return engine.participant(callIdOf(ofTenant(participant)), participantId).setConsent(consent, "SIPREC");
     },
     ...(onError === undefined ? {} : { onError }),
   });

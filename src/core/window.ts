@@ -88,7 +88,7 @@ export interface EmotionEstimate extends WindowInfo {
 /** A window that was ready for the model but never got an answer. */
 export interface DroppedWindow extends WindowInfo {
   readonly kind: "dropped";
-  /** `overload`: the queue was full. `deadline`: it waited too long. `backend`: the model failed on it. `closed`: shutting down. */
+  /** `overload`: the queue was full. `deadline`: it waited too long. `backend`: the model failed on it. `closed`: shutting down, or nobody may have its answer. */
   readonly reason: "overload" | "deadline" | "backend" | "closed";
 }
 
@@ -143,4 +143,9 @@ export interface WindowBatcher {
    * @param key whose window it is (call and participant); answers of one key come in the order of its submits.
    */
   submit(key: string, window: FeatureWindow, owner?: WindowOwner): Promise<EmotionEstimate | DroppedWindow>;
+  /**
+   * Consent is gone: wipes what waits of one key, at once. What is in the model at this moment is wiped when that batch is
+   * done, some ms later. @returns windows that waited
+   */
+  forget?(key: string): number;
 }

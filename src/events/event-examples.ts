@@ -109,6 +109,17 @@ export function eventExamples(): EventExamples {
     }),
     "participant.paused": at(1).create("participant.paused", { ...SPEAKER, reason: "consent-pending" }),
     "participant.resumed": at(1850).create("participant.resumed", { ...SPEAKER, reason: "consent-granted" }),
+    "participant.discarded": at(92_000).create("participant.discarded", {
+      ...SPEAKER,
+      reason: "consent-withdrawn",
+      windows: 1,
+    }),
+    "participant.consent": at(92_000).create("participant.consent", {
+      ...SPEAKER,
+      consent: "withdrawn",
+      previous: "granted",
+      by: "key desk",
+    }),
     "speech.started": at(2100).create(
       "speech.started",
       speechStartedData(SPEAKER, {

@@ -32,7 +32,10 @@ function detailsOf(event: TonetapEvent): string[] {
     }
     case "tonetap.participant.paused":
     case "tonetap.participant.resumed":
+    case "tonetap.participant.discarded":
       return [event.data.reason];
+    case "tonetap.participant.consent":
+      return [event.data.consent, `by ${event.data.by}`];
     case "tonetap.emotion": {
       const { top, confidence, abstained, valence, arousal, latency } = event.data;
       return [

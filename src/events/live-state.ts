@@ -116,7 +116,9 @@ export class LiveState {
       case "tonetap.alert.cleared":
         this.#update(event, (state) => state.alerts.delete(event.data.alertId));
         return;
-      // What is over is no part of the picture.
+      // What is over is no part of the picture; of consent what counts is whether analysis runs.
+      case "tonetap.participant.discarded":
+      case "tonetap.participant.consent":
       case "tonetap.utterance":
       case "tonetap.call.failed":
       case "tonetap.service.stats":

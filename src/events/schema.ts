@@ -92,6 +92,27 @@ export const EVENT_DATA = {
     .object({ ...person, role, reason: z.enum(["consent-granted", "policy", "operator"]) })
     .describe("Analysis runs from here on."),
 
+  "participant.discarded": z
+    .object({
+      ...person,
+      role,
+      reason: z.enum(["consent-pending", "consent-withdrawn", "policy", "operator"]),
+      windows: count("Windows that waited for the model and were thrown away."),
+    })
+    .describe(
+      "The audio, features and windows of this voice that were in memory are wiped. Comes right after participant.paused.",
+    ),
+
+  "participant.consent": z
+    .object({
+      ...person,
+      role,
+      consent: z.enum(CONSENT_STATES).describe("From now on."),
+      previous: z.enum(CONSENT_STATES),
+      by: z.string().max(256).describe("Who changed it: `program`, `key <id>`, `token <sub>`, `anyone`."),
+    })
+    .describe("Consent was given or taken back after the participant joined."),
+
   emotion: z
     .object({
       ...person,
@@ -313,6 +334,8 @@ export const EVENT_SCHEMAS = {
   "participant.left": envelope("participant.left"),
   "participant.paused": envelope("participant.paused"),
   "participant.resumed": envelope("participant.resumed"),
+  "participant.discarded": envelope("participant.discarded"),
+  "participant.consent": envelope("participant.consent"),
   emotion: envelope("emotion"),
   "speech.started": envelope("speech.started"),
   "speech.ended": envelope("speech.ended"),
@@ -334,6 +357,8 @@ export const tonetapEventSchema = z.discriminatedUnion("type", [
   EVENT_SCHEMAS["participant.left"],
   EVENT_SCHEMAS["participant.paused"],
   EVENT_SCHEMAS["participant.resumed"],
+  EVENT_SCHEMAS["participant.discarded"],
+  EVENT_SCHEMAS["participant.consent"],
   EVENT_SCHEMAS.emotion,
   EVENT_SCHEMAS["speech.started"],
   EVENT_SCHEMAS["speech.ended"],

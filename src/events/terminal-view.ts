@@ -104,6 +104,9 @@ export class TerminalView {
       case "tonetap.alert.raised":
       case "tonetap.alert.cleared":
         return;
+      case "tonetap.participant.discarded":
+      case "tonetap.participant.consent":
+        return;
       default:
         event satisfies never;
     }

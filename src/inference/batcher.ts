@@ -50,6 +50,7 @@ type Answer = EmotionEstimate | DroppedWindow;
 
 /** One submitted window, until it is answered. */
 interface Ticket extends Waiting {
+  readonly key: string;
   readonly question: Question<Answer>;
   readonly info: WindowInfo;
   readonly frames: number;
@@ -154,6 +155,7 @@ export class DynamicBatcher implements WindowBatcher, Closable {
     const { question, answer } = this.#order.ask(key);
     const submittedMs = this.#clock.now();
     const ticket: Ticket = {
+      key,
       question,
       info: windowInfo(window),
       frames: window.frames,
@@ -173,6 +175,14 @@ export class DynamicBatcher implements WindowBatcher, Closable {
     if (evicted !== undefined) this.#drop(evicted, "overload");
     this.#pump();
     return answer;
+  }
+
+  forget(key: string): number {
+    const forgotten = this.#queue.takeWhere((ticket) => ticket.key === key);
+    for (const ticket of forgotten) this.#drop(ticket, "closed");
+    // Someone may wait for nothing to wait any more.
+    this.#pump();
+    return forgotten.length;
   }
 
   /** Has all that waits judged, without waiting for batch-mates; resolves when nothing waits or runs. It stays open. */

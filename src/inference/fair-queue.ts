@@ -165,6 +165,23 @@ export class FairQueue<T extends Waiting> {
     return late;
   }
 
+  /** Takes out every entry that `test` names. It looks at all of them. */
+  takeWhere(test: (entry: T) => boolean): T[] {
+    const taken: T[] = [];
+    for (const { arrivals } of this.#levels) {
+      let link = arrivals.first;
+      while (link !== undefined) {
+        const { after, value } = link;
+        if (test(value.entry)) {
+          this.#remove(value);
+          taken.push(value.entry);
+        }
+        link = after;
+      }
+    }
+    return taken;
+  }
+
   #level(priority: WindowPriority): Level<T> {
     const level = this.#levels[WINDOW_PRIORITIES.indexOf(priority)];
     if (level !== undefined) return level;

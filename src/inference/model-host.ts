@@ -170,6 +170,13 @@ export class ModelHost implements WindowBatcher, Closable {
     return answer;
   }
 
+  /** Of every model that may have windows of that key waiting. */
+  forget(key: string): number {
+    let windows = this.#live.batcher.forget(key) + (this.#candidate?.runtime.batcher.forget(key) ?? 0);
+    for (const { runtime } of this.#leaving) windows += runtime.batcher.forget(key);
+    return windows;
+  }
+
   /**
    * Loads a model and lets it begin as `mode` says. A candidate that is there already is let go, unless it is this
    * model: then it only changes its mode. Resolves when the new state is in force; windows that wait for a model that

@@ -66,7 +66,8 @@ function logEvent(log: Logger, event: TonetapEvent): void {
       return;
     }
     case "tonetap.participant.paused":
-    case "tonetap.participant.resumed": {
+    case "tonetap.participant.resumed":
+    case "tonetap.participant.discarded": {
       const { callId, participantId, reason } = event.data;
       log.info({ callId, participantId, reason }, event.type.slice("tonetap.".length).replace(".", " "));
       return;

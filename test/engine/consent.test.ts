@@ -82,6 +82,27 @@ describe("who may be analysed", { concurrent: true }, () => {
       "consent-withdrawn",
     ]);
     expect(seen.of("participant.resumed", "asked").length).toBe(2);
+    // In this order, with nothing of the voice in between or after: granted, resumed, …, withdrawn, paused, discarded.
+    const told = seen.events.filter(
+      (event) => "participantId" in event.data && event.data.participantId === "asked",
+    );
+    const withdrawn = told.findIndex(
+      (event) => event.type === "tonetap.participant.consent" && event.data.consent === "withdrawn",
+    );
+    const after = told.slice(withdrawn).map(({ type }) => type);
+    expect(after.indexOf("tonetap.participant.discarded")).toBeLessThanOrEqual(4);
+    const silent = after.slice(0, after.lastIndexOf("tonetap.participant.consent"));
+    expect(silent).not.toContain("tonetap.emotion");
+    expect(seen.of("participant.discarded", "asked").map(({ data }) => data.reason)).toEqual([
+      "consent-withdrawn",
+    ]);
+    expect(
+      seen.of("participant.consent", "asked").map(({ data }) => [data.previous, data.consent, data.by]),
+    ).toEqual([
+      ["pending", "granted", "program"],
+      ["granted", "withdrawn", "program"],
+      ["withdrawn", "granted", "program"],
+    ]);
   });
 
   test("the same participant twice is refused once, a bad id and a 5th participant clearly", async () => {

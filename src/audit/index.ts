@@ -1,0 +1,3 @@
+/** The public door of audit/. */
+export { AuditLog, type AuditLogOptions, type AuditSummary, verifyAuditLog } from "./audit-log.ts";
+export { recordCalls } from "./record-calls.ts";
