@@ -49,7 +49,7 @@ describe("the committed documents", () => {
     );
   });
 
-  test("show an example of each of the 17 kinds, and every block of JSON parses", async () => {
+  test("show an example of each of the 19 kinds, and every block of JSON parses", async () => {
     const text = await markdown();
     const shown = [...text.matchAll(/<!-- example: ([\w.]+)( data)? -->\n```json\n([^`]*)```/g)];
     expect(shown.map((match) => match[1]).sort()).toEqual([...EVENT_KINDS].sort());
@@ -100,7 +100,7 @@ describe("the AsyncAPI document", () => {
       }
     }
     const messages = Object.values(resolve("#/components/messages"));
-    expect(messages).toHaveLength(17 + 6 + 1);
+    expect(messages).toHaveLength(19 + 6 + 1);
     for (const message of messages) {
       expect(message).toMatchObject({
         name: expect.any(String),
@@ -110,7 +110,7 @@ describe("the AsyncAPI document", () => {
     }
   });
 
-  test("has JSON schemas that take the 17 examples and refuse each of them without its data", () => {
+  test("has JSON schemas that take the 19 examples and refuse each of them without its data", () => {
     for (const kind of EVENT_KINDS) {
       const name = kind.replace(/(^|\.)(\w)/g, (_match, _dot, letter: string) => letter.toUpperCase());
       // Back from JSON Schema to a validator: what a client author would do.

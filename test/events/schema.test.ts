@@ -21,7 +21,7 @@ describe("the schema", () => {
     for (const example of examples) expect(tonetapEventSchema.parse(example)).toEqual(example);
   });
 
-  test("has exactly the TypeScript type that programs switch on, for all 17 kinds", () => {
+  test("has exactly the TypeScript type that programs switch on, for all 19 kinds", () => {
     expectTypeOf<DeepReadonly<z.infer<typeof tonetapEventSchema>>>().toEqualTypeOf<
       DeepReadonly<TonetapEvent>
     >();
