@@ -62,7 +62,7 @@ async function call(
 const brief = (models: readonly ModelStatus[]) => models.map(({ id, mode, share }) => [id, mode, share]);
 
 describe("models changed while people talk", () => {
-  test("over a talk of 7 s each of the windows is judged, the first by one model, the last by the next, and no number is missing", async () => {
+  test("over a talk of 10.5 s each of the windows is judged, the first by one model, the last by the next, and no number is missing", async () => {
     const { engine, url } = await open(TINY_MODEL_DIR);
     const events: TonetapEvent[] = [];
     engine.events$.subscribe((event) => events.push(event));
@@ -78,11 +78,15 @@ describe("models changed while people talk", () => {
       host: "127.0.0.1",
       port,
     });
-    const playing = sender.play(upTo(await recordedFrames("anna"), 7_000));
+    const frames = await recordedFrames("anna");
+    const [before, talk] = [upTo(frames, 3_500), upTo(frames, 7_000)];
+    await sender.play(before);
 
-    await new Promise((resolve) => setTimeout(resolve, 3_200));
+    const playing = sender.play(talk.slice(before.length));
     const answer = await call("POST", "/v1/models", { package: "next" });
     await playing;
+    // However long the change took, more is said after it.
+    await sender.play(before);
     await sender.close();
     await new Promise<void>((resolve) => {
       engine.events$.subscribe((event) => {
