@@ -1,17 +1,13 @@
 /** Writes docs/configuration.md from the schema in src/config.ts. With --check it only compares, and fails on drift. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { describeOptions, rangeOf } from "../src/config.ts";
+import { describeOptions, type OptionInfo, rangeOf } from "../src/config.ts";
 
 const FILE = fileURLToPath(new URL("../docs/configuration.md", import.meta.url));
 
 /** The whole page. */
 export function configurationPage(): string {
-  const rows = describeOptions().map((option) => {
-    const standard =
-      Array.isArray(option.standard) || option.standard === "" ? "none" : `\`${String(option.standard)}\``;
-    return `| \`${option.path}\` | ${standard} | ${rangeOf(option).replace("one of ", "")} | ${option.meaning} |`;
-  });
+  const sections = Map.groupBy(describeOptions(), ({ section }) => section ?? "Policy");
   return `# Configuration
 
 Every option has one name. In code it is a path in the object that \`createEngine()\` and \`Service.open()\` take, on the
@@ -25,12 +21,18 @@ command line a flag, in the environment a variable; the flag wins over the envir
 \`tonetap config\` prints what is in force and where each value comes from. A wrong value is refused at the start, with
 the option's name, its range and what came: \`window.hopMs must be 50–5000, got -3\`.
 
-| option | default | range | meaning |
-|---|---|---|---|
-${rows.join("\n")}
-
+${[...sections].map(([title, options]) => table(title, options)).join("\n")}
 This page is generated from \`src/config.ts\` by \`npm run generate\`.
 `;
+}
+
+function table(title: string, options: readonly OptionInfo[]): string {
+  const rows = options.map((option) => {
+    const standard =
+      Array.isArray(option.standard) || option.standard === "" ? "none" : `\`${String(option.standard)}\``;
+    return `| \`${option.path}\` | ${standard} | ${rangeOf(option).replace("one of ", "")} | ${option.meaning} |\n`;
+  });
+  return `## ${title}\n\n| option | default | range | meaning |\n|---|---|---|---|\n${rows.join("")}`;
 }
 
 if (import.meta.main) {

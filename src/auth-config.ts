@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { secret, section, text, whole } from "./config-fields.ts";
 
-export const authSection = section({
+export const authSection = section("Who may use the service", {
   keysFile: text(
     "",
     "YAML file of API keys, as hashes (docs/security.md); it is read again when it changes.",

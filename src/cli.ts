@@ -1,19 +1,16 @@
 #!/usr/bin/env node
-/** The process: arguments, signals, exit codes, the terminal. What commands do stands in the modules they call. */
+/** The process: arguments, signals, exit codes, the terminal. What commands do stands in the modules they call, --help in cli-help.ts. */
 import { readFileSync } from "node:fs";
 import { type ParseArgsConfig, parseArgs } from "node:util";
-import { describeOptions, rangeOf, resolveConfig } from "./config.ts";
+import { commandHelp, type Described, help } from "./cli-help.ts";
+import { describeOptions, resolveConfig } from "./config.ts";
 import { TonetapError } from "./core/errors.ts";
 
 type Flags = Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>;
 
-interface Command {
-  readonly usage: string;
-  readonly meaning: string;
+interface Command extends Described {
   /** Flags of its own, besides the configuration's when `configured`. */
   readonly flags?: NonNullable<ParseArgsConfig["options"]>;
-  readonly flagHelp?: Readonly<Record<string, string>>;
-  readonly configured: boolean;
   /** Words it takes besides flags, at most. */
   readonly maxWords: number;
   /** @returns the exit code */
@@ -185,28 +182,6 @@ function version(): string {
   return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version;
 }
 
-function help(): string {
-  const rows = Object.values(COMMANDS).map(({ usage, meaning }) => `  ${usage}\n      ${meaning}`);
-  return `Tonetap ${version()}: hear emotion in live calls.\n\n${rows.join("\n")}\n\nOptions of a command: tonetap COMMAND --help\n`;
-}
-
-function commandHelp(command: Command): string {
-  const own = Object.entries(command.flagHelp ?? {}).map(
-    ([flag, meaning]) => `  ${flag.padEnd(30)} ${meaning}`,
-  );
-  const shared = command.configured
-    ? describeOptions().map(
-        (option) =>
-          `  ${option.flag.padEnd(30)} ${option.meaning} ${rangeOf(option)}; default ${JSON.stringify(option.standard)}.`,
-      )
-    : [];
-  return `${command.usage}\n${command.meaning}\n\n${[...own, ...shared].join("\n")}\n${
-    command.configured
-      ? "\nEach of these may also stand in the environment: --window-hop-ms is TONETAP_WINDOW_HOP_MS.\n"
-      : ""
-  }`;
-}
-
 /**
  * The first signal asks for an orderly end, the second ends at once. So does a reader who has enough: `| head` closes
  * the pipe.
@@ -228,7 +203,7 @@ function watchForTheEnd(): void {
 async function main(argv: readonly string[]): Promise<number> {
   const [name, ...rest] = argv;
   if (name === undefined || name === "--help" || name === "-h" || name === "help") {
-    process.stdout.write(help());
+    process.stdout.write(help(version(), Object.values(COMMANDS)));
     return name === undefined ? USAGE : 0;
   }
   if (name === "--version" || name === "-v") {
@@ -237,7 +212,9 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (command === undefined) {
-    process.stderr.write(`tonetap: there is no command ${name}\n\n${help()}`);
+    process.stderr.write(
+      `tonetap: there is no command ${name}\n\n${help(version(), Object.values(COMMANDS))}`,
+    );
     return USAGE;
   }
   const options: NonNullable<ParseArgsConfig["options"]> = {
@@ -251,7 +228,7 @@ async function main(argv: readonly string[]): Promise<number> {
   };
   const { values, positionals } = parseArgs({ args: rest, options, allowPositionals: true, strict: true });
   if (values.help === true) {
-    process.stdout.write(commandHelp(command));
+    process.stdout.write(commandHelp(command, process.stdout.columns));
     return 0;
   }
   const excess = positionals[command.maxWords];

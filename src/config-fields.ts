@@ -19,4 +19,9 @@ export const numbers = (min: number, max: number, meaning: string) =>
     .default([])
     .describe(`${meaning} Whole numbers ${min}–${max}.`);
 
-export const section = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape).prefault({} as never);
+/** @param title what the options are about: the heading in the documentation and in --help */
+export const section = <T extends z.ZodRawShape>(title: string, shape: T) =>
+  z
+    .strictObject(shape)
+    .describe(title)
+    .prefault({} as never);

@@ -10,7 +10,7 @@ import { audioSocketSection, mediaSection } from "./media-config.ts";
 import { sipSection } from "./sip-config.ts";
 
 export const configSchema = z.strictObject({
-  service: section({
+  service: section("HTTP and WebSocket", {
     host: text("127.0.0.1", "Address that HTTP and WebSocket listen on."),
     port: whole(0, 65_535, 8080, "TCP port of HTTP and WebSocket; 0 takes a free one."),
     allowedHosts: list("Host headers accepted besides the address itself (a browser guard, not a login)."),
@@ -19,13 +19,13 @@ export const configSchema = z.strictObject({
     maxParticipants: whole(1, 100_000, 2_000, "Participants at once, over all calls; one more is refused."),
   }),
   auth: authSection,
-  audit: section({
+  audit: section("The record of consent, policy and models", {
     file: text(
       "",
       "File that consent, policy and models are recorded in, hash-chained (docs/consent.md); none: no record.",
     ),
   }),
-  model: section({
+  model: section("The model and its batches", {
     package: text("tonetap-base", "Model package: a bundled name or a folder with model.json."),
     folder: text("", "Folder whose packages POST /v1/models may load by name, besides the bundled ones."),
     backend: z
@@ -73,7 +73,7 @@ export const configSchema = z.strictObject({
       .default([])
       .describe("Windows of a tenant's turn when they queue, as tenant=weight; 1 for the others."),
   }),
-  window: section({
+  window: section("Windows of speech and their features", {
     hopMs: whole(50, 5_000, 500, "ms of media between windows."),
     minWindowMs: whole(
       100,
@@ -88,7 +88,7 @@ export const configSchema = z.strictObject({
       .default("fast")
       .describe("Feature kernel: WASM-SIMD, or the float64 reference it is checked against."),
   }),
-  jitter: section({
+  jitter: section("Waiting for late packets", {
     minWaitMs: number(0, 200, 40, "ms a hole is waited for at least. Packets in sequence never wait."),
     maxWaitMs: number(0, 1_000, 200, "ms a hole is waited for at most."),
     stallMs: number(
@@ -101,7 +101,7 @@ export const configSchema = z.strictObject({
     path: ["maxWaitMs"],
     message: "must be at least jitter.minWaitMs",
   }),
-  smoothing: section({
+  smoothing: section("What is shown of many windows", {
     timeConstantMs: number(
       0,
       10_000,
@@ -115,7 +115,7 @@ export const configSchema = z.strictObject({
       "Probability by which another label must lead before the shown one changes.",
     ),
   }),
-  events: section({
+  events: section("Events", {
     qualityMs: whole(500, 60_000, 5_000, "ms between quality events of a participant."),
     statsMs: whole(200, 60_000, 1_000, "ms between service.stats events."),
     instance: text("local", "Names this service in the CloudEvents source, /tonetap/<instance>."),
@@ -134,13 +134,13 @@ export const configSchema = z.strictObject({
     ),
     replayMiB: number(1, 1_024, 64, "MiB of events kept for them at most; the oldest go first."),
   }),
-  alerts: section({
+  alerts: section("Alerts", {
     rules: json("Alert rules, as at /v1/alerts/rules (docs/events.md). Those made by REST are not kept."),
   }),
-  webhooks: section({
+  webhooks: section("Events sent by HTTP", {
     targets: json("Where events are sent by HTTP, with id, url, secrets and filter (docs/events.md)."),
   }),
-  rtp: section({
+  rtp: section("Plain RTP and SRTP", {
     host: text("127.0.0.1", "Address that plain RTP ports are bound to."),
     inactivityMs: number(1_000, 600_000, 30_000, "ms without a packet after which a participant has left."),
     armingMs: number(
@@ -156,7 +156,7 @@ export const configSchema = z.strictObject({
       "Packets a second of one RTP or WHIP peer at most; those beyond are dropped and counted.",
     ),
   }),
-  whip: section({
+  whip: section("WHIP: WebRTC publishers", {
     iceServers: list("STUN and TURN URLs for WHIP, told to publishers; none by default."),
     turnUsername: text("", "Account at the TURN servers, the same for every publisher."),
     turnCredential: secret(text("", "Password of that account. A secret.")),
@@ -194,7 +194,7 @@ export const configSchema = z.strictObject({
   sip: sipSection,
   media: mediaSection,
   audioSocket: audioSocketSection,
-  log: section({
+  log: section("Logs", {
     level: z
       .enum(["error", "warn", "info", "debug", "silent"])
       .default("info")
@@ -204,7 +204,7 @@ export const configSchema = z.strictObject({
       .default("auto")
       .describe("JSON, one object a line, or lines for people; auto: for people where it is a terminal."),
   }),
-  tracing: section({
+  tracing: section("Traces", {
     sampleEvery: whole(
       0,
       1_000_000,
@@ -229,6 +229,8 @@ export type ConfigInput = z.input<typeof configSchema>;
 export interface OptionInfo {
   /** `section.name` as in the configuration object. */
   readonly path: string;
+  /** What its section is about; undefined for an option outside of one. */
+  readonly section?: string;
   /** `--section-name`. */
   readonly flag: string;
   /** `TONETAP_SECTION_NAME`. */
@@ -261,16 +263,17 @@ const kebab = (path: string): string =>
 /** Every option, in the order of the schema. */
 export function describeOptions(): OptionInfo[] {
   const options: OptionInfo[] = [];
-  const walk = (node: JsonSchemaNode, path: string): void => {
+  const walk = (node: JsonSchemaNode, path: string, section?: string): void => {
     for (const [name, child] of Object.entries(node.properties ?? {})) {
       const childPath = path === "" ? name : `${path}.${name}`;
       if (child.properties !== undefined) {
-        walk(child, childPath);
+        walk(child, childPath, child.description);
         continue;
       }
       const flag = kebab(childPath);
       options.push({
         path: childPath,
+        ...(section === undefined ? {} : { section }),
         flag: `--${flag}`,
         env: `TONETAP_${flag.replaceAll("-", "_").toUpperCase()}`,
         type:

@@ -4,7 +4,7 @@ import { list, number, secret, section, text, whole } from "./config-fields.ts";
 import { CONSENT_STATES, PARTICIPANT_ROLES } from "./core/audio-source.ts";
 
 /** Twilio Media Streams and its dialects, Genesys AudioHook, Jitsi's audio export. */
-export const mediaSection = section({
+export const mediaSection = section("Media WebSockets: Twilio, Genesys, Jitsi", {
   maxConnections: whole(1, 10_000, 200, "Media WebSockets at once; one more gets 503."),
   maxMessageBytes: whole(
     1_024,
@@ -33,7 +33,7 @@ export const mediaSection = section({
 });
 
 /** Asterisk. */
-export const audioSocketSection = section({
+export const audioSocketSection = section("Asterisk's AudioSocket", {
   listen: z
     .enum(["off", "tcp"])
     .default("off")

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { list, number, secret, section, text, whole } from "./config-fields.ts";
 import { CONSENT_STATES, PARTICIPANT_ROLES } from "./core/audio-source.ts";
 
-export const sipSection = section({
+export const sipSection = section("SIP", {
   transports: list("How SIP calls are taken: udp, tcp, tls; none takes no calls.").refine(
     (names) => names.every((name) => ["udp", "tcp", "tls"].includes(name)),
     { message: "must be among udp, tcp, tls" },

@@ -1,0 +1,67 @@
+/** What --help prints. Which commands there are is cli.ts, which options config.ts. */
+import { describeOptions, type OptionInfo, rangeOf } from "./config.ts";
+
+export interface Described {
+  readonly usage: string;
+  readonly meaning: string;
+  readonly flagHelp?: Readonly<Record<string, string>>;
+  /** It takes the configuration's flags too. */
+  readonly configured: boolean;
+}
+
+/** What there is. */
+export function help(version: string, commands: readonly Described[]): string {
+  const rows = commands.map(({ usage, meaning }) => `  ${usage}\n      ${meaning}`);
+  return `Tonetap ${version}: hear emotion in live calls.\n\n${rows.join("\n")}\n\nOptions of a command: tonetap COMMAND --help\n`;
+}
+
+/** Where the terminal does not say. */
+const COLUMNS = 100;
+/** Columns before what a flag means. */
+const INDENT = 32;
+
+/** One command's flags, under the headings of the configuration. @param columns of the terminal */
+export function commandHelp(command: Described, columns = COLUMNS): string {
+  const lines = [command.usage, command.meaning];
+  const own = Object.entries(command.flagHelp ?? {});
+  if (own.length > 0) lines.push("");
+  for (const [flag, meaning] of own) lines.push(...flagHelp(flag, meaning, columns));
+  if (!command.configured) return `${lines.join("\n")}\n`;
+  let title: string | undefined;
+  for (const option of describeOptions()) {
+    if (option.section !== title) lines.push("", option.section ?? "Policy");
+    title = option.section;
+    lines.push(...flagHelp(option.flag, `${option.meaning} ${permitted(option)}`, columns));
+  }
+  lines.push("", "The environment can say each, too: --window-hop-ms is TONETAP_WINDOW_HOP_MS.");
+  return `${lines.join("\n")}\n`;
+}
+
+/** Its values and its default in brackets, as far as they say anything. */
+function permitted(option: OptionInfo): string {
+  const values = rangeOf(option).replace("one of ", "").replace("a list of texts", "a,b,c");
+  const standard = String(option.standard);
+  const said = [
+    ...(option.type === "string" ? [] : [values]),
+    ...(standard === "" ? [] : [`default ${standard}`]),
+  ];
+  return said.length === 0 ? "" : `(${said.join("; ")})`;
+}
+
+/** The flag on a line of its own when it is long, its meaning wrapped beside it. */
+function flagHelp(flag: string, meaning: string, columns: number): string[] {
+  const width = Math.max(40, columns - INDENT);
+  const lines = [""];
+  for (const word of meaning.trim().split(" ")) {
+    const line = lines.at(-1) ?? "";
+    if (line === "") lines[lines.length - 1] = word;
+    else if (line.length + 1 + word.length > width) lines.push(word);
+    else lines[lines.length - 1] = `${line} ${word}`;
+  }
+  const [first = "", ...others] = lines;
+  const name = `  ${flag}`;
+  const rest = others.map((line) => " ".repeat(INDENT) + line);
+  return name.length < INDENT
+    ? [name.padEnd(INDENT) + first, ...rest]
+    : [name, " ".repeat(INDENT) + first, ...rest];
+}
