@@ -182,13 +182,13 @@ export class RecordingSession implements CallMedia {
 
   /** Streams that are new are opened, those that are not offered any more closed, and all given to whom they are. */
   async #take({ frame, audios, warnings }: Offer, needed: "all" | "some"): Promise<MediaAnswer> {
+    await this.#openNew(audios);
     const kept = new Set(audios.map((audio) => audio.frame.audio));
     for (const [section, stream] of this.#streams) {
       if (kept.has(section)) continue;
       this.#streams.delete(section);
       await stream.close();
     }
-    for (const audio of audios) await this.#open(audio);
     const answers: AnsweredAudio[] = [];
     for (const remote of audios) {
       const stream = this.#streams.get(remote.frame.audio);
@@ -205,6 +205,21 @@ export class RecordingSession implements CallMedia {
       ),
     );
     return { sdp, answerDue: false, warnings: [...warnings, ...told] };
+  }
+
+  /** All of them, or none: what is refused changes nothing. */
+  async #openNew(audios: readonly RemoteAudio[]): Promise<void> {
+    const known = new Set(this.#streams.keys());
+    try {
+      for (const audio of audios) await this.#open(audio);
+    } catch (error) {
+      for (const [section, stream] of this.#streams) {
+        if (known.has(section)) continue;
+        this.#streams.delete(section);
+        await stream.close();
+      }
+      throw error;
+    }
   }
 
   async #open({ frame, rtcpMux }: RemoteAudio): Promise<void> {

@@ -32,7 +32,7 @@ export interface NamingTerms {
   readonly rules: RoleRules;
 }
 
-/** Who says what a law protects is protected in a mix, too: the first of these that is in it. */
+/** Whom a law protects it protects in a mix, too: the first of these that is in it counts. */
 const PROTECTED: readonly ParticipantRole[] = ["employee", "agent", "student"];
 
 /** Who speaks in the stream of that label, of `streams` streams. */

@@ -499,6 +499,19 @@ describe("what cannot be taken leaves nothing", () => {
     expect(bench.voices.map(({ ended }) => ended)).toEqual([false, false]);
   });
 
+  test("2 further streams where there are ports for 1: 503, and the 2 that there were go on at their ports", async () => {
+    const first = 40_000 + 8 * Math.floor(Math.random() * 1_000);
+    const bench = await record({ rtpPorts: [first, first + 5] });
+    await using phone = await Phone.udp(bench.udp);
+    const { ok, toTag } = await begin(phone, invite([anna, ben], TWO));
+    const four = body(streamsOffer([...TWO, { label: "3" }, { label: "4" }]), metadata([anna, ben]));
+    const full = await change(phone, toTag, 2, four);
+    expect([full.status, headerOf(full, "Retry-After")]).toEqual([503, "5"]);
+    expect(bench.server.held.rtpPorts).toBe(2);
+    expect(portsOf(await change(phone, toTag, 3, { body: streamsOffer(TWO) }))).toEqual(portsOf(ok));
+    expect(bench.voices.map(({ ended }) => ended)).toEqual([false, false]);
+  });
+
   test("BYE while a re-INVITE waits for its owner: 487, and nothing is left of 3 streams", async () => {
     const slow = Promise.withResolvers<void>();
     const bench = await record({
