@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { type ParseArgsConfig, parseArgs } from "node:util";
 import { commandHelp, type Described, help } from "./cli-help.ts";
 import { describeOptions, resolveConfig } from "./config.ts";
+import { assertKnownVariables, readConfigFile } from "./config-file.ts";
 import { TonetapError } from "./core/errors.ts";
 
 type Flags = Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>;
@@ -139,7 +140,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     configured: true,
     maxWords: 0,
     run: ({ flags }) => {
-      const { config, origins } = resolveConfig(process.env, textFlags(flags));
+      const { config, origins } = resolved(flags);
       for (const option of describeOptions()) {
         const value = option.path
           .split(".")
@@ -175,7 +176,17 @@ function textFlags(flags: Flags): Record<string, string | undefined> {
   );
 }
 
-const configOf = (flags: Flags) => resolveConfig(process.env, textFlags(flags)).config;
+/** Flags before environment before file before defaults. */
+function resolved(flags: Flags): ReturnType<typeof resolveConfig> {
+  assertKnownVariables(
+    process.env,
+    describeOptions().map(({ env }) => env),
+  );
+  const path = typeof flags.config === "string" ? flags.config : process.env.TONETAP_CONFIG;
+  return resolveConfig(process.env, textFlags(flags), path === undefined ? {} : readConfigFile(path));
+}
+
+const configOf = (flags: Flags) => resolved(flags).config;
 
 function version(): string {
   const file = new URL("../package.json", import.meta.url);
@@ -220,9 +231,12 @@ async function main(argv: readonly string[]): Promise<number> {
   const options: NonNullable<ParseArgsConfig["options"]> = {
     help: { type: "boolean", short: "h" },
     ...(command.configured
-      ? Object.fromEntries(
-          describeOptions().map((option) => [option.flag.slice(2), { type: "string" as const }]),
-        )
+      ? {
+          config: { type: "string" as const },
+          ...Object.fromEntries(
+            describeOptions().map((option) => [option.flag.slice(2), { type: "string" as const }]),
+          ),
+        }
       : {}),
     ...command.flags,
   };

@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { authSection } from "./auth-config.ts";
 import { json, list, number, numbers, secret, section, text, whole } from "./config-fields.ts";
+import { suggestion } from "./config-file.ts";
 import { TonetapError } from "./core/errors.ts";
 import { audioSocketSection, mediaSection } from "./media-config.ts";
 import { sipSection } from "./sip-config.ts";
@@ -310,7 +311,9 @@ export function parseConfig(input: ConfigInput = {}): Config {
   const lines = result.error.issues.map((issue) => {
     const path = issue.path.join(".");
     if (issue.code === "unrecognized_keys") {
-      return `unknown option ${issue.keys.map((key) => (path === "" ? key : `${path}.${key}`)).join(", ")}`;
+      const known = [...options.keys()];
+      const names = issue.keys.map((key) => (path === "" ? key : `${path}.${key}`));
+      return `unknown option ${names.map((name) => `${name}${suggestion(name, known)}`).join(", ")}`;
     }
     if (issue.code === "custom") return `${path} ${issue.message}`;
     const option = options.get(path);
@@ -329,33 +332,40 @@ export function rangeOf(option: OptionInfo): string {
 }
 
 /** Where an effective value came from. */
-export type ConfigOrigin = "default" | "environment" | "flag";
+export type ConfigOrigin = "default" | "file" | "environment" | "flag";
 
 /**
- * Merges defaults, environment and flags (the later wins).
+ * Merges defaults, file, environment and flags (the later wins).
  * @param flags by flag name without dashes, as node:util parseArgs gives them
+ * @param file what readConfigFile() gave; it is not changed
  * @throws TonetapError invalid-argument
  */
 export function resolveConfig(
   environment: Readonly<Record<string, string | undefined>>,
   flags: Readonly<Record<string, string | undefined>>,
+  file: Readonly<Record<string, unknown>> = {},
 ): { readonly config: Config; readonly origins: ReadonlyMap<string, ConfigOrigin> } {
-  const input: Record<string, unknown> = {};
+  const input: Record<string, unknown> = structuredClone(file);
   const origins = new Map<string, ConfigOrigin>();
   for (const option of describeOptions()) {
     const flag = flags[option.flag.slice(2)];
     const raw = flag ?? environment[option.env];
-    origins.set(option.path, flag !== undefined ? "flag" : raw !== undefined ? "environment" : "default");
-    if (raw === undefined) continue;
-    const value = fromText(option, raw);
     const names = option.path.split(".");
     const leaf = names.pop() ?? "";
     let target = input;
     for (const name of names) {
       target[name] ??= {};
-      target = target[name] as Record<string, unknown>;
+      const section = target[name];
+      // In a file a text may stand where a section belongs: parseConfig() names it.
+      target = typeof section === "object" && section !== null ? (section as Record<string, unknown>) : {};
     }
-    target[leaf] = value;
+    const isInFile = Object.hasOwn(target, leaf);
+    if (raw === undefined) {
+      origins.set(option.path, isInFile ? "file" : "default");
+      continue;
+    }
+    origins.set(option.path, flag !== undefined ? "flag" : "environment");
+    target[leaf] = fromText(option, raw);
   }
   return { config: parseConfig(input as ConfigInput), origins };
 }

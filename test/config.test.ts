@@ -1,7 +1,10 @@
-import { readFileSync } from "node:fs";
-import { expect, test } from "vitest";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
 import { configurationPage } from "../scripts/generate-config-docs.ts";
 import { describeOptions, parseConfig, resolveConfig } from "../src/config.ts";
+import { assertKnownVariables, readConfigFile } from "../src/config-file.ts";
 
 test("an empty input gives every default, and each of the defaults lies within its own range", () => {
   const config = parseConfig() as unknown as Record<string, Record<string, unknown>>;
@@ -59,4 +62,61 @@ test("docs/configuration.md names all options as the schema has them today", () 
 
   expect(page).toBe(configurationPage());
   expect(describeOptions().length).toBeGreaterThan(30);
+});
+
+describe("the configuration file", () => {
+  const folder = mkdtempSync(join(tmpdir(), "tonetap-config-"));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const read = (text: string) => {
+    const path = join(folder, "tonetap.yaml");
+    writeFileSync(path, text);
+    return readConfigFile(path);
+  };
+
+  test("is below environment and flags and above defaults: 4 values, each from where it should be", () => {
+    const file = read("service:\n  port: 1\n  host: 127.0.0.2\nwindow:\n  hopMs: 300\n");
+    const { config, origins } = resolveConfig(
+      { TONETAP_SERVICE_PORT: "2", TONETAP_WINDOW_HOP_MS: "250" },
+      { "service-port": "3" },
+      file,
+    );
+    expect([config.service.port, config.window.hopMs, config.service.host, config.policy]).toEqual([
+      3,
+      250,
+      "127.0.0.2",
+      "eu",
+    ]);
+    expect(
+      ["service.port", "window.hopMs", "service.host", "policy"].map((path) => origins.get(path)),
+    ).toEqual(["flag", "environment", "file", "default"]);
+    expect(file).toEqual({ service: { port: 1, host: "127.0.0.2" }, window: { hopMs: 300 } });
+    expect(resolveConfig({}, {}, read("# nothing yet\n")).config).toEqual(parseConfig());
+  });
+
+  test("with 5 faults is refused, naming what was probably meant and no secret", () => {
+    const wrong: [string, string][] = [
+      ["service:\n  prot: 1\n", "unknown option service.prot, did you mean service.port?"],
+      ["polcy: eu\n", "unknown option polcy, did you mean policy?"],
+      ["service: 3\n", "service must be an object, got 3"],
+      ["window:\n  hopMs: fast\n", 'window.hopMs must be 50–5000, got "fast"'],
+      ["whip:\n  tokens: hush-hush\n", "whip.tokens must be a list of texts, got something else"],
+    ];
+    for (const [text, message] of wrong) {
+      expect(() => resolveConfig({}, {}, read(text)), text).toThrow(message);
+    }
+    expect(() => read("a: [hush-hush")).toThrow(/is no YAML: see line 1$/);
+    expect(() => read("- 1\n")).toThrow("must hold sections");
+    expect(() => readConfigFile("/nowhere.yaml")).toThrow("must be a file that can be read");
+  });
+});
+
+test("1 unknown variable is named with its nearest; keys, Kubernetes' own and other programs' are left alone", () => {
+  const known = describeOptions().map(({ env }) => env);
+  expect(() => assertKnownVariables({ TONETAP_WINDOW_HOP: "1" }, known)).toThrow(
+    "unknown variable TONETAP_WINDOW_HOP, did you mean TONETAP_WINDOW_HOP_MS?",
+  );
+  assertKnownVariables(
+    { TONETAP_KEY: "k", TONETAP_CONFIG: "f", TONETAP_PORT_8080_TCP: "x", PATH: "y", TONETAP_POLICY: "eu" },
+    known,
+  );
 });
