@@ -67,7 +67,8 @@ export function asyncApiDocument(): JsonObject {
       version: `${SCHEMA_VERSION}.0.0`,
       description:
         "Which emotion each voice of a live call expresses, while people talk. Frames with `specversion` are " +
-        "CloudEvents 1.0; frames without it are control messages, and absent with the subprotocol `cloudevents.json`.",
+        "CloudEvents 1.0; frames without it are control messages, and absent with the subprotocols `cloudevents.json` " +
+        "and `cloudevents.cbor`. The same events come as server-sent events to whoever accepts `text/event-stream`.",
       license: { name: "Apache-2.0", url: "https://www.apache.org/licenses/LICENSE-2.0" },
     },
     defaultContentType: "application/json",
@@ -92,7 +93,10 @@ export function asyncApiDocument(): JsonObject {
                 call: { type: "string", description: "Call ids, separated by commas." },
                 participant: { type: "string", description: "Participant ids, separated by commas." },
                 kinds: { type: "string", description: `Of: ${EVENT_KINDS.join(", ")}; separated by commas.` },
-                filter: { type: "string", description: "The filter as JSON, instead of the three." },
+                label: { type: "string", description: "Labels of expressions, separated by commas." },
+                minConfidence: { type: "string", description: "Of expressions, 0–1." },
+                filter: { type: "string", description: "The filter as JSON, instead of the others." },
+                after: { type: "string", description: "A position: begin with what came after it." },
               },
               additionalProperties: false,
             },

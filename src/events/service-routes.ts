@@ -4,6 +4,7 @@ import type { Caller } from "../core/caller.ts";
 import { TonetapError } from "../core/errors.ts";
 import { qualifiedCallId } from "../core/tenant.ts";
 import { asyncApiDocument } from "./asyncapi.ts";
+import { DOCS_STYLE, docsPage } from "./docs-page.ts";
 import { type HttpHandler, jsonResponse } from "./http-route.ts";
 import type { HttpServer } from "./http-server.ts";
 import type { EventHub } from "./hub.ts";
@@ -18,7 +19,7 @@ export interface ServiceRoutesOptions {
  * - `GET /healthz`: 200 while the process answers.
  * - `GET /readyz`: 200 when calls can be taken, else 503 with the reason.
  * - `GET /v1/calls`, `GET /v1/calls/:callId`: what is live, as in a snapshot.
- * - `GET /docs/asyncapi.json`: the event protocol, AsyncAPI 3.
+ * - `GET /docs`: the event protocol for people; `GET /docs/asyncapi.json`: for programs, AsyncAPI 3.
  */
 export function addServiceRoutes(http: HttpServer, { hub, notReady }: ServiceRoutesOptions): void {
   http.route("GET", "/healthz", () => jsonResponse({ status: "ok" }), { access: "public" });
@@ -39,13 +40,17 @@ export function addServiceRoutes(http: HttpServer, { hub, notReady }: ServiceRou
     return jsonResponse(found);
   };
   http.route("GET", "/v1/calls/:callId", call, { access: "events:read" });
-  const asyncApi = JSON.stringify(asyncApiDocument());
-  const etag = `"${createHash("sha256").update(asyncApi).digest("base64url").slice(0, 16)}"`;
-  const protocol: HttpHandler = ({ headers }) => {
-    const common = { "content-type": "application/json", "cache-control": "no-cache", etag };
-    return headers["if-none-match"] === etag
-      ? { status: 304, headers: common }
-      : { headers: common, body: asyncApi };
-  };
-  http.route("GET", "/docs/asyncapi.json", protocol, { access: "public" });
+  const document = asyncApiDocument();
+  http.route("GET", "/docs/asyncapi.json", unchanging("application/json", JSON.stringify(document)));
+  http.route("GET", "/docs/docs.css", unchanging("text/css; charset=utf-8", DOCS_STYLE));
+  const page = unchanging("text/html; charset=utf-8", docsPage(document));
+  for (const path of ["/docs", "/docs/"]) http.route("GET", path, page);
+}
+
+/** A text that lasts as long as the process: revalidated by ETag. */
+function unchanging(contentType: string, body: string): HttpHandler {
+  const etag = `"${createHash("sha256").update(body).digest("base64url").slice(0, 16)}"`;
+  const headers = { "content-type": contentType, "cache-control": "no-cache", etag };
+  return (request) =>
+    request.headers["if-none-match"] === etag ? { status: 304, headers } : { headers, body };
 }

@@ -4,9 +4,11 @@ import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { eventDocs, withExamples } from "../../scripts/event-docs.ts";
 import { asyncApiDocument } from "../../src/events/asyncapi.ts";
+import { docsPage } from "../../src/events/docs-page.ts";
 import { eventExamples } from "../../src/events/event-examples.ts";
 import { CLOSE_CODES, CONTROL_SCHEMAS } from "../../src/events/protocol.ts";
 import { EVENT_KINDS, EVENT_SCHEMAS, tonetapEventSchema } from "../../src/events/schema.ts";
+import { addServiceRoutes } from "../../src/events/service-routes.ts";
 import { Peer, startService } from "./support.ts";
 
 /** JSON, seen as objects all the way down; texts are read with String(). */
@@ -120,6 +122,37 @@ describe("the AsyncAPI document", () => {
       const { data: _, ...without } = example;
       expect(schema.safeParse(without).success).toBe(false);
       expect(EVENT_SCHEMAS[kind].safeParse(without).success).toBe(false);
+    }
+  });
+});
+
+describe("the page at /docs", () => {
+  const page = docsPage(asyncApiDocument());
+
+  test("shows all 24 messages with their fields, whatever they contain as text", () => {
+    for (const [id, message] of Object.entries(resolve("#/components/messages"))) {
+      expect(page).toContain(`<section id="${id}">`);
+      expect(page).toContain(`<h2>${String(message.name)}</h2>`);
+    }
+    expect(page.match(/<section /g)).toHaveLength(24);
+    expect(page).toContain("<code>expression.peak.mediaMs</code>");
+    expect(page).toContain("<code>trends[].direction</code>");
+    const hostile = docsPage({ info: { title: "<script>alert(1)</script>" }, components: {} });
+    expect(hostile).not.toContain("<script");
+  });
+
+  test("loads nothing but its own style, which a service serves beside it: 3 addresses", async () => {
+    const addresses = [...page.matchAll(/(?:href|src)="([^"#]+)"/g)].map((match) => match[1]);
+    expect(addresses).toEqual(["/docs/docs.css", "/docs/asyncapi.json"]);
+    await using service = await startService();
+    addServiceRoutes(service.http, { hub: service.hub });
+    for (const path of ["/docs", ...addresses]) {
+      const response = await fetch(new URL(path ?? "", service.url));
+      expect(response.status).toBe(200);
+      const again = await fetch(new URL(path ?? "", service.url), {
+        headers: { "if-none-match": response.headers.get("etag") ?? "" },
+      });
+      expect(again.status).toBe(304);
     }
   });
 });
