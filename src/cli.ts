@@ -256,8 +256,12 @@ async function main(argv: readonly string[]): Promise<number> {
 function report(error: unknown): number {
   if (ending.signal.aborted && isEnding(error)) return INTERRUPTED;
   if (isUsage(error)) {
-    // Of parseArgs: what follows the first sentence is advice for other programs.
-    const [message = ""] = error.message.split(". To specify");
+    // Of parseArgs: what follows the first sentence is advice, for other programs, but for a value like -3.
+    const [first = ""] = error.message.split(/\. To specify|\.\n/);
+    const message = first.replace(
+      / argument is ambiguous$/,
+      " takes a value that begins with - after =, as in --x=-3",
+    );
     const [, , name = ""] = process.argv;
     const hint = Object.hasOwn(COMMANDS, name) ? ` (tonetap ${name} --help)` : "";
     process.stderr.write(`tonetap: ${message}${hint}\n`);

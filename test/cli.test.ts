@@ -34,7 +34,7 @@ async function run(
 }
 
 describe("the command line", { concurrent: true }, () => {
-  test("6 wrong ones end with 64 and name what is wrong in 1 line", async () => {
+  test("7 wrong ones end with 64 and name what is wrong in 1 line", async () => {
     const wrong: [string[], string][] = [
       [["toString"], "tonetap: there is no command toString\n"],
       [["serve", "--nope"], "tonetap: Unknown option '--nope' (tonetap serve --help)\n"],
@@ -45,6 +45,10 @@ describe("the command line", { concurrent: true }, () => {
       ],
       [["config", "--policy", "us"], 'must be one of eu, none, got "us"'],
       [["analyze"], "analyze needs at least one file"],
+      [
+        ["config", "--window-hop-ms", "-3"],
+        "tonetap: Option '--window-hop-ms' takes a value that begins with - after =, as in --x=-3 (tonetap config --help)\n",
+      ],
     ];
     for (const [args, words] of wrong) {
       const { code, err } = await run(args);

@@ -150,7 +150,7 @@ describe.each(["http", "grpc"] as const)("KserveBackend over %s", (protocol) => 
       manifest: model.manifest,
       backends: [backend],
       maxDelayMs: 0,
-      deadlineMs: 15_000,
+      deadlineMs: 60_000,
     });
     const submit = (index: number) => batcher.submit("a", windowAt(index, Math.sin, model.manifest));
 

@@ -103,8 +103,6 @@ describe("Twilio Media Streams", () => {
     ["Telnyx, L16 at 16 kHz", { encoding: "L16", sample_rate: 16_000, channels: 1 }],
     ["Telnyx, Opus", { encoding: "OPUS", sample_rate: 16_000, channels: 1 }],
   ])("%s: 2 s come through in the codec that start names", async (_, media_format) => {
-    await using service = await startMedia();
-    const peer = await service.peer(`${PATH}?role=customer&consent=granted`);
     const voice = await bundledVoice("anna", 500, 2_000);
     const frames =
       media_format.encoding === "L16"
@@ -112,6 +110,9 @@ describe("Twilio Media Streams", () => {
         : media_format.encoding === "OPUS"
           ? await encodeOpus(voice)
           : pieces(anna.pcmu, 160).map((frame) => frame.map(muToA));
+    await using service = await startMedia();
+    // Who connects has 10 s to say who speaks: all is ready by then.
+    const peer = await service.peer(`${PATH}?role=customer&consent=granted`);
     const stream_id = "32DE0DEA-53CB-4B21-89A4-9E1819C043BC";
     const call_control_id = "v2:T02llQxIyaRkhfRKxgAP8nY511EhFLizdvdUKJiSw8d6A9BborherQ";
 
