@@ -38,40 +38,47 @@ def uar_table(corpora: dict) -> list[str]:
     for name, entry in corpora.items():
         low, high = entry["interval"]
         cells = [percent(entry["uar"][mode]) for mode in COLUMNS]
-        counts = (entry["clips"], entry["speakers"], entry["labels"])
+        counts = (entry["clips"], entry["speakers"], len(entry["labels"]))
         lines.append(row(name, *counts, *cells, f"{percent(low)}–{percent(high)}"))
     return lines
 
 
 def accuracy_table(corpora: dict) -> list[str]:
     lines = [
-        row("Corpus", "accuracy, warm", "accuracy, cold", "calibration error of a window, warm"),
-        rule(4),
+        row(
+            "Corpus",
+            "accuracy (WA), warm",
+            "WA, cold",
+            "macro-F1, warm",
+            "UAR when any of the seven may be answered, warm",
+            "calibration error of a window, warm",
+            "UAR of each speaker, warm",
+        ),
+        rule(7),
     ]
     for name, entry in corpora.items():
         accuracy = entry["accuracy"]
-        cells = (accuracy["warm_clip"], accuracy["cold_clip"], entry["ece"])
-        lines.append(row(name, *map(percent, cells)))
+        cells = (accuracy["warm_clip"], accuracy["cold_clip"], entry["macroF1"], entry["seven"]["uar"], entry["ece"])
+        spread = entry["speakerUar"].values()
+        lines.append(row(name, *map(percent, cells), f"{percent(min(spread))}–{percent(max(spread))}"))
     return lines
 
 
 def line_table(corpora: dict, lines_figures: dict) -> list[str]:
-    # Only the same recordings can be compared.
-    names = [
-        name
-        for name, entry in corpora.items()
-        if all(figures.get(name, {}).get("clips") == entry["clips"] for figures in lines_figures.values())
-    ]
-    lines = [row("Line", *names), rule(len(names) + 1)]
+    # Only the same recordings can be compared: evaluate.py leaves the other corpora out of a line.
+    names = [name for name in corpora if any(name in entry for entry in lines_figures.values())]
+    lines = [row("Line", *(f"{name}: UAR, decisions unchanged" for name in names)), rule(len(names) + 1)]
     lines.append(row("clean", *(percent(corpora[name]["uar"]["warm_clip"]) for name in names)))
-    for line, entry in lines_figures.items():
-        lines.append(row(line, *(percent(entry[name]["warm_clip"]) for name in names)))
+    for line, entries in lines_figures.items():
+        cells = (entries.get(name) for name in names)
+        lines.append(row(line, *(f"{percent(e['warm_clip'])}, {percent(e['unchanged'])}" if e else "" for e in cells)))
     return lines
 
 
-def confusion_table(entry: dict, labels: list[str]) -> list[str]:
+def confusion_table(entry: dict) -> list[str]:
+    labels = entry["labels"]
     lines = [row("said ↓ judged →", *labels), rule(len(labels) + 1)]
-    lines += [row(label, *counts) for label, counts in zip(labels, entry["confusion"], strict=True) if sum(counts)]
+    lines += [row(label, *counts) for label, counts in zip(labels, entry["confusion"], strict=True)]
     return lines
 
 
@@ -112,7 +119,7 @@ def figures(manifest: dict) -> str:
         ),
     ]
     for name, entry in corpora.items():
-        parts += ["", f"### {name}: recordings, warm", "", *confusion_table(entry, manifest["labels"])]
+        parts += ["", f"### {name}: recordings, warm", "", *confusion_table(entry)]
     return "\n".join(parts)
 
 

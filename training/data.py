@@ -5,15 +5,20 @@ frames of speech that were seen before, the speaker's own speech frames are adde
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file
 
+# What the product answers with.
 LABELS = ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"]
-# Calm is neutral, as in the paper. Boredom (EMO-DB only) has no place among the seven and is left out.
-LABEL_OF = {name: i for i, name in enumerate(LABELS)} | {"calm": LABELS.index("neutral")}
+# What the network learns: calm (RAVDESS) and boredom (EMO-DB) are labels of their own there.
+TRAINED = [*LABELS, "calm", "boredom"]
+LABEL_OF = {name: i for i, name in enumerate(TRAINED)}
+# Trained label → the product's, −1 for none. Calm is neutral, as in the paper. Boredom (EMO-DB only) is learned so that
+# it does not pass for something else, and is no answer.
+MERGED = np.array([LABELS.index("neutral" if name == "calm" else name) if name != "boredom" else -1 for name in TRAINED])
 # Folders of the corpora → names in model.json.
 CORPUS_NAMES = {"emodb_first2s": "emodb"}
 FRAMES = 300
@@ -64,22 +69,24 @@ class FeatureSet:
     """All clips through one line (clean, opus16, …), with the sums over speech frames that normalisation needs."""
 
     def __init__(self, folder: Path, name: str, channels: list[str], corpora: set[str] | None = None):
+        path = folder / f"{name}.safetensors"
         index = json.loads((folder / f"{name}.json").read_text())
-        tensors = load_file(folder / f"{name}.safetensors")
-        pick = [index["channels"].index(channel) for channel in channels]
+        features, speech = map_features(path)
         self.name = name
         self.spec = index["features"]
         self.channels = channels
-        self.features = np.ascontiguousarray(tensors["features"][:, pick])
-        self.speech = tensors["speech"].astype(bool)
+        # A view of the file wherever that is all of it: runs side by side then share the memory.
+        pick = [index["channels"].index(channel) for channel in channels]
+        self.features = features if channels == index["channels"] else np.ascontiguousarray(features[:, pick])
+        self.speech = speech.astype(bool)
         self.clips: list[Clip] = []
         folds = assign_folds({(c["corpus"], c["speaker"]) for c in index["clips"]})
-        for entry in index["clips"]:
+        count, total, square = speech_sums(path, features, self.speech, index["clips"])
+        for i, entry in enumerate(index["clips"]):
             if entry["emotion"] not in LABEL_OF or (corpora is not None and entry["corpus"] not in corpora):
                 continue
             begin, end = entry["offset"], entry["offset"] + entry["frames"]
             spoken = np.flatnonzero(self.speech[begin:end])
-            rows = self.features[begin:end][spoken].astype(np.float32)
             # A clip in which the gate hears next to nothing is judged as a whole.
             heard = len(spoken) >= LEAST_SPEECH
             first = max(0, int(spoken[0]) - MARGIN) if heard else 0
@@ -92,11 +99,55 @@ class FeatureSet:
                 begin + first,
                 last - first,
                 folds[(entry["corpus"], entry["speaker"])],
-                len(spoken),
-                rows.sum(0, dtype=np.float64),
-                np.square(rows).sum(0, dtype=np.float64),
+                int(count[i]),
+                total[i, pick],
+                square[i, pick],
             )
             self.clips.append(clip)
+
+
+def map_features(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The two tensors of a feature file without reading them: features [frames, C] float16, speech [frames] uint8."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+
+    def tensor(name: str, dtype: type) -> np.ndarray:
+        entry = header[name]
+        return np.memmap(path, dtype, "r", 8 + size + entry["data_offsets"][0], tuple(entry["shape"]))
+
+    return tensor("features", np.float16), tensor("speech", np.uint8)
+
+
+def speech_sums(
+    path: Path, features: np.ndarray, speech: np.ndarray, clips: list[dict]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each clip's speech frames their number, sum and sum of squares; kept in a file beside the features."""
+    kept = path.with_suffix(".sums.npz")
+    if kept.exists() and kept.stat().st_mtime >= path.stat().st_mtime:
+        stored = np.load(kept)
+        return stored["count"], stored["total"], stored["square"]
+    count = np.zeros(len(clips), np.int64)
+    total = np.zeros((len(clips), features.shape[1]))
+    square = np.zeros_like(total)
+    for i, entry in enumerate(clips):
+        here = slice(entry["offset"], entry["offset"] + entry["frames"])
+        rows = features[here][speech[here]].astype(np.float32)
+        count[i], total[i], square[i] = len(rows), rows.sum(0), np.square(rows).sum(0)
+    np.savez(kept, count=count, total=total, square=square)
+    return count, total, square
+
+
+def holding(hold: str) -> Callable[[Clip], bool]:
+    """Says of a clip whether `hold` (fold:K, corpus:NAME, none) keeps it out of training."""
+    kind, _, name = hold.partition(":")
+    if kind == "none":
+        return lambda clip: False
+    if kind == "fold" and name.isdigit() and int(name) < FOLDS:
+        return lambda clip: clip.fold == int(name)
+    if kind == "corpus" and name:
+        return lambda clip: clip.corpus == name
+    raise SystemExit(f"--hold must be fold:0–{FOLDS - 1}, corpus:NAME or none, got {hold}")
 
 
 def assign_folds(speakers: set[tuple[str, str]]) -> dict[tuple[str, str], int]:
@@ -144,13 +195,13 @@ CORPUS_WEIGHT = {"ravdess": 1.0, "savee": 1.5, "emovo": 1.6, "emodb_first2s": 1.
 
 
 class Trainer:
-    """Draws augmented training batches from the clips of the given folds."""
+    """Draws augmented training batches from the clips that are not held out."""
 
     def __init__(
         self,
         sets: list[FeatureSet],
         weights: list[float],
-        folds: set[int],
+        held: Callable[[Clip], bool],
         normalisation: Normalisation,
         seed: int,
         args: dict,
@@ -163,7 +214,7 @@ class Trainer:
         share: list[float] = []
         self.pools: dict[tuple[str, str, str], list[Clip]] = {}
         for feature_set, set_weight in zip(sets, weights, strict=True):
-            chosen = [clip for clip in feature_set.clips if clip.fold in folds]
+            chosen = [clip for clip in feature_set.clips if not held(clip)]
             sizes: dict[tuple[str, int], int] = {}
             for clip in chosen:
                 sizes[(clip.corpus, clip.label)] = sizes.get((clip.corpus, clip.label), 0) + 1
@@ -173,15 +224,21 @@ class Trainer:
                 balance = (np.mean(of_corpus) / sizes[(clip.corpus, clip.label)]) ** 0.5
                 self.clips.append((feature_set, clip))
                 share.append(set_weight * CORPUS_WEIGHT.get(clip.corpus, 0.6) * balance)
+        # A corpus says nothing of the labels it has no recordings of; that no other corpus is calm or bored is known.
+        self.allowed: dict[str, np.ndarray] = {}
+        for _, clip in self.clips:
+            known = self.allowed.setdefault(clip.corpus, np.arange(len(TRAINED)) >= len(LABELS))
+            known[clip.label] = True
         self.share = np.cumsum(np.array(share) / np.sum(share))
         self.response = microphone_basis(sets[0].channels)
 
     def batch(self, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """features [size, C, 1, T], mask [size, 1, 1, T], labels [size], corpus has label [size, 7]."""
+        """features [size, C, 1, T], mask [size, 1, 1, T], labels [size], whether the corpus has a label [size, 9]."""
         channels = len(self.sets[0].channels)
         features = np.zeros((size, channels, 1, FRAMES), np.float32)
         mask = np.zeros((size, 1, 1, FRAMES), np.float32)
         labels = np.zeros(size, np.int64)
+        allowed = np.zeros((size, len(TRAINED)), bool)
         picks = np.searchsorted(self.share, self.random.random(size), side="right")
         for i, pick in enumerate(np.minimum(picks, len(self.clips) - 1)):
             feature_set, clip = self.clips[pick]
@@ -189,7 +246,8 @@ class Trainer:
             features[i, :, 0, : len(x)] = x.T
             mask[i, 0, 0, : len(x)] = 1
             labels[i] = clip.label
-        return features, mask, labels, picks
+            allowed[i] = self.allowed[clip.corpus]
+        return features, mask, labels, allowed
 
     def sample(self, feature_set: FeatureSet, clip: Clip) -> np.ndarray:
         """One normalised, augmented crop [frames, C]."""

@@ -1,16 +1,33 @@
-"""Judges a network on clips it never saw: UAR, accuracy, confusion, calibration. Also the out-of-fold report.
+"""Judges a network on clips it never saw, and joins the judgements of all folds into one report.
 
 Run: python training/evaluate.py --runs .cache/runs/final   (all folds → figures, temperature, threshold)
 """
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from data import CORPUS_NAMES, FOLDS, LABELS, Clip, FeatureSet, Normalisation, evaluation_windows
+from data import CORPUS_NAMES, MERGED, TRAINED, Clip, FeatureSet, Normalisation, evaluation_windows, holding
+from metrics import (
+    abstain_threshold,
+    accuracy,
+    bootstrap,
+    calibration_error,
+    confusion,
+    fit_temperature,
+    macro_f1,
+    merged,
+    reliability,
+    risk_coverage,
+    softmax,
+    uar,
+)
+from model import network_of
+from pictures import draw
 
 # What is judged, each on a speaker's clips: adapted to the voice or not, and how much audio.
 MODES = {
@@ -34,18 +51,13 @@ def predict(model: torch.nn.Module, features: np.ndarray, mask: np.ndarray) -> n
     return np.concatenate(logits)
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    exp = np.exp(logits - logits.max(-1, keepdims=True))
-    return exp / exp.sum(-1, keepdims=True)
-
-
-def mode_logits(
-    model: torch.nn.Module, feature_set: FeatureSet, clips: list[Clip], normalisation: Normalisation, mode: str
+def window_logits(
+    model: torch.nn.Module, feature_set: FeatureSet, clips: list[Clip], normalisation: Normalisation, options: dict
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One row a judgement and the clip number it belongs to; of a clip mode, still one row a window."""
+    """One row a window and the clip number it belongs to. `options`: of evaluation_windows."""
     logits, owners = [], []
     for at in range(0, len(clips), 300):
-        windows = evaluation_windows(feature_set, clips[at : at + 300], normalisation, **MODES[mode])
+        windows = evaluation_windows(feature_set, clips[at : at + 300], normalisation, **options)
         logits.append(predict(model, windows.features, windows.mask))
         owners.append(windows.clip + at)
     return np.concatenate(logits), np.concatenate(owners)
@@ -59,102 +71,105 @@ def clip_probabilities(logits: np.ndarray, owners: np.ndarray, temperature: floa
     return total / total.sum(1, keepdims=True)
 
 
-def recalls(truth: np.ndarray, guess: np.ndarray) -> np.ndarray:
-    """Recall of each label that occurs; NaN for the others."""
-    return np.array(
-        [np.mean(guess[truth == k] == k) if np.any(truth == k) else np.nan for k in range(len(LABELS))]
-    )
-
-
-def uar(truth: np.ndarray, probabilities: np.ndarray) -> float:
-    """Unweighted average recall over the labels that the corpus has. Guesses go only to those."""
-    present = np.unique(truth)
-    guess = present[probabilities[:, present].argmax(1)]
-    return float(np.nanmean(recalls(truth, guess)))
-
-
-def accuracy(truth: np.ndarray, probabilities: np.ndarray) -> float:
-    present = np.unique(truth)
-    return float(np.mean(present[probabilities[:, present].argmax(1)] == truth))
-
-
-def confusion(truth: np.ndarray, probabilities: np.ndarray) -> list[list[int]]:
-    """Rows: truth; columns: guess; in the order of LABELS."""
-    matrix = np.zeros((len(LABELS), len(LABELS)), int)
-    np.add.at(matrix, (truth, probabilities.argmax(1)), 1)
-    return matrix.tolist()
-
-
-def calibration_error(truth: np.ndarray, probabilities: np.ndarray, weight: np.ndarray, bins: int = 15) -> float:
-    """Expected calibration error of the top probability."""
-    top, right = probabilities.max(1), probabilities.argmax(1) == truth
-    place = np.minimum((top * bins).astype(int), bins - 1)
-    gap = np.bincount(place, weight * (top - right), bins)
-    return float(np.abs(gap).sum() / weight.sum())
-
-
-def fit_temperature(logits: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> float:
-    """The divisor of the logits with the least weighted cross-entropy, by golden-section search."""
-
-    def loss(log_t: float) -> float:
-        p = softmax(logits / np.exp(log_t))[np.arange(len(truth)), truth]
-        return float(-(weight * np.log(p + 1e-12)).sum() / weight.sum())
-
-    low, high = np.log(0.2), np.log(5)
-    for _ in range(40):
-        a, b = high - 0.618 * (high - low), low + 0.618 * (high - low)
-        low, high = (low, b) if loss(a) < loss(b) else (a, high)
-    return float(np.exp((low + high) / 2))
-
-
-def risk_coverage(truth: np.ndarray, probabilities: np.ndarray, weight: np.ndarray) -> list[dict[str, float]]:
-    """For thresholds on the top probability: the share that is judged and how often that is right."""
-    top, right = probabilities.max(1), probabilities.argmax(1) == truth
-    curve = []
-    for threshold in np.arange(0.2, 0.95, 0.05):
-        kept = top >= threshold
-        if kept.any():
-            curve.append(
-                {
-                    "threshold": round(float(threshold), 2),
-                    "coverage": round(float(weight[kept].sum() / weight.sum()), 4),
-                    "accuracy": round(float(np.average(right[kept], weights=weight[kept])), 4),
-                }
-            )
-    return curve
-
-
-def abstain_threshold(probabilities: np.ndarray, weight: np.ndarray, share: float = 0.2) -> float:
-    """The top probability below which the least sure `share` of windows lies."""
-    top = probabilities.max(1)
-    order = np.argsort(top)
-    reached = np.cumsum(weight[order]) / weight.sum()
-    return float(top[order][np.searchsorted(reached, share)])
-
-
 def quick_report(
     model: torch.nn.Module, feature_set: FeatureSet, clips: list[Clip], normalisation: Normalisation
 ) -> dict[str, dict[str, float]]:
-    """UAR per corpus, warm and cold, whole clips: enough to compare trials."""
+    """UAR per corpus, warm and cold, whole clips, over its own labels and (`seven`) the product's: to compare trials."""
     truth = np.array([clip.label for clip in clips])
     corpus = np.array([clip.corpus for clip in clips])
     report: dict[str, dict[str, float]] = {}
     for mode in ("warm_clip", "cold_clip"):
-        logits, owners = mode_logits(model, feature_set, clips, normalisation, mode)
+        logits, owners = window_logits(model, feature_set, clips, normalisation, MODES[mode])
         probabilities = clip_probabilities(logits, owners)
         report[mode] = {
             name: round(uar(truth[corpus == name], probabilities[corpus == name]), 4) for name in sorted(set(corpus))
         }
+        if mode == "warm_clip":
+            seven = clip_probabilities(merged(logits), owners)
+            report["seven"] = {
+                name: round(uar(MERGED[truth[of]], seven[of]), 4)
+                for name in ("ravdess", "emodb_first2s")
+                if (of := (corpus == name) & (MERGED[truth] >= 0)).any()
+            }
     return report
 
 
-def load_folds(folder: Path, feature_set: str) -> dict:
-    """Joins the out-of-fold logits that train.py left: {mode: (logits, owner)}, truth, corpus, speaker."""
+def keep_judgements(
+    model: torch.nn.Module,
+    feature_set: FeatureSet,
+    held: Callable[[Clip], bool],
+    normalisation: Normalisation,
+    path: Path,
+) -> None:
+    """Writes the logits of every mode for the clips held out."""
+    clips = [clip for clip in feature_set.clips if held(clip)]
+    stored = {
+        "truth": np.array([clip.label for clip in clips]),
+        "corpus": np.array([clip.corpus for clip in clips]),
+        "speaker": np.array([clip.speaker for clip in clips]),
+    }
+    for mode in MODES:
+        stored[f"{mode}_logits"], stored[f"{mode}_owner"] = window_logits(model, feature_set, clips, normalisation, MODES[mode])
+    np.savez(path, **stored)
+
+
+def load_run(run: Path) -> tuple[torch.nn.Module, Normalisation, dict]:
+    """The averaged network of a run, the voice it starts from, and its checkpoint."""
+    state = torch.load(run / "checkpoint.pt", weights_only=False)
+    model = network_of(state).eval()
+    options = state["options"]
+    return model, Normalisation(state["mean"], state["std"], options["prior_frames"]), state
+
+
+def judge_again(run: Path, lines: list[str], features: Path) -> None:
+    """Judges a finished run on lines that it has not been judged on yet."""
+    missing = [line for line in lines if not (run / f"oof-{line}.npz").exists()]
+    if not missing:
+        return
+    model, normalisation, state = load_run(run)
+    for line in missing:
+        feature_set = FeatureSet(features, line, state["channels"], set(state["corpora"]))
+        keep_judgements(model, feature_set, holding(state["options"]["hold"]), normalisation, run / f"oof-{line}.npz")
+
+
+def adaptation(folder: Path, features: Path, seconds: tuple[float, ...] = (0, 1, 2, 3, 5, 10, 20, 30, 60)) -> dict:
+    """How fast it follows a voice: UAR of whole recordings after so many seconds of the voice's other speech."""
+    truth, corpus, judged = [], [], {heard: [] for heard in seconds}
+    for run in sorted(folder.glob("fold*")):
+        model, normalisation, state = load_run(run)
+        feature_set = FeatureSet(features, "clean", state["channels"], set(state["corpora"]))
+        held = holding(state["options"]["hold"])
+        clips = [clip for clip in feature_set.clips if held(clip)]
+        truth += [clip.label for clip in clips]
+        corpus += [CORPUS_NAMES.get(clip.corpus, clip.corpus) for clip in clips]
+        for heard in seconds:
+            options = {"warm": heard > 0, "warm_frames": 100 * heard}
+            logits, owners = window_logits(model, feature_set, clips, normalisation, options)
+            judged[heard].append(clip_probabilities(logits, owners))
+    names, label = np.array(corpus), np.array(truth)
+    return {
+        name: {
+            str(heard): round(uar(label[names == name], np.concatenate(parts)[names == name]), 4)
+            for heard, parts in judged.items()
+        }
+        for name in sorted(set(corpus))
+    }
+
+
+def load_folds(folders: list[Path], feature_set: str) -> dict:
+    """Joins the out-of-fold logits that train.py left: {mode: (logits, owner)}, truth, corpus, speaker.
+
+    Of several folders with the same runs the probabilities are averaged, as export.py does of several networks.
+    """
     joined: dict = {"truth": [], "corpus": [], "speaker": [], "modes": {mode: ([], []) for mode in MODES}}
     base = 0
-    paths = sorted(folder.glob(f"fold*/oof-{feature_set}.npz"))
-    for path in paths:
-        stored = np.load(path)
+    names = sorted(path.parent.name for path in folders[0].glob(f"*/oof-{feature_set}.npz"))
+    for name in names:
+        parts = [np.load(folder / name / f"oof-{feature_set}.npz") for folder in folders]
+        stored = dict(parts[0])
+        if len(parts) > 1:
+            for mode in MODES:
+                stored[f"{mode}_logits"] = np.log(np.mean([softmax(part[f"{mode}_logits"]) for part in parts], 0))
         for key in ("truth", "corpus", "speaker"):
             joined[key].append(stored[key])
         for mode in MODES:
@@ -164,80 +179,101 @@ def load_folds(folder: Path, feature_set: str) -> dict:
     for key in ("truth", "corpus", "speaker"):
         joined[key] = np.concatenate(joined[key])
     joined["modes"] = {m: (np.concatenate(a), np.concatenate(b)) for m, (a, b) in joined["modes"].items()}
-    joined["folds"] = len(paths)
+    joined["folds"] = len(names)
     return joined
 
 
-def bootstrap(truth: np.ndarray, probabilities: np.ndarray, rounds: int = 1000) -> list[float]:
-    """95 % interval of the UAR, clips drawn with replacement within each label."""
-    random = np.random.default_rng(1)
-    present = np.unique(truth)
-    right = present[probabilities[:, present].argmax(1)] == truth
-    means = [
-        np.mean([random.choice(right[truth == k], np.sum(truth == k)).mean() for k in present]) for _ in range(rounds)
-    ]
-    return [round(float(x), 4) for x in np.quantile(means, [0.025, 0.975])]
-
-
 def corpus_figures(folds: dict, name: str, temperature: float) -> dict:
-    """Every figure of one corpus from its out-of-fold logits."""
+    """Every figure of one corpus from its out-of-fold logits: over its own labels, and over the product's seven."""
     truth, corpus = folds["truth"], folds["corpus"]
     mine = corpus == name
+    own = np.unique(truth[mine])
     figures: dict = {
         "clips": int(mine.sum()),
         "speakers": len(set(folds["speaker"][mine])),
-        "labels": len(set(truth[mine])),
+        "labels": [TRAINED[k] for k in own],
         "uar": {},
         "accuracy": {},
     }
     for mode, (logits, owners) in folds["modes"].items():
         here = corpus[owners] == name
+        seven = merged(logits)
         if mode.endswith("clip"):
-            p, t = clip_probabilities(logits, owners, temperature)[mine], truth[mine]
+            p, t = clip_probabilities(logits, owners)[mine], truth[mine]
+            p7 = clip_probabilities(seven, owners, temperature)[mine]
         else:
-            p, t = softmax(logits[here] / temperature), truth[owners[here]]
+            p, t = softmax(logits[here]), truth[owners[here]]
+            p7 = softmax(seven[here] / temperature)
         figures["uar"][mode] = round(uar(t, p), 4)
         figures["accuracy"][mode] = round(accuracy(t, p), 4)
         if mode == "warm_clip":
+            figures["macroF1"] = round(macro_f1(t, p), 4)
             figures["interval"] = bootstrap(t, p)
             figures["confusion"] = confusion(t, p)
+            figures["speakerUar"] = {
+                speaker: round(uar(t[of], p[of]), 4)
+                for speaker in sorted(set(folds["speaker"][mine]))
+                if len(np.unique(t[of := folds["speaker"][mine] == speaker])) > 1
+            }
+        # What the product has no answer for, boredom, does not count there.
+        t7 = MERGED[t]
+        t7, p7 = t7[t7 >= 0], p7[t7 >= 0]
+        if mode == "warm_clip":
+            figures["seven"] = {
+                "uar": round(uar(t7, p7, free=True), 4),
+                "accuracy": round(float(np.mean(p7.argmax(1) == t7)), 4),
+            }
         if mode == "warm_window":
-            figures["ece"] = round(calibration_error(t, p, np.ones(len(t))), 4)
+            figures["ece"] = round(calibration_error(t7, p7, np.ones(len(t7))), 4)
     return figures
 
 
-def summary(folder: Path, lines: list[str]) -> dict:
+def unchanged(folds: dict, other: dict, name: str) -> float:
+    """Share of a corpus's recordings, warm, whose likeliest of the seven labels is the same on another line."""
+    choices = [
+        clip_probabilities(merged(entry["modes"]["warm_clip"][0]), entry["modes"]["warm_clip"][1])[
+            entry["corpus"] == name
+        ].argmax(1)
+        for entry in (folds, other)
+    ]
+    return float(np.mean(choices[0] == choices[1]))
+
+
+def summary(folders: list[Path], lines: list[str]) -> dict:
     """What export.py packs: temperature, threshold and the figures of the model card, all out-of-fold."""
-    folds = load_folds(folder, lines[0])
-    truth, corpus = folds["truth"], folds["corpus"]
+    folds = load_folds(folders, lines[0])
+    truth, corpus = MERGED[folds["truth"]], folds["corpus"]
     names = sorted(set(corpus))
     # Warm and cold windows together, as a call has them; each corpus weighs the same, however many windows it has.
-    logits = np.concatenate([folds["modes"][mode][0] for mode in CALIBRATION_MODES])
+    logits = merged(np.concatenate([folds["modes"][mode][0] for mode in CALIBRATION_MODES]))
     owners = np.concatenate([folds["modes"][mode][1] for mode in CALIBRATION_MODES])
+    known = truth[owners] >= 0
+    logits, owners = logits[known], owners[known]
     sizes = {name: np.sum(corpus[owners] == name) for name in names}
     weight = np.array([1.0 / sizes[name] for name in corpus[owners]])
     temperature = fit_temperature(logits, truth[owners], weight)
     p, t = softmax(logits / temperature), truth[owners]
     metrics: dict = {
-        "protocol": f"Speaker-disjoint: {folds['folds']} of {FOLDS} folds, each speaker judged by a network that never "
-        "heard that voice.",
+        "protocol": f"Speaker-independent: {folds['folds']} folds, each voice judged by a network that never heard it.",
         "command": f"python training/evaluate.py --runs DIR --lines {','.join(lines)}",
         "folds": folds["folds"],
         "ece": round(calibration_error(t, p, weight), 4),
         "corpora": {CORPUS_NAMES.get(name, name): corpus_figures(folds, name, temperature) for name in names},
         "lines": {},
         "riskCoverage": risk_coverage(t, p, weight),
+        "reliability": reliability(t, p, weight),
     }
     for line in lines[1:]:
-        other = load_folds(folder, line)
+        other = load_folds(folders, line)
         metrics["lines"][line] = {
             CORPUS_NAMES.get(name, name): {
                 "warm_clip": (figures := corpus_figures(other, name, temperature))["uar"]["warm_clip"],
                 "cold_clip": figures["uar"]["cold_clip"],
+                "unchanged": round(unchanged(folds, other, name), 4),
                 "clips": figures["clips"],
             }
             for name in names
-            if name in other["corpus"]
+            if np.sum(other["corpus"] == name) == np.sum(folds["corpus"] == name)
         }
     return {
         "temperature": round(temperature, 4),
@@ -249,20 +285,28 @@ def summary(folder: Path, lines: list[str]) -> dict:
 def print_summary(judged: dict) -> None:
     metrics = judged["metrics"]
     print(f"{metrics['folds']} folds; temperature {judged['temperature']}, ECE {metrics['ece']}")
-    print(f"{'UAR':12}" + "".join(f"{mode:>15}" for mode in MODES))
+    print(f"{'UAR':10}" + "".join(f"{mode:>14}" for mode in MODES) + "  WA     F1     7 labels  95 %")
     for name, entry in metrics["corpora"].items():
-        print(f"{name:12}" + "".join(f"{entry['uar'][mode]:15.3f}" for mode in MODES) + f"  {entry['interval']}")
+        cells = "".join(f"{entry['uar'][mode]:14.3f}" for mode in MODES)
+        rest = f"{entry['accuracy']['warm_clip']:7.3f}{entry['macroF1']:7.3f}{entry['seven']['uar']:9.3f}"
+        print(f"{name:10}{cells}{rest}  {entry['interval']} ECE {entry['ece']}")
     for line, entries in metrics["lines"].items():
-        print(f"{line:12}" + "".join(f"  {name} {entry['warm_clip']:.3f}" for name, entry in entries.items()))
+        cells = "".join(f"  {name} {e['warm_clip']:.3f} ({e['unchanged']:.0%} same)" for name, e in entries.items())
+        print(f"{line:12}{cells}")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=Path, required=True, help="folder with fold0, fold1, … as train.py left them")
+    parser.add_argument(
+        "--runs", required=True, help="folder with fold0, fold1, … as train.py left them; several for their average"
+    )
     parser.add_argument("--lines", default="clean", help="feature sets; the first one is calibrated on")
     parser.add_argument("--json", type=Path, help="for export.py --metrics")
+    parser.add_argument("--svg", type=Path, help="folder for the pictures")
     options = parser.parse_args()
-    result = summary(options.runs, options.lines.split(","))
+    result = summary([Path(folder) for folder in options.runs.split(",")], options.lines.split(","))
     print_summary(result)
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
+    if options.svg:
+        draw(result, options.svg)

@@ -14,8 +14,8 @@ import onnx
 import onnxruntime
 import torch
 
-from data import CORPUS_NAMES, FRAMES, LABELS
-from model import EmotionNet, count_macs, count_parameters
+from data import CORPUS_NAMES, FRAMES, LABELS, MERGED
+from model import EmotionNet, count_macs, count_parameters, network_of
 
 # Where the words lie on the circumplex of pleasure and arousal, to one decimal: after Russell & Mehrabian (1977),
 # "Evidence for a three-factor theory of emotions", J. Res. Pers. 11, 273-294; neutral is the origin. A mapping, not a
@@ -47,7 +47,24 @@ def features_of(spec: dict, channels: list[str]) -> dict:
     }
 
 
-def export_onnx(model: EmotionNet, channels: int, path: Path) -> None:
+class Serving(torch.nn.Module):
+    """What is shipped: the mean of the networks' probabilities, the trained labels summed into the product's seven."""
+
+    def __init__(self, networks: list[EmotionNet]):
+        super().__init__()
+        self.networks = torch.nn.ModuleList(networks)
+        parts = torch.zeros(len(MERGED), len(LABELS))
+        for trained, label in enumerate(MERGED):
+            if label >= 0:
+                parts[trained, label] = 1
+        self.register_buffer("parts", parts)
+
+    def forward(self, features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        probabilities = [torch.softmax(network(features, mask), 1) for network in self.networks]
+        return torch.log(sum(probabilities) / len(probabilities) @ self.parts)
+
+
+def export_onnx(model: torch.nn.Module, channels: int, path: Path) -> None:
     features, mask = torch.randn(2, channels, 1, FRAMES), torch.ones(2, 1, 1, FRAMES)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -64,7 +81,7 @@ def export_onnx(model: EmotionNet, channels: int, path: Path) -> None:
     onnx.checker.check_model(onnx.load(path), full_check=True)
 
 
-def check(model: EmotionNet, channels: int, path: Path) -> dict[str, float]:
+def check(model: torch.nn.Module, channels: int, path: Path) -> dict[str, float]:
     """Largest difference of a probability to PyTorch, and µs of CPU a window at batch 8 on one thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -94,7 +111,7 @@ def check(model: EmotionNet, channels: int, path: Path) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--run", required=True, help="a run of train.py; several, comma-separated, for their average")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--metrics", type=Path, help="JSON: temperature, abstainBelow, metrics")
     parser.add_argument("--name", default="tonetap-base")
@@ -105,18 +122,20 @@ def main() -> None:
         default="1D-CNN over time with channel and spatial attention: seven expressions from three seconds of speech.",
     )
     args = parser.parse_args()
-    state = torch.load(args.run / "checkpoint.pt", weights_only=False)
+    states = [torch.load(Path(run) / "checkpoint.pt", weights_only=False) for run in args.run.split(",")]
+    state = states[0]
+    if any(not np.array_equal(other["mean"], state["mean"]) for other in states):
+        raise SystemExit("networks are averaged only when they were trained on the same voices")
     judged = json.loads(args.metrics.read_text()) if args.metrics else {}
     channels = state["channels"]
-    model = EmotionNet(len(channels), len(LABELS), **state["options"]["model"])
-    model.load_state_dict(state["average"])
-    model.eval()
+    networks = [network_of(of).eval() for of in states]
+    model = Serving(networks).eval()
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / "model.onnx"
     export_onnx(model, len(channels), path)
     network = {
-        "parameters": count_parameters(model),
-        "multiplyAddsPerWindow": count_macs(model, len(channels)),
+        "parameters": sum(map(count_parameters, networks)),
+        "multiplyAddsPerWindow": sum(count_macs(network, len(channels)) for network in networks),
         **check(model, len(channels), path),
     }
     manifest = {

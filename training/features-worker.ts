@@ -7,7 +7,6 @@ import { PIPELINE_RATE_HZ } from "../src/core/units.ts";
 import { readAudioFile, resampleTo16k } from "../src/transport/file/audio-file.ts";
 import { clipFeatures, trimTrailingZeros } from "./clip-features.ts";
 import { parseLine, splitSpeed, throughLine } from "./line.ts";
-import { toHalf } from "./safetensors.ts";
 import type { JobAnswer } from "./worker-pool.ts";
 
 export interface FeatureJob {
@@ -19,9 +18,9 @@ export interface FeatureJob {
   readonly spec: FeatureSpec;
 }
 
-/** The features as float16 bits, one entry a line. */
+/** The features, one entry a line. */
 export interface FeatureJobResult extends JobAnswer {
-  readonly outputs?: readonly { readonly features: Uint16Array<ArrayBuffer>; readonly speech: Uint8Array }[];
+  readonly outputs?: readonly { readonly features: Float16Array<ArrayBuffer>; readonly speech: Uint8Array }[];
 }
 
 async function run(job: FeatureJob): Promise<FeatureJobResult> {
@@ -34,7 +33,7 @@ async function run(job: FeatureJob): Promise<FeatureJobResult> {
       const played = resample(samples, Math.round(PIPELINE_RATE_HZ * speed), PIPELINE_RATE_HZ);
       const clip = clipFeatures(await throughLine(played, parseLine(line)), job.spec);
       if (clip.frames === 0) throw new TonetapError("media", "it is shorter than one frame");
-      outputs.push({ features: Uint16Array.from(clip.values, toHalf), speech: clip.speech });
+      outputs.push({ features: new Float16Array(clip.values), speech: clip.speech });
     }
     return { id: job.id, outputs };
   } catch (error) {

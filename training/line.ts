@@ -1,4 +1,4 @@
-/** Sends a recording through a telephone line: the product's own codecs, packet loss, noise, another level. */
+/** Sends a recording through a telephone line: the product's own codecs, with or without packet loss. */
 import { TonetapError } from "../src/core/errors.ts";
 import { hasOpusFec } from "../src/core/opus-packet.ts";
 import { resample } from "../src/core/resampler.ts";
@@ -16,27 +16,31 @@ const G711_PACKET = NARROW_BAND_HZ / 50;
 export type Line =
   | { readonly kind: "clean" }
   | { readonly kind: "g711" }
-  | { readonly kind: "noise"; readonly snrDb: number }
+  /** A room's hum and hiss: pink noise so far below the recording's speech, dB, drawn for each recording. */
+  | { readonly kind: "noise"; readonly leastSnrDb: number; readonly mostSnrDb: number }
   | { readonly kind: "gain"; readonly gainDb: number }
   | { readonly kind: "opus"; readonly kbps: number; readonly lossPercent: number };
 
 /**
- * `clean`, `g711` (µ-law), `opus24`, `opus16-loss5` (16 kbit/s, 5 % of packets lost, in-band FEC on), `noise20` (white
- * noise 20 dB below the recording), `gain-20` (20 dB softer).
+ * `clean`, `g711` (µ-law), `opus24`, `opus16-loss5` (16 kbit/s, 5 % of packets lost, in-band FEC on), `noise10` (pink
+ * noise 10 dB below the speech), `noise5-25` (between 5 and 25 dB, another for each recording), `gain-20` (dB).
  * @throws TonetapError invalid-argument for another name.
  */
 export function parseLine(name: string): Line {
   if (name === "clean" || name === "g711") return { kind: name };
-  const noise = /^noise(\d{1,2})$/.exec(name)?.[1];
-  if (noise !== undefined) return { kind: "noise", snrDb: Number(noise) };
-  const gain = /^gain([+-]\d{1,2})$/.exec(name)?.[1];
-  if (gain !== undefined) return { kind: "gain", gainDb: Number(gain) };
+  const gain = /^gain([+-]\d{1,2})$/.exec(name);
+  if (gain !== null) return { kind: "gain", gainDb: Number(gain[1]) };
+  const noise = /^noise(\d{1,2})(?:-(\d{1,2}))?$/.exec(name);
+  if (noise !== null) {
+    const leastSnrDb = Number(noise[1]);
+    return { kind: "noise", leastSnrDb, mostSnrDb: Number(noise[2] ?? leastSnrDb) };
+  }
   const match = /^opus(\d{1,3})(?:-loss(\d{1,2}))?$/.exec(name);
   const kbps = Number(match?.[1]);
   if (match === null || !(kbps >= 6 && kbps <= 128)) {
     throw new TonetapError(
       "invalid-argument",
-      `line must be clean, g711, opus6–opus128, opusN-lossP, noise0–noise99 or gain-99–gain+99, got ${name}`,
+      `line must be clean, g711, opus6–opus128, opusN-lossP, noise0–noise99, noiseN-M or gain-99–gain+99, got ${name}`,
     );
   }
   return { kind: "opus", kbps, lossPercent: Number(match[2] ?? 0) };
@@ -66,25 +70,15 @@ export async function throughLine(samples: Float32Array, line: Line): Promise<Fl
       return samples;
     case "g711":
       return throughG711(samples);
+    case "noise":
+      return inNoise(samples, line.leastSnrDb, line.mostSnrDb);
+    case "gain":
+      return samples.map((sample) => Math.max(-1, Math.min(1, sample * 10 ** (line.gainDb / 20))));
     case "opus":
       return throughOpus(samples, line.kbps, line.lossPercent);
-    case "noise":
-      return withNoise(samples, line.snrDb);
-    case "gain":
-      return samples.map((sample) => clamp(sample * 10 ** (line.gainDb / 20)));
     default:
       return line satisfies never;
   }
-}
-
-const clamp = (sample: number): number => Math.max(-1, Math.min(1, sample));
-
-/** Uniform white noise; of a uniform variable on [−1, 1] the power is 1/3. The same noise every time. */
-function withNoise(samples: Float32Array, snrDb: number): Float32Array {
-  const power = samples.reduce((sum, sample) => sum + sample * sample, 0) / Math.max(1, samples.length);
-  const peak = Math.sqrt(3 * power * 10 ** (-snrDb / 10));
-  const random = seededRandom(samples.length);
-  return samples.map((sample) => clamp(sample + peak * (2 * random() - 1)));
 }
 
 function throughG711(samples: Float32Array): Float32Array {
@@ -144,13 +138,49 @@ async function throughOpus(samples: Float32Array, kbps: number, lossPercent: num
   return heard.subarray(delay, delay + samples.length);
 }
 
-/** Says for one packet after the other whether it is lost, the same for the same seed. */
+/** Adds pink noise. The level of speech is the mean square of the louder half of the recording's 20 ms stretches. */
+function inNoise(samples: Float32Array, leastSnrDb: number, mostSnrDb: number): Float32Array {
+  const random = seededRandom(samples.length);
+  const snrDb = leastSnrDb + (mostSnrDb - leastSnrDb) * random();
+  const noise = pinkNoise(samples.length, random);
+  const gain = Math.sqrt(speechPower(samples) / (10 ** (snrDb / 10) * meanSquare(noise)));
+  return samples.map((sample, i) => Math.max(-1, Math.min(1, sample + gain * (noise[i] ?? 0))));
+}
+
+function speechPower(samples: Float32Array): number {
+  const stretch = PIPELINE_RATE_HZ / 50;
+  const powers: number[] = [];
+  for (let at = 0; at + stretch <= samples.length; at += stretch) {
+    powers.push(meanSquare(samples.subarray(at, at + stretch)));
+  }
+  const louder = powers.sort((a, b) => b - a).slice(0, Math.ceil(powers.length / 2));
+  return louder.reduce((sum, power) => sum + power, 0) / Math.max(1, louder.length);
+}
+
+const meanSquare = (samples: Float32Array): number =>
+  samples.reduce((sum, x) => sum + x * x, 0) / Math.max(1, samples.length);
+
+/** 1/f within 0.5 dB from 40 Hz to 7 kHz: white noise through three one-pole filters (P. Kellet's "economy" filter). */
+function pinkNoise(length: number, random: () => number): Float32Array {
+  let low = 0;
+  let middle = 0;
+  let high = 0;
+  return Float32Array.from({ length }, () => {
+    const white = 2 * random() - 1;
+    low = 0.99765 * low + 0.099046 * white;
+    middle = 0.963 * middle + 0.2965164 * white;
+    high = 0.57 * high + 1.0526913 * white;
+    return low + middle + high + 0.1848 * white;
+  });
+}
+
+/** Says for one packet after the other whether it is lost; the same for the same seed. */
 function seededLoss(percent: number, seed: number): () => boolean {
   const random = seededRandom(seed);
   return () => random() < percent / 100;
 }
 
-/** Numbers in [0, 1) by xorshift32. */
+/** Numbers in [0, 1) by xorshift32; the same for the same seed. */
 function seededRandom(seed: number): () => number {
   let state = (seed ^ 0x9e3779b9) | 1;
   return () => {

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from data import TRAINED
+
 # Normalised features beyond this many deviations say no more: a click must not drown the rest.
 CLIP = 6.0
 
@@ -92,10 +94,12 @@ class AttentivePooling(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         scores = self.score(x) - (1 - mask) * 1e4
-        weight = torch.softmax(scores, 3).repeat_interleave(x.shape[1] // self.heads, 1)
-        mean = (x * weight).sum(3, keepdim=True)
-        deviation = torch.sqrt(((x - mean).square() * weight).sum(3, keepdim=True) + 1e-5)
-        return torch.cat([mean, deviation], 1).flatten(1)
+        # Each head weighs its own share of the channels: [N, heads, 1, T] against [N, heads, C/heads, T].
+        weight = torch.softmax(scores, 3)
+        shares = x.reshape(-1, self.heads, x.shape[1] // self.heads, x.shape[3])
+        mean = (shares * weight).sum(3, keepdim=True)
+        deviation = torch.sqrt(((shares - mean).square() * weight).sum(3, keepdim=True) + 1e-5)
+        return torch.cat([mean.flatten(1), deviation.flatten(1)], 1)
 
 
 class EmotionNet(nn.Module):
@@ -144,6 +148,17 @@ class EmotionNet(nn.Module):
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
         return self.classify(self.embed(features, mask))
+
+
+# `base`, and `small`: at most 0.3 ms of CPU a window at batch 8.
+SIZES: dict[str, dict] = {"base": {}, "small": {"stem": 48, "width": 72}}
+
+
+def network_of(state: dict) -> EmotionNet:
+    """The averaged network of a checkpoint."""
+    model = EmotionNet(len(state["channels"]), len(TRAINED), **state["options"]["model"])
+    model.load_state_dict(state["average"])
+    return model.to(memory_format=torch.channels_last)
 
 
 def count_parameters(model: nn.Module) -> int:

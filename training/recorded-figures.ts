@@ -13,7 +13,7 @@ const metricsSchema = z.object({
     z.object({
       clips: z.number(),
       speakers: z.number(),
-      labels: z.number(),
+      labels: z.array(z.string()),
       uar: z.object({
         warm_clip: share,
         cold_clip: share,
@@ -49,7 +49,7 @@ export function recordedFigures({ id, manifest }: ModelPackage): string {
   for (const [corpus, { clips, speakers, labels, uar }] of Object.entries(corpora)) {
     const cells = COLUMNS.map(([key]) => (100 * uar[key]).toFixed(1).padStart(11)).join("");
     lines.push(
-      `${corpus.padEnd(11)}${String(clips).padStart(6)}${String(speakers).padStart(9)}${String(labels).padStart(7)} ${cells}`,
+      `${corpus.padEnd(11)}${String(clips).padStart(6)}${String(speakers).padStart(9)}${String(labels.length).padStart(7)} ${cells}`,
     );
   }
   lines.push(

@@ -5,30 +5,6 @@ import { TonetapError } from "../src/core/errors.ts";
 /** Bytes kept for the header, which is known only when all data is written. Unused ones are spaces, as the format allows. */
 const HEADER_BYTES = 1024;
 
-const float32 = new Float32Array(1);
-const bits = new Uint32Array(float32.buffer);
-
-/** Nearest IEEE 754 half-precision number, ties to even, as its 16 bits. Beyond ±65,504: infinity. */
-export function toHalf(value: number): number {
-  float32[0] = value;
-  const word = bits[0] ?? 0;
-  const sign = (word >>> 16) & 0x8000;
-  const exponent = ((word >>> 23) & 0xff) - 112;
-  const mantissa = word & 0x7fffff;
-  if (exponent >= 31) {
-    const notANumber = exponent === 143 && mantissa !== 0;
-    return sign | 0x7c00 | (notANumber ? 0x200 : 0);
-  }
-  if (exponent < -10) return sign;
-  const full = exponent > 0 ? mantissa : mantissa | 0x800000;
-  const shift = exponent > 0 ? 13 : 14 - exponent;
-  const base = exponent > 0 ? (exponent << 10) | (full >>> 13) : full >>> shift;
-  const rest = full & ((1 << shift) - 1);
-  const half = 1 << (shift - 1);
-  // A carry out of the mantissa raises the exponent by itself: the fields are adjacent.
-  return sign | (base + (rest > half || (rest === half && (base & 1) === 1) ? 1 : 0));
-}
-
 /** A file of one float16 matrix `features` [frames, C], appended to clip by clip, and one uint8 row `speech` [frames]. */
 export class FeatureFileWriter {
   readonly #file: FileHandle;
@@ -54,8 +30,8 @@ export class FeatureFileWriter {
     return this.#frames;
   }
 
-  /** @param features bits of float16 values, frame-major, C a frame. */
-  async append(features: Uint16Array, speech: Uint8Array): Promise<void> {
+  /** @param features frame-major, C a frame. */
+  async append(features: Float16Array, speech: Uint8Array): Promise<void> {
     if (features.length !== speech.length * this.#channels) {
       throw new TonetapError("internal", `${features.length} features do not fit ${speech.length} frames`);
     }

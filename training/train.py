@@ -1,4 +1,4 @@
-"""Trains one network: on all folds but one (`--fold K`, judged on that one) or on everybody (`--fold none`).
+"""Trains one network: on all voices but a fold's or a corpus's (`--hold`), judged on those, or on everybody.
 
 Seeded; a checkpoint after every tenth epoch lets the same command continue. Features come from `npm run features`.
 """
@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from data import FOLDS, LABELS, FeatureSet, Trainer, channel_names, fit_prior
-from evaluate import MODES, mode_logits, quick_report
-from model import EmotionNet, count_macs, count_parameters
+from data import TRAINED, FeatureSet, Trainer, channel_names, fit_prior, holding
+from evaluate import keep_judgements, quick_report
+from model import SIZES, EmotionNet, count_macs, count_parameters, network_of
 
 
 def parse() -> argparse.Namespace:
@@ -26,7 +26,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--sets", default="clean", help="feature sets and their shares: clean:0.5,opus16:0.3,g711:0.2")
     parser.add_argument("--corpora", default="ravdess,savee,emovo,emodb_first2s,tess,turevdb,banglaser")
     parser.add_argument("--channels", default="mdDlce", help="m MFCC, d delta, D delta2, l log-mel, c chroma, e energy")
-    parser.add_argument("--fold", default="0", help="fold held out, or none")
+    parser.add_argument("--hold", default="fold:0", help="who is judged and not heard: fold:K, corpus:NAME or none")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--epochs", type=int, default=28)
     parser.add_argument("--samples", type=int, default=5120, help="drawn an epoch")
@@ -43,10 +43,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--microphone", type=float, default=0.5)
     parser.add_argument("--time-mask", type=float, default=0.4)
     parser.add_argument("--channel-mask", type=float, default=0.4)
-    parser.add_argument("--model", default="{}", help="JSON of EmotionNet's options")
+    parser.add_argument("--size", choices=SIZES, default="base")
+    parser.add_argument("--model", default="{}", help="JSON of EmotionNet's options, over those of the size")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--bf16", action="store_true", help="a fifth faster where the processor has AVX512-BF16")
+    parser.add_argument("--teachers", default="", help="folders of finished runs to learn from, comma-separated")
+    parser.add_argument("--taught", type=float, default=0.5, help="share of the target that the teachers give")
     parser.add_argument("--leave-out", default="", help="speakers never trained on: corpus:speaker,corpus:speaker")
     parser.add_argument("--judge", default="clean", help="sets whose out-of-fold logits are kept")
     return parser.parse_args()
@@ -62,7 +65,7 @@ def prefetch(trainer: Trainer, size: int, count: int):
     thread.join()
 
 
-def mixed(x, mask, target, alpha: float, random: np.random.Generator):
+def mixed(x, mask, target, allowed, alpha: float, random: np.random.Generator):
     """Mixup: each sample with another of the batch, by one share for the batch."""
     share = float(random.beta(alpha, alpha))
     share = max(share, 1 - share)
@@ -71,7 +74,31 @@ def mixed(x, mask, target, alpha: float, random: np.random.Generator):
         share * x + (1 - share) * x[order],
         torch.maximum(mask, mask[order]),
         share * target + (1 - share) * target[order],
+        allowed | allowed[order],
     )
+
+
+def smoothed(labels, allowed, smoothing: float):
+    """One-hot targets, `smoothing` of each spread over the labels that the corpus has."""
+    target = F.one_hot(labels, len(TRAINED)).float()
+    return target * (1 - smoothing) + smoothing * allowed / allowed.sum(1, keepdim=True)
+
+
+def loss_of(logits, target, allowed, taught, share: float):
+    """Cross-entropy over the labels allowed; `share` of the target is what the teachers say, if there are any."""
+    logits = logits.float().masked_fill(~allowed, -1e4)
+    if taught is not None:
+        target = (1 - share) * target + share * torch.softmax(taught.masked_fill(~allowed, -1e4), 1)
+    return F.cross_entropy(logits, target)
+
+
+def load_teachers(paths: list[Path]) -> list[EmotionNet]:
+    """Networks of finished runs with the same channels and normalisation; their averaged weights, for judging only."""
+    teachers = []
+    for path in paths:
+        state = torch.load(path / "checkpoint.pt", weights_only=False)
+        teachers.append(network_of(state).eval().requires_grad_(False))
+    return teachers
 
 
 def main() -> None:
@@ -87,14 +114,14 @@ def main() -> None:
     left_out = {tuple(item.split(":")) for item in args.leave_out.split(",") if item}
     for feature_set in sets.values():
         feature_set.clips = [clip for clip in feature_set.clips if (clip.corpus, clip.speaker) not in left_out]
-    held = None if args.fold == "none" else int(args.fold)
-    folds = set(range(FOLDS)) - {held}
+    held = holding(args.hold)
     clean = next(iter(sets.values()))
-    normalisation = fit_prior([clip for clip in clean.clips if clip.fold in folds], args.prior_frames)
-    options = vars(args) | {"model": json.loads(args.model)}
-    trainer = Trainer([sets[n] for n in shares], list(shares.values()), folds, normalisation, args.seed, options)
-    model = EmotionNet(len(channels), len(LABELS), **options["model"]).to(memory_format=torch.channels_last)
+    normalisation = fit_prior([clip for clip in clean.clips if not held(clip)], args.prior_frames)
+    options = vars(args) | {"model": SIZES[args.size] | json.loads(args.model)}
+    trainer = Trainer([sets[n] for n in shares], list(shares.values()), held, normalisation, args.seed, options)
+    model = EmotionNet(len(channels), len(TRAINED), **options["model"]).to(memory_format=torch.channels_last)
     average = copy.deepcopy(model)
+    teachers = load_teachers([Path(path) for path in args.teachers.split(",") if path])
     print(f"{count_parameters(model)} parameters, {count_macs(model, len(channels)) / 1e6:.1f} M multiply-adds a window")
     steps = args.samples // args.batch
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.rate, weight_decay=args.decay)
@@ -112,21 +139,22 @@ def main() -> None:
             thing.load_state_dict(state[name])
         trainer.random = np.random.default_rng(args.seed + 1000 * first)
         print(f"goes on after epoch {first}")
-    test = [clip for clip in clean.clips if clip.fold == held]
+    test = [clip for clip in clean.clips if held(clip)]
     started = time.time()
     for epoch in range(first, args.epochs):
         model.train()
         losses = []
-        for features, mask, labels, _ in prefetch(trainer, args.batch, steps):
+        for features, mask, labels, corpus_has in prefetch(trainer, args.batch, steps):
             x = torch.from_numpy(features).contiguous(memory_format=torch.channels_last)
-            valid = torch.from_numpy(mask)
-            target = F.one_hot(torch.from_numpy(labels), len(LABELS)).float()
-            target = target * (1 - args.smoothing) + args.smoothing / len(LABELS)
+            valid, allowed = torch.from_numpy(mask), torch.from_numpy(corpus_has)
+            target = smoothed(torch.from_numpy(labels), allowed, args.smoothing)
             if random.random() < args.mixup:
-                x, valid, target = mixed(x, valid, target, args.mixup_alpha, random)
+                x, valid, target, allowed = mixed(x, valid, target, allowed, args.mixup_alpha, random)
             with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
                 logits = model(x, valid)
-            loss = F.cross_entropy(logits.float(), target)
+                # Taught on the same augmented input, mixed or not.
+                taught = sum(teacher(x, valid).float() for teacher in teachers) / len(teachers) if teachers else None
+            loss = loss_of(logits, target, allowed, taught, args.taught)
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)
@@ -139,7 +167,7 @@ def main() -> None:
                     if slow.dtype.is_floating_point:
                         slow.mul_(keep).add_(fast, alpha=1 - keep)
         line = {"epoch": epoch + 1, "loss": round(float(np.mean(losses)), 4), "seconds": round(time.time() - started)}
-        if held is not None and ((epoch + 1) % 10 == 0 or epoch + 1 == args.epochs):
+        if test and ((epoch + 1) % 10 == 0 or epoch + 1 == args.epochs):
             line |= quick_report(average, clean, test, normalisation)
         print(json.dumps(line), flush=True)
         if (epoch + 1) % 10 == 0 or epoch + 1 == args.epochs:
@@ -159,23 +187,9 @@ def main() -> None:
                 },
                 checkpoint,
             )
-    if held is not None:
+    if test:
         for name in args.judge.split(","):
-            keep_out_of_fold(average, sets[name], held, normalisation, args.out / f"oof-{name}.npz")
-
-
-def keep_out_of_fold(model, feature_set: FeatureSet, held: int, normalisation, path: Path) -> None:
-    clips = [clip for clip in feature_set.clips if clip.fold == held]
-    stored = {
-        "truth": np.array([clip.label for clip in clips]),
-        "corpus": np.array([clip.corpus for clip in clips]),
-        "speaker": np.array([clip.speaker for clip in clips]),
-    }
-    for mode in MODES:
-        stored[f"{mode}_logits"], stored[f"{mode}_owner"] = mode_logits(
-            model, feature_set, clips, normalisation, mode
-        )
-    np.savez(path, **stored)
+            keep_judgements(average, sets[name], held, normalisation, args.out / f"oof-{name}.npz")
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ describe("throughLine", () => {
     ["opus16-loss5", 0.85],
     ["g711", 0.99],
     ["gain-20", 1],
-    ["noise20", 0.99],
+    ["noise20", 0.98],
   ])("%s keeps length and time: the sample-by-sample correlation is at least %f", async (name, least) => {
     const heard = await throughLine(voice, parseLine(name));
     expect(heard.length).toBe(voice.length);
@@ -44,7 +44,10 @@ describe("throughLine", () => {
     expect(10 * Math.log10(power(soft) / power(voice))).toBeCloseTo(-20, 3);
     const noisy = await throughLine(voice, parseLine("noise10"));
     const noise = noisy.map((sample, i) => sample - (voice[i] ?? 0));
-    expect(10 * Math.log10(power(voice) / power(noise))).toBeCloseTo(10, 0);
+    // The line counts the louder half of the recording as speech: with its pauses the whole is up to 3 dB weaker.
+    const ratioDb = 10 * Math.log10(power(voice) / power(noise));
+    expect(ratioDb).toBeGreaterThan(7);
+    expect(ratioDb).toBeLessThanOrEqual(10);
     expect(await throughLine(voice, parseLine("noise10"))).toEqual(noisy);
   });
 
@@ -59,7 +62,7 @@ describe("throughLine", () => {
     "refuses %s and names all 6 kinds",
     (name) => {
       expect(() => parseLine(name)).toThrowError(
-        /clean, g711, opus6–opus128, opusN-lossP, noise0–noise99 or gain-99–gain\+99/,
+        /clean, g711, opus6–opus128, opusN-lossP, noise0–noise99, noiseN-M or gain-99–gain\+99/,
       );
     },
   );
