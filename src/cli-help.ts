@@ -33,7 +33,11 @@ export function commandHelp(command: Described, columns = COLUMNS): string {
     title = option.section;
     lines.push(...flagHelp(option.flag, `${option.meaning} ${permitted(option)}`, columns));
   }
-  lines.push("", "The environment can say each, too: --window-hop-ms is TONETAP_WINDOW_HOP_MS.");
+  lines.push(
+    "",
+    "The environment can say each, too: --window-hop-ms is TONETAP_WINDOW_HOP_MS;",
+    "and a YAML file, which --config or TONETAP_CONFIG names: window: {hopMs: 250}.",
+  );
   return `${lines.join("\n")}\n`;
 }
 
