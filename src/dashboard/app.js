@@ -1,21 +1,25 @@
-/** The page's start: connects, gives every event to its place, moves the timelines. */
+/** The page's start: theme, key, connection, and which view is shown for the address after `#`. */
 
-import { CallBoard } from "./call-board.js";
 import { connect } from "./client/index.js";
-import { colourOf, ordered } from "./expressions.js";
+import { colourOf, forgetColours, ordered } from "./expressions.js";
 import { knownKey, unlock } from "./key.js";
+import { LiveStore } from "./live-store.js";
 import { setUpMicrophone } from "./microphone.js";
+import { AssistView } from "./views/assist.js";
+import { CallView } from "./views/call.js";
+import { ModelView } from "./views/model.js";
+import { OperationsView } from "./views/operations.js";
+import { RoomsView } from "./views/rooms.js";
 
-/** Timelines move this often, ms: smooth enough for a minute across a card, cheap enough for fifty cards. */
-const FRAME_MS = 50;
-/** For people who asked for less motion. */
-const CALM_FRAME_MS = 1000;
+/** @typedef {{title: string, apply: (change: import("./live-store.js").Change) => void, recolour: () => void, close: () => void}} View */
 
 const byId = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
-const board = new CallBoard(byId("calls"), byId("empty"));
+const store = new LiveStore();
 const legend = byId("legend");
 /** @type {string[]} */
 let legendLabels = [];
+/** @type {View | undefined} */
+let view;
 
 function drawLegend() {
   legend.replaceChildren(
@@ -27,6 +31,13 @@ function drawLegend() {
       return item;
     }),
   );
+}
+
+function showLegend(/** @type {Record<string, number>} */ scores) {
+  const labels = ordered(Object.keys(scores));
+  if (labels.join() === legendLabels.join()) return;
+  legendLabels = labels;
+  drawLegend();
 }
 
 function stat(/** @type {string} */ name, /** @type {string} */ value) {
@@ -50,8 +61,9 @@ function setUpTheme() {
   const light = matchMedia("(prefers-color-scheme: light)");
   const apply = (/** @type {boolean} */ isLight) => {
     root.dataset.theme = isLight ? "light" : "dark";
+    forgetColours();
     drawLegend();
-    board.recolour();
+    view?.recolour();
   };
   const chosen = localStorage.getItem("tonetap-theme");
   apply(chosen === null ? light.matches : chosen === "light");
@@ -74,49 +86,71 @@ function showConnection(/** @type {any} */ status) {
     waiting: "the connection is lost, trying again …",
     closed: `closed: ${status.reason || status.code}`,
   }[/** @type {"open"} */ (status.state)];
-  if (status.state === "open") board.setReachable(true);
+  if (status.state === "open") store.setReachable(true);
   if (status.state === "waiting" || status.state === "closed") {
-    board.setReachable(false);
+    store.setReachable(false);
     for (const name of ["calls", "participants", "windows", "batch", "latency", "cpu"]) stat(name, "–");
   }
 }
 
-function showLegend(/** @type {Record<string, number>} */ scores) {
-  const labels = ordered(Object.keys(scores));
-  if (labels.join() === legendLabels.join()) return;
-  legendLabels = labels;
-  drawLegend();
+/** `#/call/ID` and the like. An id that is broken is shown as it came. */
+function route() {
+  const [, name = "", encoded = ""] = location.hash.slice(1).split("/");
+  let id = encoded;
+  try {
+    id = decodeURIComponent(encoded);
+  } catch (problem) {
+    console.warn("The address is not percent-encoded as it should be:", problem);
+  }
+  view?.close();
+  const host = byId("view");
+  host.replaceChildren();
+  view = viewOf(name, id, host);
+  document.body.dataset.view = name === "" ? "rooms" : name;
+  document.title = view.title === "Live" ? "Tonetap" : `${view.title} – Tonetap`;
+  for (const link of document.querySelectorAll("nav a")) {
+    const here =
+      link.getAttribute("href") === (name === "model" || name === "operations" ? `#/${name}` : "#/");
+    if (here) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
 }
 
-/** ms that this machine's clock is ahead of the service's, by the least delayed event so far. */
-let aheadMs = Number.POSITIVE_INFINITY;
-
-function moveTimelines() {
-  const calm = matchMedia("(prefers-reduced-motion: reduce)");
-  let last = 0;
-  const frame = (/** @type {number} */ time) => {
-    if (time - last >= (calm.matches ? CALM_FRAME_MS : FRAME_MS)) {
-      last = time;
-      board.scroll(Date.now() - (Number.isFinite(aheadMs) ? aheadMs : 0));
-    }
-    requestAnimationFrame(frame);
-  };
-  requestAnimationFrame(frame);
+/** @param {string} name @param {string} id @param {HTMLElement} host @returns {View} */
+function viewOf(name, id, host) {
+  switch (name) {
+    case "call":
+      return new CallView(host, store, id);
+    case "assist":
+      return new AssistView(host, store, id);
+    case "model":
+      return new ModelView(host);
+    case "operations":
+      return new OperationsView(host);
+    default:
+      return new RoomsView(host, store);
+  }
 }
 
 setUpTheme();
 const microphone = setUpMicrophone();
-moveTimelines();
+store.listen((change) => view?.apply(change));
+addEventListener("hashchange", () => {
+  route();
+  byId("view").focus({ preventScroll: true });
+  scrollTo(0, 0);
+});
 
 await unlock();
+// Not earlier: views ask the service, with the key.
+route();
 const connection = connect(new URL("v1/events", location.href), {
   ...(knownKey() === undefined ? {} : { token: () => knownKey() ?? "" }),
 });
 connection.on("status", showConnection);
 connection.on("event", (event) => {
-  aheadMs = Math.min(aheadMs, Date.now() - Date.parse(event.time));
+  store.apply(event);
   if (event.type === "tonetap.service.stats") showStats(event.data);
-  else board.apply(event);
   if (event.type === "tonetap.emotion") showLegend(event.data.scores);
   if (event.type === "tonetap.participant.left") microphone.left(event.data.participantId);
 });

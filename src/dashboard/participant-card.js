@@ -1,137 +1,90 @@
-/** One participant on the page: head line, timeline, score bars, facts. Reads events' data; knows nothing of sockets. */
+/** One participant in full: timeline, score bars, trend, facts. Reads a LiveParticipant; knows nothing of sockets. */
+import { find, setText } from "./dom.js";
 import { colourOf, ordered } from "./expressions.js";
-import { Timeline } from "./timeline.js";
-
-const percent = (/** @type {number} */ share, digits = 0) => `${(share * 100).toFixed(digits)} %`;
-
-/** RFC 3339 → seconds since the epoch. */
-const seconds = (/** @type {string} */ time) => Date.parse(time) / 1000;
+import { Strip } from "./strip.js";
+import { confidenceText, expressionText, percent, signed, trendText } from "./words.js";
 
 export class ParticipantCard {
-  /** @param {HTMLElement} host @param {any} joined data of participant.joined */
-  constructor(host, joined) {
+  /** @param {HTMLElement} host @param {import("./live-store.js").LiveParticipant} participant @param {{now: () => number}} clock */
+  constructor(host, participant, clock) {
     const template = /** @type {HTMLTemplateElement} */ (document.getElementById("participant-template"));
+    this.participant = participant;
     this.root = /** @type {HTMLElement} */ (template.content.cloneNode(true).firstElementChild);
-    this.name = joined.displayName ?? joined.participantId;
-    this.#text("h3", this.name);
-    this.#find("h3").title = this.name;
-    this.#text(".role", joined.role);
-    this.#fact("via", joined.transport);
-    /** @type {Timeline | undefined} */
-    this.timeline = undefined;
+    this.#text("h3", participant.name);
+    find(this.root, "h3").title = participant.name;
+    this.#text(".role", participant.role);
+    this.#fact("via", participant.transport);
     /** @type {Map<string, HTMLElement>} */
     this.bars = new Map();
-    /** Start of the open talk-spurt, seconds since the epoch. @type {number | undefined} */
-    this.speakingSince = undefined;
-    this.visible = true;
-    this.setPaused(joined.paused ? "waiting for consent" : "");
     host.append(this.root);
-    this.observer = new IntersectionObserver((entries) => {
-      this.visible = entries.at(-1)?.isIntersecting ?? true;
-    });
-    this.observer.observe(this.root);
+    this.strip = new Strip(find(this.root, ".chart"), participant, clock, { axis: true });
+    this.show();
   }
 
-  /** @param {any} data of an emotion event */
-  emotion(data) {
-    const labels = ordered(Object.keys(data.scores));
-    if (this.timeline === undefined) {
-      this.timeline = new Timeline(this.#find(".chart"), labels);
-      if (this.speakingSince !== undefined) this.timeline.speech(true, this.speakingSince);
-    }
-    if (this.bars.size === 0) this.#buildBars(labels);
-    this.timeline.add(seconds(data.wall.start), seconds(data.wall.end), data.scores, data.abstained);
-    for (const [label, bar] of this.bars) {
-      const share = data.scores[label] ?? 0;
-      bar.setAttribute("aria-current", String(label === data.top && !data.abstained));
-      const fill = /** @type {HTMLElement} */ (bar.querySelector(".fill"));
-      fill.style.transform = `scaleX(${share})`;
-      /** @type {HTMLElement} */ (bar.querySelector(".number")).textContent = String(Math.round(share * 100));
-    }
-    // The expression in force need not be the likeliest one at the moment.
-    const [likeliest = data.top] = labels.toSorted((a, b) => data.scores[b] - data.scores[a]);
-    this.root.dataset.unsure = String(data.abstained);
-    this.#text(".expression", data.abstained ? "unsure" : data.top);
+  /** @param {string} kind of the event that changed it */
+  update(kind) {
+    if (kind === "emotion") this.strip.addPoint();
+    else if (kind !== "quality" && kind !== "participant.state") this.strip.redraw();
+    this.show();
+  }
+
+  show() {
+    const { participant } = this;
+    const { emotion, rolling, quality } = participant;
+    this.root.dataset.state = participant.state;
+    this.root.dataset.unsure = String(emotion?.abstained ?? false);
+    this.#text(".state", participant.stateText);
+    this.#text(".expression", expressionText(emotion));
+    this.#text(".confidence", emotion?.abstained ? likeliest(emotion) : confidenceText(emotion));
+    this.#text(".trend", trendText(rolling));
     this.#text(
-      ".confidence",
-      data.abstained ? `at most ${likeliest} ${percent(data.scores[likeliest])}` : percent(data.confidence),
+      ".alerts",
+      [...participant.alerts.values()].map((alert) => `⚑ ${alert.ruleName ?? alert.ruleId}`).join("  "),
     );
-    this.#find(".chart").setAttribute(
+    find(this.root, ".chart").setAttribute(
       "aria-label",
-      `${this.name}: ${data.abstained ? "unsure" : `${data.top} ${percent(data.confidence)}`}`,
+      `${participant.name}: ${expressionText(emotion)} ${confidenceText(emotion)}, ${trendText(rolling) || "nothing heard yet"}`,
     );
-    this.#meter("valence", data.valence);
-    this.#meter("arousal", data.arousal);
-    this.#fact("latency", `${data.latency.totalMs.toFixed(0)} ms`);
-    this.#fact("batch", String(data.batchSize));
-  }
-
-  /** @param {boolean} speaking @param {any} data of speech.started or speech.ended */
-  speech(speaking, data) {
-    this.speakingSince = speaking ? seconds(data.wall.at) : undefined;
-    this.timeline?.speech(speaking, seconds(data.wall.at));
-    if (this.root.dataset.state === "paused" || this.root.dataset.state === "left") return;
-    this.root.dataset.state = speaking ? "speaking" : "quiet";
-    this.#text(".state", speaking ? "speaking" : "silent");
-  }
-
-  /** @param {any} data of a quality event */
-  quality(data) {
-    this.#fact("loss", percent(data.lossShare, 1));
-    this.#fact("jitter", `${data.jitterMs.toFixed(1)} ms`);
-  }
-
-  /** What was heard before is gone from the service's memory, so from the page too. @param {string} reason empty: analysis runs */
-  setPaused(reason) {
-    this.#forget();
-    this.root.dataset.state = reason === "" ? "quiet" : "paused";
-    this.#text(".state", reason === "" ? "silent" : reason);
-  }
-
-  left(/** @type {string} */ reason) {
-    this.root.dataset.state = "left";
-    this.#text(".state", reason);
-  }
-
-  scroll(/** @type {number} */ now) {
-    if (this.visible) this.timeline?.scroll(now);
+    this.#bars(emotion);
+    this.#meter("valence", emotion?.valence);
+    this.#meter("arousal", emotion?.arousal);
+    this.#fact("latency", emotion === undefined ? "–" : `${emotion.latency.totalMs.toFixed(0)} ms`);
+    this.#fact("batch", emotion === undefined ? "–" : String(emotion.batchSize));
+    this.#fact("loss", quality === undefined ? "–" : percent(quality.lossShare, 1));
+    this.#fact("jitter", quality === undefined ? "–" : `${quality.jitterMs.toFixed(1)} ms`);
+    this.#fact("codec", quality?.codec?.replace("audio/", "") ?? "–");
   }
 
   /** The theme changed. */
   recolour() {
-    this.timeline?.rebuild();
-    let index = 0;
-    for (const [label, bar] of this.bars) {
-      /** @type {HTMLElement} */ (bar.querySelector(".fill")).style.background = colourOf(label, index++);
-    }
+    this.strip.redraw();
+    this.bars.clear();
+    find(this.root, ".scores").replaceChildren();
+    this.show();
   }
 
   close() {
-    this.observer.disconnect();
-    this.timeline?.close();
+    this.strip.close();
     this.root.remove();
   }
 
-  #forget() {
-    this.timeline?.close();
-    this.timeline = undefined;
-    this.speakingSince = undefined;
-    this.bars.clear();
-    this.#find(".scores").replaceChildren();
-    delete this.root.dataset.unsure;
-    this.#text(".expression", "–");
-    this.#text(".confidence", "");
-    this.#find(".chart").setAttribute("aria-label", `${this.name}: nothing heard yet`);
-    for (const fact of ["valence", "arousal"]) {
-      this.#find(`[data-fact="${fact}"] b`).style.left = "";
-      this.#text(`[data-fact="${fact}"] span`, "–");
+  #bars(/** @type {any} */ emotion) {
+    if (emotion === undefined) {
+      if (this.bars.size > 0) find(this.root, ".scores").replaceChildren();
+      this.bars.clear();
+      return;
     }
-    this.#fact("latency", "–");
-    this.#fact("batch", "–");
+    if (this.bars.size === 0) this.#buildBars(ordered(Object.keys(emotion.scores)));
+    for (const [label, bar] of this.bars) {
+      const share = emotion.scores[label] ?? 0;
+      bar.setAttribute("aria-current", String(label === emotion.top && !emotion.abstained));
+      find(bar, ".fill").style.transform = `scaleX(${share})`;
+      setText(find(bar, ".number"), String(Math.round(share * 100)));
+    }
   }
 
   #buildBars(/** @type {string[]} */ labels) {
-    const list = this.#find(".scores");
+    const list = find(this.root, ".scores");
     labels.forEach((label, index) => {
       const item = document.createElement("li");
       const name = document.createElement("span");
@@ -150,11 +103,10 @@ export class ParticipantCard {
     });
   }
 
-  #meter(/** @type {string} */ fact, /** @type {number} */ value) {
-    const cell = this.#find(`[data-fact="${fact}"]`);
-    /** @type {HTMLElement} */ (cell.querySelector("b")).style.left = `${(value + 1) * 50 - 3}%`;
-    /** @type {HTMLElement} */ (cell.querySelector("span")).textContent =
-      `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
+  #meter(/** @type {string} */ fact, /** @type {number | undefined} */ value) {
+    find(this.root, `[data-fact="${fact}"] b`).style.left =
+      value === undefined ? "" : `${(value + 1) * 50 - 3}%`;
+    this.#text(`[data-fact="${fact}"] span`, value === undefined ? "–" : signed(value));
   }
 
   #fact(/** @type {string} */ fact, /** @type {string} */ value) {
@@ -162,13 +114,12 @@ export class ParticipantCard {
   }
 
   #text(/** @type {string} */ selector, /** @type {string} */ value) {
-    this.#find(selector).textContent = value;
+    setText(find(this.root, selector), value);
   }
+}
 
-  /** @returns {HTMLElement} */
-  #find(/** @type {string} */ selector) {
-    const element = this.root.querySelector(selector);
-    if (!(element instanceof HTMLElement)) throw new TypeError(`the page lacks ${selector}`);
-    return element;
-  }
+/** @param {any} emotion data of an emotion event */
+function likeliest({ scores, top }) {
+  const [label = top] = Object.keys(scores).sort((a, b) => scores[b] - scores[a]);
+  return `at most ${label} ${percent(scores[label])}`;
 }

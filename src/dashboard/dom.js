@@ -1,0 +1,28 @@
+/** Makes elements. Text is always text, never markup: names and ids are anyone's. */
+
+/**
+ * @param {string} tag `div`, `div.card`
+ * @param {Record<string, string> | null} [attributes]
+ * @param {...(Node | string)} children
+ * @returns {HTMLElement}
+ */
+export function el(tag, attributes = null, ...children) {
+  const [name = "div", ...classes] = tag.split(".");
+  const element = document.createElement(name);
+  if (classes.length > 0) element.className = classes.join(" ");
+  for (const [key, value] of Object.entries(attributes ?? {})) element.setAttribute(key, value);
+  element.append(...children);
+  return element;
+}
+
+/** Writes only what changed: layout costs more than a comparison. */
+export function setText(/** @type {Element} */ element, /** @type {string} */ text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** @param {ParentNode} root @param {string} selector @returns {HTMLElement} */
+export function find(root, selector) {
+  const element = root.querySelector(selector);
+  if (!(element instanceof HTMLElement)) throw new TypeError(`the page lacks ${selector}`);
+  return element;
+}
