@@ -1,4 +1,4 @@
-"""Prints what voices express, from server-sent events. Standard library only: python3 examples/subscribe.py [URL]"""
+"""Prints what voices express. Standard library only: python3 examples/subscribe.py [URL]"""
 import json
 import sys
 import urllib.request

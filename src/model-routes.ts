@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { TonetapError } from "./core/errors.ts";
 import type { Engine } from "./engine.ts";
-import { type HttpServer, jsonBody, jsonResponse } from "./events/index.ts";
+import { type HttpHandler, type HttpServer, jsonBody, jsonResponse } from "./events/index.ts";
 import { findModel, loadModelPackage, type ModelMode } from "./inference/index.ts";
 
 const change = z.strictObject({
@@ -23,13 +23,15 @@ const change = z.strictObject({
 export function addModelRoutes(http: HttpServer, engine: Engine): void {
   const list = () => ({ models: engine.models.describe() });
   http.route("GET", "/v1/models", () => jsonResponse(list()));
-  http.route("GET", "/v1/models/:id", ({ params }) => {
+  const card: HttpHandler = ({ params }) => {
     const id = params.id === "live" ? engine.models.id : (params.id ?? "");
     const manifest = engine.models.manifestOf(id);
     if (manifest === undefined) throw new TonetapError("not-found", "there is no such model now");
     const { name, version, description, licence, labels, abstainBelow, corpora, metrics } = manifest;
     return jsonResponse({ id, name, version, description, licence, labels, abstainBelow, corpora, metrics });
-  });
+  };
+  // What everyone may know who reads what the model says.
+  http.route("GET", "/v1/models/:id", card, { access: "events:read" });
   http.route("POST", "/v1/models", async (request) => {
     const wanted = change.safeParse(jsonBody(request));
     if (!wanted.success) {

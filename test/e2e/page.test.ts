@@ -10,7 +10,7 @@ import { hasPeer } from "../support/system-peers.ts";
 const CLEAN = { loss: 0, duplicate: 0, reorder: 0 };
 const PICTURES = fileURLToPath(new URL("../../.cache/screenshots/", import.meta.url));
 
-describe.skipIf(!hasPeer("chromium"))("the page in Chromium", { timeout: 60_000 }, () => {
+describe.skipIf(!hasPeer("chromium"))("the page in Chromium", () => {
   let service: Service;
   let browser: Awaited<ReturnType<typeof launchChromium>>;
 
