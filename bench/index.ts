@@ -8,9 +8,8 @@ const USAGE = `${LIVE_USAGE}
 npm run bench -- features    cost of a feature frame, three extractors in turns
 npm run bench -- inference   cost of a window in the model
 npm run bench -- doors       cost of a received packet, by the way that it comes in
-npm run bench -- events      1,000 subscribers to the events of 500 participants`;
-npm run bench -- page        frame times of the page with 50 participants, in Chromium
-npm run bench -- doors       cost of a received packet, by the way that it comes in`;
+npm run bench -- events      1,000 subscribers to the events of 500 participants
+npm run bench -- page        frame times of the page with 50 participants, in Chromium`;
 
 /** @returns the exit code */
 async function main([name, ...args]: readonly string[]): Promise<number> {

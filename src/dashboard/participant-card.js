@@ -17,7 +17,10 @@ export class ParticipantCard {
     /** @type {Map<string, HTMLElement>} */
     this.bars = new Map();
     host.append(this.root);
-    this.strip = new Strip(find(this.root, ".chart"), participant, clock, { axis: true });
+    this.strip = new Strip(find(this.root, ".chart"), participant, clock, {
+      axis: true,
+      onSeen: () => this.show(),
+    });
     this.show();
   }
 
@@ -25,7 +28,8 @@ export class ParticipantCard {
   update(kind) {
     if (kind === "emotion") this.strip.addPoint();
     else if (kind !== "quality" && kind !== "participant.state") this.strip.redraw();
-    this.show();
+    // Out of sight only what ends is worth the layout.
+    if (this.strip.visible || kind.startsWith("participant.")) this.show();
   }
 
   show() {

@@ -21,9 +21,9 @@ export class Strip {
    * @param {HTMLElement} host gives the size
    * @param {import("./live-store.js").LiveParticipant} participant
    * @param {{now: () => number}} clock seconds since the epoch
-   * @param {{axis?: boolean}} [options] axis: times below, and what each talk-spurt expressed
+   * @param {{axis?: boolean, onSeen?: () => void}} [options] axis: times below, and what each talk-spurt expressed
    */
-  constructor(host, participant, clock, { axis = false } = {}) {
+  constructor(host, participant, clock, { axis = false, onSeen = () => undefined } = {}) {
     this.host = host;
     this.participant = participant;
     this.clock = clock;
@@ -51,8 +51,10 @@ export class Strip {
     this.sizes.observe(host);
     this.sight = new IntersectionObserver((entries) => {
       this.visible = entries.at(-1)?.isIntersecting ?? true;
-      if (this.visible) this.#redraw();
-      else this.#stop();
+      if (this.visible) {
+        onSeen();
+        this.#redraw();
+      } else this.#stop();
     });
     this.sight.observe(host);
     calm.addEventListener("change", this.redraw);
