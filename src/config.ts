@@ -139,7 +139,9 @@ export const configSchema = z.strictObject({
     rules: json("Alert rules, as at /v1/alerts/rules (docs/events.md). Those made by REST are not kept."),
   }),
   webhooks: section("Events sent by HTTP", {
-    targets: json("Where events are sent by HTTP, with id, url, secrets and filter (docs/events.md)."),
+    targets: secret(
+      json("Where events are sent by HTTP: id, url, secrets and filter (docs/events.md). Holds secrets."),
+    ),
   }),
   rtp: section("Plain RTP and SRTP", {
     host: text("127.0.0.1", "Address that plain RTP ports are bound to."),
