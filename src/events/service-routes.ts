@@ -41,10 +41,14 @@ export function addServiceRoutes(http: HttpServer, { hub, notReady }: ServiceRou
   };
   http.route("GET", "/v1/calls/:callId", call, { access: "events:read" });
   const document = asyncApiDocument();
-  http.route("GET", "/docs/asyncapi.json", unchanging("application/json", JSON.stringify(document)));
-  http.route("GET", "/docs/docs.css", unchanging("text/css; charset=utf-8", DOCS_STYLE));
   const page = unchanging("text/html; charset=utf-8", docsPage(document));
-  for (const path of ["/docs", "/docs/"]) http.route("GET", path, page);
+  const pages: readonly [string, HttpHandler][] = [
+    ["/docs/asyncapi.json", unchanging("application/json", JSON.stringify(document))],
+    ["/docs/docs.css", unchanging("text/css; charset=utf-8", DOCS_STYLE)],
+    ...["/docs", "/docs/"].map((path): [string, HttpHandler] => [path, page]),
+  ];
+  // The protocol is no secret; what is spoken over it asks for a key.
+  for (const [path, handler] of pages) http.route("GET", path, handler, { access: "public" });
 }
 
 /** A text that lasts as long as the process: revalidated by ETag. */

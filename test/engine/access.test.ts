@@ -59,7 +59,7 @@ describe("a service with keys", () => {
     return calls.map(({ callId }) => callId).sort();
   };
 
-  test("14 routes ask who it is (401 with a challenge); 6 that show nothing of calls do not", async () => {
+  test("14 routes ask who it is (401 with a challenge); 8 that show nothing of calls do not", async () => {
     const asking: [string, string][] = [
       ["GET", "/v1/calls"],
       ["GET", "/v1/calls/x"],
@@ -82,7 +82,8 @@ describe("a service with keys", () => {
       expect(response.headers.get("www-authenticate")).toBe("Bearer");
       expect(await response.json()).toMatchObject({ code: "unauthenticated", status: 401 });
     }
-    for (const path of ["/", "/app.js", "/client/index.js", "/healthz", "/readyz", "/docs/asyncapi.json"]) {
+    const open = ["/", "/app.js", "/client/index.js", "/healthz", "/readyz"];
+    for (const path of [...open, "/docs", "/docs/docs.css", "/docs/asyncapi.json"]) {
       expect((await ask(undefined, "GET", path)).status, path).toBe(200);
     }
     const offer = { method: "POST", headers: { "content-type": "application/sdp" }, body: "v=0" };
