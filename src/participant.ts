@@ -70,6 +70,7 @@ export class Participant implements Closable, AsyncDisposable {
   #nextIndex = 0;
   #nextSample = 0;
   #consent: ConsentState;
+  #consentBy: string | undefined;
   #heldByOperator = false;
   /** Rises with every start and stop of the analysis, so that a start overtaken by a stop is recognised. */
   #generation = 0;
@@ -135,6 +136,11 @@ export class Participant implements Closable, AsyncDisposable {
     return this.#consent;
   }
 
+  /** Who asked for the last change of consent; undefined while it is what it was attached with. */
+  get consentBy(): string | undefined {
+    return this.#consentBy;
+  }
+
   /** Analysis is not running: no consent, or an operator's pause. */
   get paused(): boolean {
     return this.#consent !== "granted" || this.#heldByOperator;
@@ -175,6 +181,7 @@ export class Participant implements Closable, AsyncDisposable {
     const wasPaused = this.paused;
     const previous = this.#consent;
     this.#consent = consent;
+    this.#consentBy = by;
     this.#hooks.onConsent(consent, previous, by);
     await this.#follow(
       wasPaused,

@@ -53,11 +53,17 @@ export async function openSipDoor(
     onCall: (source, { participant }) => engine.attach(source, ofTenant(participant)),
     onConsent: (participant) => {
       const { participantId, consent = "pending" } = participant;
-      return engine.participant(callIdOf(ofTenant(participant)), participantId).setConsent(consent, "SIPREC");
+      const heard = engine.participant(callIdOf(ofTenant(participant)), participantId);
+      // Whoever withdrew it must give it again: a recorder's metadata may only repeat what it knew before.
+      if (heard.consent === "withdrawn" && heard.consentBy !== RECORDER) return undefined;
+      return heard.setConsent(consent, RECORDER);
     },
     ...(onError === undefined ? {} : { onError }),
   });
 }
+
+/** Who changes consent by metadata, for events and the audit log. */
+const RECORDER = "SIPREC";
 
 function digestOf({ realm, digestAlgorithms }: SipConfig, users: ReadonlyMap<string, string>): DigestOptions {
   if (digestAlgorithms.length === 0) return { users, realm };

@@ -67,7 +67,7 @@ describe("SIP in the service", { concurrent: true }, () => {
     connection.close();
   });
 
-  test("a recording of 2: the customer is analysed once its metadata grants consent, the agent is refused by the policy eu", async () => {
+  test("a recording of 2: the customer is analysed once its metadata grants consent, which cannot undo a withdrawal; the agent is refused by the policy eu", async () => {
     await using service = await open({ transports: ["tcp"], tenant: "acme", recordingRoles: ["ben=agent"] });
     const told: string[] = [];
     service.engine.events$.subscribe(({ type, data }) => {
@@ -90,8 +90,18 @@ describe("SIP in the service", { concurrent: true }, () => {
     const type = "application/rs-metadata+xml";
     expect((await phone.ask("UPDATE", { type, body: update, toTag: tagOf(ok), cseq: 2 })).status).toBe(200);
     await eventually(() => told.includes("resumed anna"));
-    expect(service.engine.participant("acme~pbx-2", "anna").consent).toBe("granted");
-    await phone.ask("BYE", { toTag: tagOf(ok), cseq: 3 });
+    const anna = service.engine.participant("acme~pbx-2", "anna");
+    expect(anna.consent).toBe("granted");
+    await anna.setConsent("withdrawn", "anna pressed 9");
+    for (const [cseq, consent] of [
+      [3, "pending"],
+      [4, "granted"],
+    ] as const) {
+      const body = metadata([{ id: "anna", extra: granted.replace("granted", consent) }], "partial");
+      expect((await phone.ask("UPDATE", { type, body, toTag: tagOf(ok), cseq })).status).toBe(200);
+    }
+    expect([anna.consent, anna.consentBy]).toEqual(["withdrawn", "anna pressed 9"]);
+    await phone.ask("BYE", { toTag: tagOf(ok), cseq: 5 });
     await eventually(() => told.includes("left anna"));
     expect(told.filter((event) => event.endsWith("ben"))).toEqual([]);
     await eventually(() => service.sip?.held.rtpPorts === 0);
