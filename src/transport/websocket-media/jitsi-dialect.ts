@@ -4,10 +4,11 @@
  */
 import { z } from "zod";
 import { TonetapError } from "../../core/errors.ts";
+import { isPrintable } from "../participant-fields.ts";
 import { type MediaFormat, mediaFormat, readPayload } from "./media-format.ts";
 import type { MediaLink, MediaSession } from "./media-session.ts";
 import { MediaTrack } from "./media-track.ts";
-import { isPrintable, type Parameters, participantFrom, readParameters } from "./participant-parameters.ts";
+import { type Parameters, participantFrom, readParameters } from "./participant-parameters.ts";
 import { parseJson } from "./twilio-dialect.ts";
 
 /** A bridge does not say that somebody has left: who has not been heard for this long has, ms. */

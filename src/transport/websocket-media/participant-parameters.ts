@@ -11,6 +11,7 @@ import {
   type ParticipantRole,
 } from "../../core/audio-source.ts";
 import { TonetapError } from "../../core/errors.ts";
+import { oneOf, printable, quote } from "../participant-fields.ts";
 
 /** Parameter names in lower case → values. */
 export type Parameters = ReadonlyMap<string, string>;
@@ -63,39 +64,18 @@ export function participantFrom(
     readonly displayName?: string;
   },
 ): ParticipantInfo {
-  const role = choice<ParticipantRole>(parameters, `${prefix}role`, PARTICIPANT_ROLES) ?? fallback.role;
-  const consent = choice<ConsentState>(parameters, `${prefix}consent`, CONSENT_STATES);
-  const displayName = text(parameters, `${prefix}name`) ?? fallback.displayName;
+  const field = (name: (typeof NAMES)[number]): [string, string | undefined] => [
+    prefix + name,
+    parameters.get(prefix + name),
+  ];
+  const role = oneOf<ParticipantRole>(...field("role"), PARTICIPANT_ROLES) ?? fallback.role;
+  const consent = oneOf<ConsentState>(...field("consent"), CONSENT_STATES);
+  const displayName = printable(...field("name")) ?? fallback.displayName;
   return {
-    callId: text(parameters, "call") ?? fallback.callId,
-    participantId: text(parameters, `${prefix}participant`) ?? fallback.participantId,
+    callId: printable("call", parameters.get("call")) ?? fallback.callId,
+    participantId: printable(...field("participant")) ?? fallback.participantId,
     ...(role === undefined ? {} : { role }),
     ...(consent === undefined ? {} : { consent }),
     ...(displayName === undefined ? {} : { displayName }),
   };
 }
-
-/** What a participant may be called: 1–128 printable characters. */
-export const isPrintable = (value: string): boolean => /^\P{C}{1,128}$/u.test(value);
-
-function text(parameters: Parameters, name: string): string | undefined {
-  const value = parameters.get(name);
-  if (value === undefined || isPrintable(value)) return value;
-  throw new TonetapError(
-    "invalid-argument",
-    `${name} must be 1–128 printable characters, got ${quote(value)}`,
-  );
-}
-
-function choice<T extends string>(parameters: Parameters, name: string, values: readonly T[]): T | undefined {
-  const value = parameters.get(name);
-  if (value === undefined) return undefined;
-  const found = values.find((candidate) => candidate === value);
-  if (found !== undefined) return found;
-  throw new TonetapError(
-    "invalid-argument",
-    `${name} must be one of ${values.join(", ")}, got ${quote(value)}`,
-  );
-}
-
-const quote = (value: string): string => JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);

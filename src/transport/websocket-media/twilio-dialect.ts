@@ -4,11 +4,12 @@
  */
 import { z } from "zod";
 import { TonetapError } from "../../core/errors.ts";
+import { isPrintable } from "../participant-fields.ts";
 import { ChunkClock } from "./chunk-clock.ts";
 import { type MediaFormat, mediaFormat, readPayload } from "./media-format.ts";
 import { CLOSE, type MediaLink, type MediaSession } from "./media-session.ts";
 import { MediaTrack } from "./media-track.ts";
-import { isPrintable, type Parameters, participantFrom, readParameters } from "./participant-parameters.ts";
+import { type Parameters, participantFrom, readParameters } from "./participant-parameters.ts";
 
 /** Of a stream; Telnyx calls them `inbound_track` in one place. */
 const TRACKS = ["inbound", "outbound"] as const;

@@ -7,6 +7,7 @@ import {
   type ParticipantRole,
 } from "../../core/audio-source.ts";
 import { TonetapError } from "../../core/errors.ts";
+import { oneOf, printable, quote } from "../participant-fields.ts";
 
 const NAMES: ReadonlySet<string> = new Set(["call", "participant", "role", "consent", "name"]);
 
@@ -25,38 +26,15 @@ export function participantFromQuery(query: URLSearchParams, fallbackId: string)
       );
     }
   }
-  const role = choice<ParticipantRole>(query, "role", PARTICIPANT_ROLES);
-  const consent = choice<ConsentState>(query, "consent", CONSENT_STATES);
-  const displayName = text(query, "name");
+  const field = (name: string): [string, string | undefined] => [name, query.get(name) ?? undefined];
+  const role = oneOf<ParticipantRole>(...field("role"), PARTICIPANT_ROLES);
+  const consent = oneOf<ConsentState>(...field("consent"), CONSENT_STATES);
+  const displayName = printable(...field("name"));
   return {
-    callId: text(query, "call") ?? fallbackId,
-    participantId: text(query, "participant") ?? fallbackId,
+    callId: printable(...field("call")) ?? fallbackId,
+    participantId: printable(...field("participant")) ?? fallbackId,
     ...(role === undefined ? {} : { role }),
     ...(consent === undefined ? {} : { consent }),
     ...(displayName === undefined ? {} : { displayName }),
   };
 }
-
-function text(query: URLSearchParams, name: string): string | undefined {
-  const value = query.get(name);
-  if (value === null) return undefined;
-  // \p{C}: control, format, unassigned and surrogate code points.
-  if (/^\P{C}{1,128}$/u.test(value)) return value;
-  throw new TonetapError(
-    "invalid-argument",
-    `${name} must be 1–128 printable characters, got ${quote(value)}`,
-  );
-}
-
-function choice<T extends string>(query: URLSearchParams, name: string, values: readonly T[]): T | undefined {
-  const value = query.get(name);
-  if (value === null) return undefined;
-  const found = values.find((candidate) => candidate === value);
-  if (found !== undefined) return found;
-  throw new TonetapError(
-    "invalid-argument",
-    `${name} must be one of ${values.join(", ")}, got ${quote(value)}`,
-  );
-}
-
-const quote = (value: string): string => JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
