@@ -94,11 +94,10 @@ describe.skipIf(!hasPeer("chromium"))("Chromium publishing over WHIP", () => {
     // Same machine, same clock: a report is as old as its way here.
     expect(heard.reports.length).toBeGreaterThanOrEqual(1);
     for (const { lateMs } of heard.reports) expect(Math.abs(lateMs)).toBeLessThan(100);
-    expect(site.log.filter((line) => !line.startsWith("GET"))).toEqual([
-      "POST whip 201",
-      "PATCH whip 204",
-      "DELETE whip 200",
-    ]);
+    // Candidates come when the browser has them: in one PATCH, or in a second one.
+    const asked = site.log.filter((line) => !line.startsWith("GET"));
+    expect([...new Set(asked)]).toEqual(["POST whip 201", "PATCH whip 204", "DELETE whip 200"]);
+    expect(asked.length).toBeLessThanOrEqual(4);
   });
 
   it("restarts ICE amid speech: another ICE session and address, 0 packets lost, the same participant", async () => {
