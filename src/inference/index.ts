@@ -8,7 +8,8 @@ export {
   measuredSizes,
   planBatches,
 } from "./batch-plan.ts";
-export { type BatcherOptions, DynamicBatcher } from "./batcher.ts";
+export { DynamicBatcher } from "./batcher.ts";
+export type { BatcherOptions } from "./batcher-options.ts";
 export type { BatcherStats, LatencyStats } from "./batcher-stats.ts";
 export { type InferEmotionOptions, inferEmotion } from "./infer-emotion.ts";
 export { KserveBackend, type KserveBackendOptions } from "./kserve/kserve-backend.ts";
