@@ -72,7 +72,8 @@ describe.skipIf(!hasPeer("chromium"))("Chromium over WHIP", () => {
     for (let i = 0; i < 9; i++) audio.set(words, i * words.length);
     await publish(audio, async ({ heard, units, stats }, network) => {
       await eventually(() => heard.packets.length).toBeGreaterThan(20);
-      network.loss = 0.15;
+      // The draws are seeded: these 600 lose fewer than the chance says, and 15 % must really be gone.
+      network.loss = 0.19;
       const { rtp, lost } = { ...network.counts };
       const from = units.length;
       await sleep(12_000);
@@ -91,7 +92,7 @@ describe.skipIf(!hasPeer("chromium"))("Chromium over WHIP", () => {
       );
       expect(heard.source.codecs.get(heard.packets.at(-1)?.payloadType ?? 0)?.mimeType).toBe("audio/red");
       expect(sent).toBeGreaterThan(500);
-      expect(dropped / sent).toBeGreaterThan(0.1);
+      expect(dropped / sent).toBeGreaterThanOrEqual(0.15);
       expect(share).toBeGreaterThanOrEqual(0.95);
     });
   });
