@@ -67,8 +67,8 @@ async function main(name: string, streams: number, key: DoorKey | undefined): Pr
 }
 
 const [name = "", streams = "1", suite, inline] = process.argv.slice(2);
-// Without a channel nobody listens; with it, the bench's end is ours.
-process.on("disconnect", () => process.exit(0));
+// Without a channel nobody listens; with it, the bench's end is ours. Not by exit(): see doors-bench.ts.
+process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));
 const key = suite !== undefined && isSrtpSuite(suite) ? { suite, inline: inline ?? "" } : undefined;
 main(name, Number(streams), key).catch((error: unknown) =>
   say({ kind: "unavailable", reason: TonetapError.from(error).message }),

@@ -9,10 +9,12 @@ import { sleep, systemClock } from "../../../src/core/clock.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
+export type Jsep = { readonly type: string; readonly sdp: string };
+
 /** What a plugin says; Janus names everything in snake case. */
 export interface PluginAnswer {
   readonly data: Json;
-  readonly jsep?: { readonly type: string; readonly sdp: string };
+  readonly jsep?: Jsep;
 }
 
 export class Janus implements AsyncDisposable {
