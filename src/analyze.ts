@@ -9,20 +9,21 @@ import { CloseStack } from "./core/lifecycle.ts";
 import { monotonicMs } from "./core/units.ts";
 import type { EmotionUnit } from "./core/window.ts";
 import {
+  AlertRules,
   EventFactory,
-  type EventOf,
   emotionData,
   type Speaker,
   speechEndedData,
   speechStartedData,
 } from "./events/index.ts";
+import { type AnalysisEvent, FileInsights } from "./file-insights.ts";
 import { findModel, loadModelPackage, ModelRuntime } from "./inference/index.ts";
 import { modelOptions } from "./model-options.ts";
 import type { WindowCounts } from "./participant.ts";
 import type { AudioFileOptions } from "./transport/file/audio-file.ts";
 
 export interface AnalyzeOptions extends AudioFileOptions {
-  /** Model, windows and smoothing, as for an engine. What speaks of waiting for peers is not used. */
+  /** Model, windows, smoothing, rolling states and alert rules, as for an engine. What speaks of peers is not used. */
   readonly config?: ConfigInput;
   /** PCM goes straight to the features; default false: through Opus and RTP, as a call's would. */
   readonly direct?: boolean;
@@ -32,7 +33,7 @@ export interface AnalyzeOptions extends AudioFileOptions {
   readonly signal?: AbortSignal;
 }
 
-export type AnalysisEvent = EventOf<"emotion"> | EventOf<"speech.started"> | EventOf<"speech.ended">;
+export type { AnalysisEvent } from "./file-insights.ts";
 
 /** One file as a whole. */
 export interface FileSummary {
@@ -67,7 +68,7 @@ const DEADLINE_MS = 60_000;
 /**
  * Media times count from each file's start; wall times as if it began when its analysis did. Latency is batching and
  * inference alone.
- * @throws TonetapError invalid-argument (an option, the model package), not-found (model), unavailable (device). What
+ * @throws TonetapError invalid-argument (an option, an alert rule, the model package), not-found (model), unavailable (device). What
  * is wrong with a file is an item.
  */
 export async function* analyzeFiles(
@@ -86,6 +87,8 @@ export async function* analyzeFiles(
     const parts = await openModel(config, resources, signal);
     const events = new EventFactory({ instance: config.events.instance });
     const labels = parts.manifest.labels;
+    const rules = new AlertRules(labels, config.alerts.rules);
+    let index = 0;
     signal?.addEventListener("abort", abort, { once: true });
     if (signal?.aborted === true) abort();
     const work = async (): Promise<void> => {
@@ -93,6 +96,14 @@ export async function* analyzeFiles(
       for (const file of remaining) {
         if (stop.signal.aborted) return;
         const speaker = speakerOf(file, audio.channel);
+        const insights = new FileInsights({
+          speaker,
+          config,
+          rules,
+          factory: events,
+          index: index++,
+          onEvent: (event) => outbox.put({ kind: "event", file, event }),
+        });
         const findings = await analyzeFile(file, parts, {
           ...audio,
           direct,
@@ -100,9 +111,10 @@ export async function* analyzeFiles(
           ready: () => outbox.ready(),
           onUnit: (unit) => {
             const event = eventOf(unit, speaker, labels, events);
-            if (event !== undefined) outbox.put({ kind: "event", file, event });
+            if (event !== undefined) insights.take(event, unit.arrivalMs);
           },
         });
+        await insights.end(monotonicMs(findings.durationS * 1000));
         if (findings.durationS > 0) {
           outbox.put({ kind: "summary", file, summary: summaryOf(findings, parts) });
         }

@@ -5,9 +5,13 @@ export interface Described {
   readonly usage: string;
   readonly meaning: string;
   readonly flagHelp?: Readonly<Record<string, string>>;
-  /** It takes the configuration's flags too. */
-  readonly configured: boolean;
+  /** It takes the configuration's flags too; a function says which of them mean anything to it. */
+  readonly configured: boolean | ((option: OptionInfo) => boolean);
 }
+
+/** The options of the configuration that a command takes. */
+export const optionsOf = ({ configured }: Pick<Described, "configured">): readonly OptionInfo[] =>
+  configured === false ? [] : describeOptions().filter((option) => configured === true || configured(option));
 
 /** What there is. */
 export function help(version: string, commands: readonly Described[]): string {
@@ -26,9 +30,9 @@ export function commandHelp(command: Described, columns = COLUMNS): string {
   const own = Object.entries(command.flagHelp ?? {});
   if (own.length > 0) lines.push("");
   for (const [flag, meaning] of own) lines.push(...flagHelp(flag, meaning, columns));
-  if (!command.configured) return `${lines.join("\n")}\n`;
+  if (command.configured === false) return `${lines.join("\n")}\n`;
   let title: string | undefined;
-  for (const option of describeOptions()) {
+  for (const option of optionsOf(command)) {
     if (option.section !== title) lines.push("", option.section ?? "Policy");
     title = option.section;
     lines.push(...flagHelp(option.flag, `${option.meaning} ${permitted(option)}`, columns));

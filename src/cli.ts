@@ -2,7 +2,8 @@
 /** The process: arguments, signals, exit codes, the terminal. What commands do stands in the modules they call, --help in cli-help.ts. */
 import { readFileSync } from "node:fs";
 import { type ParseArgsConfig, parseArgs } from "node:util";
-import { commandHelp, type Described, help } from "./cli-help.ts";
+import { isUsedByAnalysis } from "./analysis-options.ts";
+import { commandHelp, type Described, help, optionsOf } from "./cli-help.ts";
 import { describeOptions, resolveConfig } from "./config.ts";
 import { assertKnownVariables, readConfigFile } from "./config-file.ts";
 import { TonetapError } from "./core/errors.ts";
@@ -55,7 +56,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   analyze: {
     usage: "tonetap analyze FILE… [--json] [--summary] [--direct] [--channel mix|N]",
-    meaning: "Analyses recordings as fast as the machine can.",
+    meaning:
+      "Analyses recordings as fast as the machine can: a line a talk-spurt, a line an alert, a line a file.",
     flags: {
       json: { type: "boolean" },
       summary: { type: "boolean" },
@@ -64,11 +66,11 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     },
     flagHelp: {
       "--json": "One event a line, as JSON.",
-      "--summary": "One line a file: the label and mean probabilities.",
+      "--summary": "One object a file, as JSON: the label and mean probabilities.",
       "--direct": "Skip Opus and RTP: PCM goes straight to the features.",
       "--channel": "Which channel of the file; mix (default) takes their mean.",
     },
-    configured: true,
+    configured: isUsedByAnalysis,
     maxWords: Number.POSITIVE_INFINITY,
     run: async ({ flags, words, signal }) => {
       const { runAnalyze } = await import("./analyze-command.ts");
@@ -230,14 +232,8 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   const options: NonNullable<ParseArgsConfig["options"]> = {
     help: { type: "boolean", short: "h" },
-    ...(command.configured
-      ? {
-          config: { type: "string" as const },
-          ...Object.fromEntries(
-            describeOptions().map((option) => [option.flag.slice(2), { type: "string" as const }]),
-          ),
-        }
-      : {}),
+    ...(command.configured === false ? {} : { config: { type: "string" as const } }),
+    ...Object.fromEntries(optionsOf(command).map(({ flag }) => [flag.slice(2), { type: "string" as const }])),
     ...command.flags,
   };
   const { values, positionals } = parseArgs({ args: rest, options, allowPositionals: true, strict: true });

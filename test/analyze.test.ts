@@ -6,7 +6,7 @@ import { Writable } from "node:stream";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type AnalysisItem, type AnalyzeOptions, analyzeFiles, type FileSummary } from "../src/analyze.ts";
 import { runAnalyze } from "../src/analyze-command.ts";
-import { parseConfig } from "../src/config.ts";
+import { type ConfigInput, parseConfig } from "../src/config.ts";
 import { tonetapEventSchema } from "../src/events/index.ts";
 import { readAudioFile, resampleTo16k } from "../src/transport/file/audio-file.ts";
 import { wav } from "./support/wav.ts";
@@ -65,7 +65,10 @@ describe("analyzeFiles", () => {
     const items = await analyze([at(VOICE)]);
 
     const edges = items.flatMap((item) =>
-      item.kind === "event" && item.event.type !== "tonetap.emotion" ? [item.event] : [],
+      item.kind === "event" &&
+      (item.event.type === "tonetap.speech.started" || item.event.type === "tonetap.speech.ended")
+        ? [item.event]
+        : [],
     );
     const first = edges[0];
     const last = edges.at(-1);
@@ -87,6 +90,37 @@ describe("analyzeFiles", () => {
     expect(Object.keys(a).length).toBeGreaterThanOrEqual(4);
     expect(Object.values(a).reduce((sum, p) => sum + p, 0)).toBeCloseTo(1, 2);
     for (const [label, p] of Object.entries(a)) expect(Math.abs(p - (b[label] ?? 0))).toBeLessThan(0.15);
+  });
+
+  it("says of each of its talk-spurts what was expressed, and raises and clears 1 alert: the same in 2 runs", async () => {
+    const config = {
+      alerts: { rules: [{ id: "anger", labels: ["angry"], above: 0.6, minDurationMs: 1_000 }] },
+    };
+    const kinds = ["utterance", "participant.state", "alert.raised", "alert.cleared"];
+    const insights = async (filesInFlight: number) =>
+      (await analyze([at(VOICE)], { config, direct: true, filesInFlight })).flatMap((item) =>
+        item.kind === "event" && kinds.includes(item.event.type.slice("tonetap.".length)) ? [item.event] : [],
+      );
+
+    const events = await insights(1);
+
+    const of = (kind: string) => events.filter(({ type }) => type === `tonetap.${kind}`);
+    expect(of("utterance").length).toBe(2);
+    expect(of("utterance")[0]).toMatchObject({ data: { expression: { top: "angry", abstained: false } } });
+    expect(of("participant.state").length).toBeGreaterThanOrEqual(3);
+    expect(of("alert.raised")).toMatchObject([{ data: { ruleId: "anger", measure: "angry" } }]);
+    // She is silent for six seconds: five after the last anger it is over.
+    expect(of("alert.cleared")).toMatchObject([{ data: { ruleId: "anger", reason: "calm" } }]);
+    for (const event of events) tonetapEventSchema.parse(event);
+    // Ids and wall times are each run's own.
+    const said = (list: typeof events) =>
+      list.map(({ data }) => ({ ...data, ...("alertId" in data ? { alertId: "" } : { wall: "" }) }));
+    expect(said(await insights(8))).toEqual(said(events));
+  });
+
+  it("refuses 1 alert rule on a label that the model does not have", async () => {
+    const config = { alerts: { rules: [{ id: "x", labels: ["mood"], above: 0.5 }] } };
+    await expect(analyze([at(VOICE)], { config })).rejects.toThrow(/alert rule.*mood/);
   });
 
   it("listens to 1 channel of 2, and finds no speech in the silent one", async () => {
@@ -174,6 +208,8 @@ describe("tonetap analyze", () => {
   const run = async (
     files: readonly string[],
     flags: Record<string, unknown>,
+    config: ConfigInput = {},
+    columns?: number,
   ): Promise<{ code: number; out: string[]; err: string[] }> => {
     const lines = { out: "", err: "" };
     const sink = (name: "out" | "err"): Writable =>
@@ -184,10 +220,10 @@ describe("tonetap analyze", () => {
         },
       });
     const code = await runAnalyze({
-      config: parseConfig(),
+      config: parseConfig(config),
       flags,
       files,
-      out: sink("out"),
+      out: columns === undefined ? sink("out") : Object.assign(sink("out"), { columns }),
       err: sink("err"),
       signal: new AbortController().signal,
     });
@@ -220,11 +256,40 @@ describe("tonetap analyze", () => {
     expect(err.at(-1)).toBe("tonetap: 1 of 2 files failed");
   });
 
-  it("prints 1 line a file for people, and refuses channel -1 and 0 files", async () => {
-    const { out } = await run([at(VOICE)], { direct: true, channel: "0" });
+  it("prints for people 1 line for each of 2 talk-spurts, 2 for an alert and 1 for the file", async () => {
+    const rules = [{ id: "anger", name: "Angry", labels: ["angry"], above: 0.6, minDurationMs: 1_000 }];
+    const { out } = await run([at(VOICE)], { direct: true, channel: "0" }, { alerts: { rules } });
+
+    expect(out[0]).toMatch(/^ +bars: angry /);
+    expect(out[1]).toBe(at(VOICE));
+    const spurts = out.filter((line) =>
+      /^ {3}0:0\d\.\d {3}\d\.\d s {2}[▁-█]{7,} {2}\w+ +\d+ % {2}valence [+-]\d\.\d\d {2}arousal /.test(line),
+    );
+    expect(spurts.length).toBe(2);
+    const alerts = out.filter((line) => line.includes("Angry"));
+    expect(alerts[0]).toMatch(/^ {3}0:0\d\.\d {2}ALERT {2}Angry: angry 0\.\d\d$/);
+    expect(alerts[1]).toMatch(/^ {3}0:1\d\.\d {2}over {3}Angry: after \d+\.\d s, calm$/);
+    expect(out.length).toBe(7);
+    expect(out.at(-1)).toMatch(/anna\.wav: \w+ \(.+ %\); 14\.1 s, \d+ windows judged, \d+ times real time/);
+  });
+
+  it("keeps the lines of 3 files apart, and fits them in 80 columns", async () => {
+    const files = ["a.wav", "b.wav", "c.wav"].map(at);
+    for (const file of files) writeFileSync(file, wav([voice], 16_000, 16));
+    const { out } = await run([...files, at("none.wav")], { direct: true }, {}, 80);
+
+    const of = out.slice(1).map((line) => (line.startsWith(" ") ? "spurt" : line.split(":")[0]));
+    expect(of).toEqual(files.flatMap((file) => [file, "spurt", "spurt", file]));
+    for (const line of out.filter((text) => text.startsWith(" ")))
+      expect(line.length).toBeLessThanOrEqual(80);
+  });
+
+  it("prints 1 line for a file of 1 talk-spurt, and refuses channel -1 and 0 files", async () => {
+    writeFileSync(at("short.wav"), wav([voice.slice(0, 3.5 * 16_000)], 16_000, 16));
+    const { out } = await run([at("short.wav")], { direct: true });
 
     expect(out.length).toBe(1);
-    expect(out[0]).toMatch(/anna\.wav: \w+ \(.+ %\); 14\.1 s, \d+ windows judged, \d+ times real time/);
+    expect(out[0]).toMatch(/short\.wav: \w+ \(/);
     await expect(run([at(VOICE)], { channel: "-1" })).rejects.toThrow(/channel must be mix or a number/);
     await expect(run([], {})).rejects.toThrow(/at least one file/);
   });

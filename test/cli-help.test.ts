@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { isUsedByAnalysis } from "../src/analysis-options.ts";
 import { commandHelp } from "../src/cli-help.ts";
 import { describeOptions } from "../src/config.ts";
 
@@ -15,6 +16,17 @@ test("help of a configured command names every option once, under 16 headings or
   expect(lines.filter((line) => line.length > 80)).toEqual([]);
   // Usage, its meaning and the last line are no headings.
   expect(lines.filter((line) => /^\S/.test(line)).length - 3).toBeGreaterThanOrEqual(16);
+});
+
+test("help of analyze names at most 30 options: how it judges, and none of a server's", () => {
+  const analyze = { usage: "tonetap analyze", meaning: "Analyses.", configured: isUsedByAnalysis };
+  const text = commandHelp(analyze, 80);
+  const flags = text.match(/^ {2}--[a-z-]+/gm) ?? [];
+  expect(flags.length).toBeGreaterThanOrEqual(18);
+  expect(flags.length).toBeLessThanOrEqual(30);
+  for (const flag of ["--model-package", "--window-hop-ms", "--alerts-rules", "--events-state-ms"])
+    expect(flags).toContain(`  ${flag}`);
+  expect(text).not.toMatch(/--(service|sip|whip|auth|webhooks?|media|tracing|log|policy|audit)\b/);
 });
 
 test("help of a command without configuration has its 1 flag and nothing else", () => {

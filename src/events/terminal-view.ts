@@ -3,6 +3,7 @@
  * drawn; when and where it is drawn is listen.ts.
  */
 import type { EventData, TonetapEvent } from "./schema.ts";
+import { TerminalJournal } from "./terminal-journal.ts";
 import { bar, column, type Paint, paint, safe } from "./terminal-text.ts";
 
 /** Windows that a row remembers for its timeline: as many as the widest terminal shows. */
@@ -17,6 +18,10 @@ interface Row {
   speaking: boolean;
   emotion: EventData<"emotion"> | undefined;
   lossShare: number | undefined;
+  /** Where it goes: `↗ angry 20 s`. */
+  trend: string;
+  /** What alerts that stand say, by their id. */
+  readonly alerts: Map<string, string>;
   /** Latest windows, oldest first. */
   readonly history: EventData<"emotion">[];
 }
@@ -25,6 +30,7 @@ interface Row {
 interface Columns {
   readonly name: number;
   readonly role: number;
+  readonly trend: number;
   readonly loss: number;
   readonly latency: number;
   readonly timeline: number;
@@ -36,6 +42,7 @@ const fixedCells = (labels: number): number => 2 + (labels + 2) + 15;
 export class TerminalView {
   readonly #paint: Paint;
   readonly #calls = new Map<string, Map<string, Row>>();
+  readonly #journal: TerminalJournal;
   /** In the order in which the model names them. */
   #labels: readonly string[] = [];
   #model = "";
@@ -44,6 +51,7 @@ export class TerminalView {
 
   constructor(options: { readonly colour: boolean }) {
     this.#paint = paint(options.colour);
+    this.#journal = new TerminalJournal(this.#paint);
   }
 
   /** What the first line says of the connection. */
@@ -59,6 +67,7 @@ export class TerminalView {
   /** Forgets everyone: a new connection tells what is live anew. */
   clear(): void {
     this.#calls.clear();
+    this.#journal.clear();
   }
 
   apply(event: TonetapEvent): void {
@@ -83,7 +92,10 @@ export class TerminalView {
         row.paused = event.type === "tonetap.participant.paused";
         row.speaking = false;
         row.emotion = undefined;
+        row.trend = "";
         row.history.length = 0;
+        row.alerts.clear();
+        this.#journal.forget(event.data);
         return;
       }
       case "tonetap.speech.started":
@@ -96,14 +108,30 @@ export class TerminalView {
       case "tonetap.quality":
         this.#row(event.data).lossShare = event.data.lossShare;
         return;
-      case "tonetap.call.failed":
-      case "tonetap.service.stats":
-      case "tonetap.utterance":
-      case "tonetap.participant.state":
-      case "tonetap.call.state":
-      case "tonetap.alert.raised":
-      case "tonetap.alert.cleared":
+      case "tonetap.participant.state": {
+        const [trend] = event.data.trends;
+        this.#row(event.data).trend = trend === undefined ? "" : trendText(trend);
         return;
+      }
+      case "tonetap.utterance":
+        this.#journal.utterance(event, this.#row(event.data).name);
+        return;
+      case "tonetap.alert.raised": {
+        const { alertId, ruleName, ruleId, measure, value } = event.data;
+        const row = this.#row(event.data);
+        row.alerts.set(alertId, `${safe(ruleName ?? ruleId)}: ${measure} ${value.toFixed(2)}`);
+        this.#journal.alert(event, row.name);
+        return;
+      }
+      case "tonetap.alert.cleared": {
+        const row = this.#row(event.data);
+        row.alerts.delete(event.data.alertId);
+        this.#journal.alert(event, row.name);
+        return;
+      }
+      case "tonetap.call.failed":
+      case "tonetap.call.state":
+      case "tonetap.service.stats":
       case "tonetap.participant.discarded":
       case "tonetap.participant.consent":
         return;
@@ -123,7 +151,11 @@ export class TerminalView {
     const lines = [this.#title(width), this.#legend(width)];
     for (const [callId, rows] of this.#calls) {
       lines.push("", this.#callLine(callId, rows.size, width));
-      for (const row of rows.values()) lines.push(this.#rowLine(row, columns));
+      for (const row of rows.values()) {
+        lines.push(this.#rowLine(row, columns));
+        for (const alert of row.alerts.values())
+          lines.push(this.#paint.warn(column(`  ! ${alert}`, width).trimEnd()));
+      }
     }
     if (this.#calls.size === 0) lines.push("", this.#paint.dim(column("No call yet.", width).trimEnd()));
     if (lines.length > height) {
@@ -131,6 +163,7 @@ export class TerminalView {
       lines.length = Math.max(0, height - 1);
       lines.push(this.#paint.dim(column(`… ${hidden} more lines`, width).trimEnd()));
     }
+    lines.push(...this.#journal.render(width, height - lines.length, this.#labels));
     return lines.join("\n");
   }
 
@@ -166,6 +199,8 @@ export class TerminalView {
       speaking: false,
       emotion: undefined,
       lossShare: undefined,
+      trend: "",
+      alerts: new Map(),
       history: [],
     };
     call.set(data.participantId, row);
@@ -174,14 +209,15 @@ export class TerminalView {
 
   #columns(width: number): Columns {
     const room = width - fixedCells(this.#labels.length);
-    // The narrower the terminal, the more is left out: first the timeline, then roles, latency and loss.
+    // The narrower the terminal, the more is left out: first the timeline, then roles, trends, latency and loss.
     const loss = room >= 16 ? 6 : 0;
     const latency = room >= 26 ? 8 : 0;
-    const role = room >= 46 ? 10 : 0;
-    const rest = room - loss - latency - role;
+    const trend = room >= 43 ? 18 : 0;
+    const role = room >= 52 ? 10 : 0;
+    const rest = room - loss - latency - trend - role;
     const name = Math.max(7, Math.min(23, rest >= 32 ? rest - 18 : rest));
     const timeline = rest - name >= 9 ? Math.min(HISTORY, rest - name) : 0;
-    return { name, role, loss, latency, timeline };
+    return { name, role, trend, loss, latency, timeline };
   }
 
   #title(width: number): string {
@@ -223,6 +259,7 @@ export class TerminalView {
       this.#bars(row),
       "  ",
       this.#expression(row),
+      columns.trend === 0 ? "" : column(`  ${row.trend}`, columns.trend),
       lossShare !== undefined && lossShare >= 0.05 ? warn(lossText) : lossText,
       dim(column(latency, columns.latency, "right")),
       columns.timeline === 0 ? "" : ` ${this.#timeline(row, columns.timeline - 1)}`,
@@ -254,3 +291,7 @@ export class TerminalView {
     return " ".repeat(width - shown.length) + shown.map(cellOf).join("");
   }
 }
+
+/** `↗ surprise 120 s`: 16 cells of most. */
+const trendText = ({ of, direction, forMs }: EventData<"participant.state">["trends"][number]): string =>
+  `${direction === "rising" ? "↗" : "↘"} ${safe(of)} ${Math.round(forMs / 1000)} s`;

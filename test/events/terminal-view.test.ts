@@ -68,6 +68,10 @@ describe("the table", () => {
             const speaker = { ...ADA, participantId: `p${i}` };
             view.apply(factory.create("participant.joined", { ...joinedOf(speaker), displayName }));
             for (let n = 0; n < 3; n++) view.apply(emotion(factory, speaker, n));
+            view.apply(factory.create("utterance", { ...eventExamples().utterance.data, ...speaker }));
+            view.apply(
+              factory.create("alert.raised", { ...eventExamples()["alert.raised"].data, ...speaker }),
+            );
           }
           for (const line of view.render(width).split("\n")) expect(cells(line)).toBeLessThanOrEqual(width);
         },
@@ -89,6 +93,39 @@ describe("the table", () => {
       }),
     );
     expect(lineOf(view, "Ada")).toMatch(/^● /);
+  });
+
+  test("shows where 1 voice goes, its alert while it stands, and 3 lines of what has happened", () => {
+    const view = talking();
+    view.apply(emotion(factory, ADA, 0));
+    const { utterance, "alert.raised": raised, "alert.cleared": cleared } = eventExamples();
+    const state = eventExamples()["participant.state"].data;
+    view.apply(factory.create("participant.state", { ...state, ...ADA }));
+    view.apply(factory.create("alert.raised", { ...raised.data, ...ADA, alertId: "a1" }));
+    view.apply(factory.create("utterance", { ...utterance.data, ...ADA }));
+
+    const [trend] = state.trends;
+    expect(trend).toBeDefined();
+    for (const width of [80, 120])
+      expect(lineOf(view, "○ Ada", width)).toContain(
+        `↗ ${trend?.of} ${Math.round((trend?.forMs ?? 0) / 1000)} s`,
+      );
+    const rule = raised.data.ruleName ?? raised.data.ruleId;
+    const alert = `${rule}: ${raised.data.measure} ${raised.data.value.toFixed(2)}`;
+    expect(view.render(80).split("\n")).toContain(`  ! ${alert}`);
+    expect(view.render(80)).toMatch(/\d\d:\d\d:\d\d {2}Ada +ALERT {2}/);
+    expect(view.render(80)).toMatch(/\d\d:\d\d:\d\d {2}Ada +\d+\.\d s {2}[▁-█]+ {2}\w+ +\d+ %/);
+
+    view.apply(factory.create("alert.cleared", { ...cleared.data, ...ADA, alertId: "a1" }));
+    expect(view.render(80)).not.toContain("  ! ");
+    expect(view.render(80)).toMatch(/Ada +over /);
+    // Title, legend, blank, call and row are 5 lines: a blank and 1 of the 3 fit in 7.
+    expect(view.render(80, 7).split("\n")).toHaveLength(7);
+    expect(view.render(80, 7)).toMatch(/Ada +over [^\n]+$/);
+    expect(view.render(80, 6).split("\n")).toHaveLength(5);
+
+    view.apply(factory.create("participant.paused", { ...ADA, reason: "consent-withdrawn" }));
+    expect(view.render(80)).not.toMatch(/ALERT|over|↗|\d\d:\d\d:\d\d/);
   });
 
   test("says unsure for 1 window that abstained, and shows no label of it", () => {
