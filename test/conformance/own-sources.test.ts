@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { expect, test } from "vitest";
+import { RTCPeerConnection, useAudioLevelIndication, useOPUS } from "werift";
 import { sourceFromSocket } from "../../examples/tcp-mulaw-source.ts";
 import {
   type ConformanceOptions,
@@ -26,7 +27,7 @@ import {
 } from "../../src/transport/index.ts";
 import { SipSource } from "../../src/transport/sip/sip-source.ts";
 import { UdpRtpPort } from "../../src/transport/udp-rtp-port.ts";
-import { createWhipEndpoint } from "../../src/transport/werift/index.ts";
+import { attachPeer, createWhipEndpoint } from "../../src/transport/werift/index.ts";
 import { encodeOpus } from "../support/opus-encoding.ts";
 import { speechLike } from "../support/speech-like.ts";
 import { wav } from "../support/wav.ts";
@@ -126,6 +127,35 @@ test("a WHIP publisher: 13 checks", async () => {
       },
       dispose: async () => {
         await Promise.all([publisher.close(), endpoint.close()]);
+      },
+    };
+  });
+});
+
+test("a track of a program's own werift connection, by attachPeer: 13 checks", async () => {
+  await expectConformance(async () => {
+    const publisher = await createPublisher();
+    const peer = new RTCPeerConnection({
+      iceServers: [],
+      ...LOOPBACK,
+      codecs: { audio: [useOPUS()] },
+      headerExtensions: { audio: [useAudioLevelIndication()] },
+    });
+    await peer.setRemoteDescription({ type: "offer", sdp: publisher.offer });
+    for (const { connection } of peer.iceTransports) delete connection.stunServer;
+    await peer.setLocalDescription(await peer.createAnswer());
+    const source = attachPeer(peer);
+    const connected = publisher.connect(peer.localDescription?.sdp ?? "");
+    let sequence = 0;
+    return {
+      source,
+      send: async () => {
+        await connected;
+        for (let i = 0; i < 12; i++) publisher.send(sequence, opusPayload(sequence++));
+      },
+      leave: () => peer.close(),
+      dispose: async () => {
+        await Promise.all([publisher.close(), peer.close()]);
       },
     };
   });

@@ -10,8 +10,8 @@ export interface AttachTarget<P extends Closable = Closable> {
 }
 
 /**
- * One audio producer as a source. It completes when the producer, its transport, the router or the worker closes; a
- * paused producer gives no packets and goes on when resumed. `replaceTrack` on the sending side changes nothing here.
+ * One audio producer as a source. It completes when the producer, its transport or the router closes, and fails as
+ * unavailable when the worker is gone; a paused producer gives no packets and goes on when resumed. `replaceTrack` on the sending side changes nothing here.
  * @throws TonetapError invalid-argument for video, media for a codec that cannot be decoded, closed when producer or
  * router are, unavailable when mediasoup refuses for another reason
  */

@@ -77,7 +77,8 @@ export interface MediasoupPlainTransport extends MediasoupConsumingTransport {
   connect(remote: { readonly ip: string; readonly port: number }): Promise<void>;
 }
 
-export interface MediasoupRouter {
+/** `workerclose`: its worker has died or was closed; after the ends of all that was on it, in the same turn. */
+export interface MediasoupRouter extends Emits<"workerclose"> {
   readonly closed: boolean;
   readonly rtpCapabilities: MediasoupRtpCapabilities;
   readonly observer: Emits<"close"> & Emits<"newtransport", [transport: MediasoupTransport]>;

@@ -42,6 +42,7 @@ export class ProducerSource implements AudioSource, AsyncDisposable {
   #lastPacketMs: number;
   #cancelTimer: (() => void) | undefined;
   #timedOut = false;
+  #workerGone = false;
   #closed = false;
 
   private constructor(
@@ -64,6 +65,7 @@ export class ProducerSource implements AudioSource, AsyncDisposable {
     });
     // The router, its worker, or the program closed it.
     transport.observer.on("close", this.#onTransportClose);
+    router.on("workerclose", this.#onWorkerGone);
     if (options.inactivityMs !== undefined) this.#armTimer(options.inactivityMs);
   }
 
@@ -184,6 +186,10 @@ export class ProducerSource implements AudioSource, AsyncDisposable {
 
   readonly #onTransportClose = (): void => this.#end(undefined);
 
+  readonly #onWorkerGone = (): void => {
+    this.#workerGone = true;
+  };
+
   #end(error: TonetapError | undefined): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -192,8 +198,18 @@ export class ProducerSource implements AudioSource, AsyncDisposable {
     this.#tap?.close();
     this.#tap = undefined;
     this.#transport.close();
+    // A router says that its worker is gone only after the ends of all that was on it.
+    if (this.#router.closed && error === undefined) queueMicrotask(() => this.#tellEnd(error));
+    else this.#tellEnd(error);
+  }
+
+  #tellEnd(error: TonetapError | undefined): void {
+    this.#router.off("workerclose", this.#onWorkerGone);
     this.#reports.complete();
-    if (error === undefined) this.#packets.complete();
-    else this.#packets.error(error);
+    const reason =
+      error ??
+      (this.#workerGone ? new TonetapError("unavailable", "the mediasoup worker has gone") : undefined);
+    if (reason === undefined) this.#packets.complete();
+    else this.#packets.error(reason);
   }
 }

@@ -2,10 +2,11 @@
 import { createSocket } from "node:dgram";
 import { beforeAll, describe, expect, test } from "vitest";
 import { checkAudioSource } from "../../../src/conformance/index.ts";
+import type { AudioSource } from "../../../src/core/audio-source.ts";
 import { sleep, systemClock } from "../../../src/core/clock.ts";
 import { PCMU } from "../../../src/core/rtp.ts";
 import { parseRtcp } from "../../../src/transport/index.ts";
-import { sourceFromProducer } from "../../../src/transport/mediasoup/index.ts";
+import { attachRouter, sourceFromProducer } from "../../../src/transport/mediasoup/index.ts";
 import { opusStream, recordedFrames, upTo } from "../../engine/support.ts";
 import { bestMatch } from "../../support/correlation.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
@@ -37,6 +38,39 @@ describe.skipIf(!hasMediasoup())("a source from a mediasoup producer", () => {
 
     expect(report.passed, report.text).toBe(true);
     expect(report.checks).toHaveLength(13);
+  });
+
+  test("what attachRouter gives to an engine keeps it too, and fails with its worker: 13 checks", async () => {
+    const report = await checkAudioSource(async () => {
+      const room = await openRoom();
+      const given = Promise.withResolvers<AudioSource>();
+      const target = {
+        attach: async (source: AudioSource) => {
+          given.resolve(source);
+          return { close: () => Promise.resolve() };
+        },
+      };
+      const tap = attachRouter(target, room.router, {
+        graceMs: 0,
+        participantOf: () => ({ callId: "room", participantId: "anna" }),
+      });
+      const { producer, sender } = await room.speaker("anna");
+      const frames = Array.from({ length: 12 }, (_, i) => ({ payload: opusPayload(i) }));
+      return {
+        source: await given.promise,
+        send: () => sender.play(frames),
+        leave: async () => producer.close(),
+        fail: async () => void process.kill(room.worker.pid, "SIGKILL"),
+        dispose: async () => {
+          await tap.close();
+          await room[Symbol.asyncDispose]();
+        },
+      };
+    });
+
+    expect(report.passed, report.text).toBe(true);
+    expect(report.checks).toHaveLength(13);
+    expect(report.checks.filter(({ outcome }) => outcome === "skipped")).toEqual([]);
   });
 
   test("3 s of PCMU through a router: 0 lost, correlation ≥ 0.99", async () => {
