@@ -35,8 +35,8 @@ import {
 } from "./inference/index.ts";
 import { modelOptions } from "./model-options.ts";
 import { Participant, type ParticipantIdentity } from "./participant.ts";
+import { LocalMedia, type ParticipantMedia, type PreparedAnalysis } from "./participant-media.ts";
 import { ServiceMeter } from "./service-meter.ts";
-import { createOpusDecoder, type OpusDecoder } from "./stream/index.ts";
 
 export interface EngineOptions {
   readonly clock?: Clock;
@@ -176,8 +176,11 @@ export class Engine implements Closable, AsyncDisposable {
     const key = JSON.stringify([callId, participantId]);
     this.#attaching.add(key);
     try {
-      const opus = await createOpusDecoder();
-      const call = this.#openCall(callId, opus);
+      const scales = () => this.models.scalesOf(callId);
+      const { clock, config, manifest } = this;
+      const media = new LocalMedia(source, { clock, config, manifest, scales });
+      const first = await media.prepare();
+      const call = this.#openCall(callId, media, first);
       this.#participants++;
       call.joined++;
       this.#publish("participant.joined", {
@@ -189,13 +192,12 @@ export class Engine implements Closable, AsyncDisposable {
       const participant: Participant = new Participant(
         identity,
         consent,
-        source,
+        media,
         {
-          clock: this.clock,
-          config: this.config,
-          manifest: this.manifest,
+          clock,
+          config,
+          manifest,
           batcher: this.models,
-          scales: () => this.models.scalesOf(callId),
           modelOf: (id) => this.models.manifestOf(id),
           owner,
         },
@@ -219,7 +221,7 @@ export class Engine implements Closable, AsyncDisposable {
             this.#calls.left(call, participant, error, this.#shuttingDown);
           },
         },
-        opus,
+        first,
       );
       call.participants.set(participantId, participant);
       return participant;
@@ -295,12 +297,13 @@ export class Engine implements Closable, AsyncDisposable {
   }
 
   /** The world may have changed while the decoder was made: nobody else would close it. */
-  #openCall(callId: string, opus: OpusDecoder): Call {
+  #openCall(callId: string, media: ParticipantMedia, first: PreparedAnalysis): Call {
     try {
       if (this.#shuttingDown) throw new TonetapError("closed", "the engine is closing");
       return this.#calls.open(callId);
     } catch (error) {
-      opus.close();
+      first.discard();
+      media.abandon();
       throw error;
     }
   }

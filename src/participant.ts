@@ -1,19 +1,18 @@
 /**
- * One participant of a call: its chain from packets to emotion, and whether that chain may run. Owns the composition
- * and the pausing; publishing events and keeping the list of calls is engine.ts.
+ * One participant of a call: its analysis from packets to emotion, and whether that may run. Owns the composition and the
+ * pausing; making windows is participant-media.ts, publishing events and keeping the list of calls is engine.ts.
  */
-import { Subject, type Subscription, tap } from "rxjs";
+import { type Subscription, tap } from "rxjs";
 import type { AudioSource, ConsentState, ParticipantRole } from "./core/audio-source.ts";
+import type { Clock } from "./core/clock.ts";
 import { TonetapError } from "./core/errors.ts";
 import type { Closable } from "./core/lifecycle.ts";
-import { MediaClock } from "./core/media-clock.ts";
-import type { AudioMimeType, RtpPacket, SenderReport } from "./core/rtp.ts";
-import { type MonotonicMs, SAMPLES_PER_MS, sampleIndex } from "./core/units.ts";
+import type { AudioMimeType } from "./core/rtp.ts";
+import { type MonotonicMs, SAMPLES_PER_MS, sampleIndex, wallMs } from "./core/units.ts";
 import type { EmotionUnit, SpeechEdge } from "./core/window.ts";
-import { type ChainParts, emotionChain } from "./emotion-chain.ts";
+import { type JudgementParts, judgement } from "./emotion-chain.ts";
+import type { ParticipantMedia, PreparedAnalysis } from "./participant-media.ts";
 import { type Quality, QualityMeter } from "./quality.ts";
-import { createDecodeStats, createOpusDecoder, type OpusDecoder } from "./stream/index.ts";
-import { createJitterStats } from "./transport/index.ts";
 
 /** What became of a participant's windows. Each is counted once. */
 export interface WindowCounts {
@@ -47,28 +46,26 @@ export interface ParticipantIdentity {
   readonly displayName?: string;
 }
 
+/** What its analysis needs from the engine. */
+export interface ParticipantParts extends JudgementParts {
+  readonly clock: Clock;
+}
+
 export class Participant implements Closable, AsyncDisposable {
   readonly identity: ParticipantIdentity;
-  readonly source: AudioSource;
   readonly joinedMs: MonotonicMs;
   readonly windows: WindowCounts = { emitted: 0, abstained: 0, gated: 0, dropped: 0 };
-  readonly jitterStats = createJitterStats();
-  readonly decodeStats = createDecodeStats();
   /** Resolves when the participant has left, however it came to that. */
   readonly ended: Promise<void>;
-  readonly #parts: ChainParts;
+  readonly #media: ParticipantMedia;
+  readonly #parts: ParticipantParts;
   readonly #hooks: ParticipantHooks;
   readonly #quality: QualityMeter;
-  readonly #packets = new Subject<RtpPacket>();
-  readonly #intake: Subscription;
-  readonly #reports: Subscription | undefined;
   #chain: Subscription | undefined;
-  #mediaClock: MediaClock;
-  #lastReport: SenderReport | undefined;
-  #lastPayloadType = -1;
-  #firstArrivalMs: number | undefined;
   #nextIndex = 0;
   #nextSample = 0;
+  /** Wall time of sample 0, as the newest unit has it. */
+  #wallZero: Pick<SpeechEdge, "wallMs" | "wallSource"> = { wallMs: wallMs(0), wallSource: "arrival" };
   #consent: ConsentState;
   #consentBy: string | undefined;
   #heldByOperator = false;
@@ -83,48 +80,45 @@ export class Participant implements Closable, AsyncDisposable {
   #resolveEnded: () => void = () => undefined;
   #closing: Promise<void> | undefined;
 
-  /** @param opus for the first run: attaching is asynchronous so that no packet waits for a decoder. */
+  /** @param first for the first run: attaching is asynchronous so that no packet waits for a decoder. */
   constructor(
     identity: ParticipantIdentity,
     consent: ConsentState,
-    source: AudioSource,
-    parts: ChainParts,
+    media: ParticipantMedia,
+    parts: ParticipantParts,
     hooks: ParticipantHooks,
-    opus: OpusDecoder,
+    first: PreparedAnalysis,
   ) {
     this.identity = identity;
-    this.source = source;
+    this.#media = media;
     this.#consent = consent;
     this.#parts = parts;
     this.#hooks = hooks;
     this.joinedMs = parts.clock.now();
-    this.#quality = new QualityMeter(parts.clock, this.jitterStats, this.decodeStats);
-    this.#mediaClock = new MediaClock(parts.clock);
+    this.#quality = new QualityMeter(parts.clock, media.jitterStats, media.decodeStats);
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
-    if (this.paused) opus.close();
-    else this.#run(opus);
-    this.#reports = source.senderReports?.subscribe({
-      next: (report) => {
-        this.#lastReport = report;
-        this.#mediaClock.report(report);
-      },
-      // Packets say that the source failed; its reports ending with it is no news.
-      error: () => undefined,
-    });
-    this.#intake = source.packets.subscribe({
-      next: (packet) => {
-        this.#firstArrivalMs ??= packet.arrivalMs;
-        this.#lastPayloadType = packet.payloadType;
-        this.#packets.next(packet);
-      },
-      error: (error: unknown) => {
-        this.#error = TonetapError.from(error, "internal", `${source.kind} source failed`);
+    if (this.paused) first.discard();
+    else this.#run(first);
+    media.listen({
+      onEnd: (error) => {
+        if (error !== undefined) this.#error = error;
         this.#endSource();
       },
-      complete: () => this.#endSource(),
     });
+  }
+
+  get source(): AudioSource {
+    return this.#media.source;
+  }
+
+  get jitterStats(): ParticipantMedia["jitterStats"] {
+    return this.#media.jitterStats;
+  }
+
+  get decodeStats(): ParticipantMedia["decodeStats"] {
+    return this.#media.decodeStats;
   }
 
   /** Names it to the batcher. */
@@ -153,7 +147,7 @@ export class Participant implements Closable, AsyncDisposable {
 
   /** Codec of the latest packet. */
   get codec(): AudioMimeType | undefined {
-    return this.source.codecs.get(this.#lastPayloadType)?.mimeType;
+    return this.#media.codec;
   }
 
   /** How its audio has arrived since it was last asked. */
@@ -227,7 +221,7 @@ export class Participant implements Closable, AsyncDisposable {
     if (this.#over || this.#sourceOver || this.paused === wasPaused) return;
     const generation = ++this.#generation;
     if (this.paused) {
-      // Unsubscribing closes every stage; featureFrames() wipes its rings.
+      // Unsubscribing closes every stage, wherever it runs; featureFrames() wipes its rings.
       this.#chain?.unsubscribe();
       this.#chain = undefined;
       const windows = this.#parts.batcher.forget?.(this.#key) ?? 0;
@@ -235,39 +229,25 @@ export class Participant implements Closable, AsyncDisposable {
       this.#hooks.onDiscarded(pause, windows);
       return;
     }
-    const opus = await createOpusDecoder();
+    const analysis = await this.#media.prepare();
     if (generation !== this.#generation || this.#sourceOver) {
-      opus.close();
+      analysis.discard();
       return;
     }
-    this.#run(opus);
+    this.#run(analysis);
     this.#hooks.onResumed(resume);
   }
 
-  #run(opus: OpusDecoder): void {
-    const { clock } = this.#parts;
-    this.#mediaClock = new MediaClock(clock);
-    if (this.#lastReport !== undefined) this.#mediaClock.report(this.#lastReport);
-    // Media time went on while nobody looked.
-    const elapsed = this.#firstArrivalMs === undefined ? 0 : clock.now() - this.#firstArrivalMs;
-    this.#chain = this.#packets
+  #run(analysis: PreparedAnalysis): void {
+    this.#chain = analysis
+      .begin({ sample: this.#nextSample, index: this.#nextIndex })
       .pipe(
-        emotionChain(this.source, this.#parts, {
-          key: this.#key,
-          opus,
-          mediaClock: this.#mediaClock,
-          jitterStats: this.jitterStats,
-          decodeStats: this.decodeStats,
-          startSample: sampleIndex(Math.max(this.#nextSample, Math.round(elapsed * SAMPLES_PER_MS))),
-          firstIndex: this.#nextIndex,
-        }),
+        judgement(this.#parts, this.#key),
         // In the chain, so that what it throws ends this participant and not the process.
         tap((unit) => this.#count(unit)),
       )
       .subscribe({
         error: (error: unknown) => {
-          // A chain that could not be built has no stage that would close it.
-          opus.close();
           this.#error = TonetapError.from(error);
           this.#end();
         },
@@ -290,6 +270,7 @@ export class Participant implements Closable, AsyncDisposable {
       case "speech":
         this.#openSpurt = unit.state === "started" ? unit : undefined;
         this.#nextSample = Math.max(this.#nextSample, unit.at);
+        this.#noteWall(unit.wallMs - unit.mediaMs, unit.wallSource);
         this.#hooks.onUnit(unit);
         return;
       default:
@@ -297,7 +278,12 @@ export class Participant implements Closable, AsyncDisposable {
     }
     this.#nextIndex = unit.index + 1;
     this.#nextSample = Math.max(this.#nextSample, unit.end);
+    this.#noteWall(unit.wallEndMs - unit.mediaEndMs, unit.wallSource);
     this.#hooks.onUnit(unit);
+  }
+
+  #noteWall(zeroMs: number, wallSource: SpeechEdge["wallSource"]): void {
+    this.#wallZero = { wallMs: wallMs(zeroMs), wallSource };
   }
 
   /** When the chain stops in the middle of a talk-spurt: it ends with the last audio that was looked at. */
@@ -306,25 +292,24 @@ export class Participant implements Closable, AsyncDisposable {
     if (started === undefined) return undefined;
     this.#openSpurt = undefined;
     const at = sampleIndex(Math.max(started.at, this.#nextSample));
-    const { wallMs, source } = this.#mediaClock.wallOf(at);
+    const mediaMs = at / SAMPLES_PER_MS;
     return {
       kind: "speech",
       state: "ended",
       at,
-      mediaMs: at / SAMPLES_PER_MS,
-      wallMs,
-      wallSource: source,
+      mediaMs,
+      wallMs: wallMs(this.#wallZero.wallMs + mediaMs),
+      wallSource: this.#wallZero.wallSource,
       durationMs: (at - started.at) / SAMPLES_PER_MS,
       arrivalMs: this.#parts.clock.now(),
     };
   }
 
-  /** The source gives no more: let the chain answer what is under way, then it is over. */
+  /** The source gives no more: the chain answers what is under way and completes, then it is over. */
   #endSource(): void {
     if (this.#sourceOver) return;
     this.#sourceOver = true;
     if (this.#chain === undefined) this.#end();
-    else this.#packets.complete();
   }
 
   #end(): void {
@@ -332,11 +317,6 @@ export class Participant implements Closable, AsyncDisposable {
     this.#over = true;
     this.#sourceOver = true;
     this.#chain?.unsubscribe();
-    // Both may still be in their constructors when a source ends at once.
-    queueMicrotask(() => {
-      this.#intake.unsubscribe();
-      this.#reports?.unsubscribe();
-    });
     const error = this.#error;
     void this.#closeSource().then(() => {
       this.#tellEndOfSpurt();
@@ -359,7 +339,7 @@ export class Participant implements Closable, AsyncDisposable {
   /** Never rejects: a source that cannot close has failed, and its participant leaves all the same. */
   async #closeSource(): Promise<void> {
     try {
-      await this.source.close();
+      await this.#media.close();
     } catch (error) {
       this.#error ??= TonetapError.from(error);
     }
