@@ -8,7 +8,7 @@ import {
 import { TonetapError } from "./core/errors.ts";
 import { assertTenant, qualifiedCallId, tenantOf } from "./core/tenant.ts";
 import { WINDOW_PRIORITIES, type WindowOwner } from "./core/window.ts";
-import type { ParticipantIdentity } from "./participant.ts";
+import type { ParticipantIdentity } from "./participant-contract.ts";
 
 /** EU AI Act, Art. 5(1)(f): inferring emotions of people at work or in education is prohibited. */
 const REFUSED_BY_EU: ReadonlySet<ParticipantRole> = new Set(["employee", "agent", "student"]);

@@ -20,7 +20,7 @@ import type {
 } from "./core/window.ts";
 import { type ChainParts, emotionChain } from "./emotion-chain.ts";
 import { inferEmotion, smoothEmotion } from "./inference/index.ts";
-import type { WindowCounts } from "./participant.ts";
+import type { WindowCounts } from "./participant-contract.ts";
 import { createDecodeStats, createOpusDecoder, featureFrames, slidingWindows } from "./stream/index.ts";
 import type { AudioFileOptions } from "./transport/file/audio-file.ts";
 import { FilePcm, FileSource } from "./transport/file/file-source.ts";

@@ -19,7 +19,7 @@ import {
 import { type AnalysisEvent, FileInsights } from "./file-insights.ts";
 import { findModel, loadModelPackage, ModelRuntime } from "./inference/index.ts";
 import { modelOptions } from "./model-options.ts";
-import type { WindowCounts } from "./participant.ts";
+import type { WindowCounts } from "./participant-contract.ts";
 import type { AudioFileOptions } from "./transport/file/audio-file.ts";
 
 export interface AnalyzeOptions extends AudioFileOptions {

@@ -6,7 +6,8 @@ import type { Clock } from "./core/clock.ts";
 import { TonetapError } from "./core/errors.ts";
 import type { MonotonicMs } from "./core/units.ts";
 import type { EventData, EventKind } from "./events/index.ts";
-import type { Participant, ParticipantIdentity } from "./participant.ts";
+import type { Participant } from "./participant.ts";
+import type { ParticipantIdentity } from "./participant-contract.ts";
 
 export interface Call {
   readonly callId: string;

@@ -6,6 +6,7 @@ import { z } from "zod";
 import { authSection } from "./auth-config.ts";
 import { json, list, number, numbers, secret, section, text, whole } from "./config-fields.ts";
 import { suggestion } from "./config-file.ts";
+import { consentSection, noticeSection } from "./consent-config.ts";
 import { TonetapError } from "./core/errors.ts";
 import { audioSocketSection, mediaSection } from "./media-config.ts";
 import { sipSection } from "./sip-config.ts";
@@ -197,6 +198,8 @@ export const configSchema = z.strictObject({
   sip: sipSection,
   media: mediaSection,
   audioSocket: audioSocketSection,
+  consent: consentSection,
+  notice: noticeSection,
   log: section("Logs", {
     level: z
       .enum(["error", "warn", "info", "debug", "silent"])

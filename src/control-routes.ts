@@ -66,6 +66,7 @@ const participantPatch = z.strictObject({ consent: z.enum(CONSENT_STATES) });
 /**
  * - `POST /v1/rtp`: opens a UDP port for one participant and attaches it; 201 with the address.
  * - `PATCH /v1/calls/:callId/participants/:participantId` `{"consent": "granted"}`: grants or withdraws consent.
+ * - `POST` of the same with `/notice` `{"how": "played", "reference": …}`: the proof that it was told. A second one: 409.
  * - `DELETE` of the same: detaches it, after its last windows are answered.
  */
 export function addControlRoutes(http: HttpServer, engine: Engine): void {
@@ -128,6 +129,17 @@ export function addControlRoutes(http: HttpServer, engine: Engine): void {
     });
   };
   http.route("PATCH", PARTICIPANT, setConsent, WRITE);
+
+  const confirmNotice: HttpHandler = (request) => {
+    const participant = find(engine, request);
+    const proof = participant.confirmNotice(jsonBody(request), request.caller.name);
+    return jsonResponse({
+      ...participant.identity,
+      paused: participant.paused,
+      notice: { state: "given", proof },
+    });
+  };
+  http.route("POST", `${PARTICIPANT}/notice`, confirmNotice, WRITE);
 
   const detach: HttpHandler = async (request) => {
     await find(engine, request).close();

@@ -34,7 +34,10 @@ import {
   ModelHost,
 } from "./inference/index.ts";
 import { modelOptions } from "./model-options.ts";
-import { Participant, type ParticipantIdentity } from "./participant.ts";
+import type { NoticeHook, NoticeTerms } from "./notice/index.ts";
+import { noticeTerms } from "./notice-terms.ts";
+import { Participant } from "./participant.ts";
+import type { ParticipantIdentity } from "./participant-contract.ts";
 import { LocalMedia, type ParticipantMedia, type PreparedAnalysis } from "./participant-media.ts";
 import { ServiceMeter } from "./service-meter.ts";
 
@@ -42,6 +45,11 @@ export interface EngineOptions {
   readonly clock?: Clock;
   /** Gives up opening. */
   readonly signal?: AbortSignal;
+  /**
+   * Tells people that they are analysed, and gives the proof: instead of what `notice` of the configuration says. Under
+   * policy `eu` nobody is analysed before it.
+   */
+  readonly notice?: NoticeHook;
 }
 
 /**
@@ -65,6 +73,7 @@ export class Engine implements Closable, AsyncDisposable {
   readonly #calls: CallRegistry;
   readonly #resources: CloseStack;
   readonly #meter: ServiceMeter;
+  readonly #notice: NoticeTerms | undefined;
   /** Participants being attached, by call and id: they count and their names are taken. */
   readonly #attaching = new Set<string>();
   #participants = 0;
@@ -76,6 +85,7 @@ export class Engine implements Closable, AsyncDisposable {
     clock: Clock,
     models: ModelHost,
     rules: AlertRules,
+    notice: NoticeTerms | undefined,
     resources: CloseStack,
   ) {
     this.config = config;
@@ -91,6 +101,7 @@ export class Engine implements Closable, AsyncDisposable {
     });
     this.#calls = new CallRegistry(clock, (kind, data) => this.#publish(kind, data));
     this.alertRules = rules;
+    this.#notice = notice;
     const { stateMs, stateTimeConstantMs } = config.events;
     this.#insights = resources.use(
       "insights",
@@ -115,12 +126,14 @@ export class Engine implements Closable, AsyncDisposable {
   }
 
   /** See {@link createEngine}. */
-  static async open(config: Config, { clock = systemClock, signal }: EngineOptions = {}): Promise<Engine> {
+  static async open(config: Config, options: EngineOptions = {}): Promise<Engine> {
+    const { clock = systemClock, signal } = options;
+    const notice = noticeTerms(config, clock, options.notice);
     const model = await loadModelPackage(await findModel(config.model.package), signal);
     const rules = new AlertRules(model.manifest.labels, config.alerts.rules);
     const resources = new CloseStack();
     const models = await ModelHost.open(model, modelOptions(config), { clock, signal });
-    return new Engine(config, clock, resources.use("models", models), rules, resources);
+    return new Engine(config, clock, resources.use("models", models), rules, notice, resources);
   }
 
   /** Every event from the subscription on. An observer that is slow makes the engine slow: see {@link stream}. */
@@ -158,11 +171,16 @@ export class Engine implements Closable, AsyncDisposable {
 
   /**
    * Attaches one participant's audio. From here on the engine owns the source and closes it.
-   * Analysis starts at once if consent is granted, else when it is.
+   * Analysis starts at once if consent is granted and no notice is owed, else when that is so.
+   * @param notice tells this one, instead of whoever tells the others
    * @throws TonetapError invalid-argument (id), conflict (that participant is there already), policy (role),
    * overloaded (too many participants), closed
    */
-  async attach(source: AudioSource, info: ParticipantInfo): Promise<Participant> {
+  async attach(
+    source: AudioSource,
+    info: ParticipantInfo,
+    { notice: own }: { readonly notice?: NoticeHook } = {},
+  ): Promise<Participant> {
     const { participantId, consent = "pending", displayName } = info;
     const callId = callIdOf(info);
     const identity: ParticipantIdentity = {
@@ -173,6 +191,7 @@ export class Engine implements Closable, AsyncDisposable {
     };
     this.#admit(identity, consent);
     const owner = windowOwner({ ...info, callId });
+    const notice = own === undefined ? this.#notice : noticeTerms(this.config, this.clock, own);
     const key = JSON.stringify([callId, participantId]);
     this.#attaching.add(key);
     try {
@@ -186,12 +205,12 @@ export class Engine implements Closable, AsyncDisposable {
       this.#publish("participant.joined", {
         ...identity,
         consent,
-        paused: consent !== "granted",
+        paused: consent !== "granted" || notice?.required === true,
         transport: source.kind,
       });
       const participant: Participant = new Participant(
         identity,
-        consent,
+        { consent, keys: config.consent, notice },
         media,
         {
           clock,
@@ -215,6 +234,7 @@ export class Engine implements Closable, AsyncDisposable {
             this.#publish("participant.discarded", { ...speakerOf(identity), reason, windows }),
           onConsent: (to, previous, by) =>
             this.#publish("participant.consent", { ...speakerOf(identity), consent: to, previous, by }),
+          onNotice: (news) => this.#publish("participant.notice", { ...speakerOf(identity), ...news }),
           onEnded: (error) => {
             this.#publishQualityOf(participant);
             this.#participants--;

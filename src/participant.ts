@@ -1,9 +1,10 @@
 /**
- * One participant of a call: its analysis from packets to emotion, and whether that may run. Owns the composition and the
- * pausing; making windows is participant-media.ts, publishing events and keeping the list of calls is engine.ts.
+ * One participant of a call: its analysis from packets to emotion, started and stopped as analysis-gate.ts allows. Making
+ * windows is participant-media.ts, publishing events and keeping the list of calls is engine.ts.
  */
 import { type Subscription, tap } from "rxjs";
-import type { AudioSource, ConsentState, ParticipantRole } from "./core/audio-source.ts";
+import { AnalysisGate, type PauseReason } from "./analysis-gate.ts";
+import type { AudioSource, ConsentState } from "./core/audio-source.ts";
 import type { Clock } from "./core/clock.ts";
 import { TonetapError } from "./core/errors.ts";
 import type { Closable } from "./core/lifecycle.ts";
@@ -11,40 +12,23 @@ import type { AudioMimeType } from "./core/rtp.ts";
 import { type MonotonicMs, SAMPLES_PER_MS, sampleIndex, wallMs } from "./core/units.ts";
 import type { EmotionUnit, SpeechEdge } from "./core/window.ts";
 import { type JudgementParts, judgement } from "./emotion-chain.ts";
+import { LineWatch } from "./line-watch.ts";
+import {
+  NoticeGiving,
+  type NoticeNews,
+  type NoticeProof,
+  type NoticeState,
+  parseNoticeProof,
+} from "./notice/index.ts";
+import type {
+  ParticipantHooks,
+  ParticipantIdentity,
+  ParticipantTerms,
+  ResumeReason,
+  WindowCounts,
+} from "./participant-contract.ts";
 import type { ParticipantMedia, PreparedAnalysis } from "./participant-media.ts";
 import { type Quality, QualityMeter } from "./quality.ts";
-
-/** What became of a participant's windows. Each is counted once. */
-export interface WindowCounts {
-  emitted: number;
-  abstained: number;
-  gated: number;
-  dropped: number;
-}
-
-export type PauseReason = "consent-pending" | "consent-withdrawn" | "policy" | "operator";
-export type ResumeReason = "consent-granted" | "policy" | "operator";
-
-/** What the engine is told. Every callback is synchronous. */
-export interface ParticipantHooks {
-  readonly onUnit: (unit: EmotionUnit) => void;
-  /** @param speech the end of the talk-spurt that it cuts off, if there is one */
-  readonly onPaused: (reason: PauseReason, speech: SpeechEdge | undefined) => void;
-  readonly onResumed: (reason: ResumeReason) => void;
-  /** After onPaused(). @param windows thrown away that waited for the model */
-  readonly onDiscarded: (reason: PauseReason, windows: number) => void;
-  /** Before what follows from it. */
-  readonly onConsent: (consent: ConsentState, previous: ConsentState, by: string) => void;
-  /** Once, last: the source has ended and everything it gave is answered. */
-  readonly onEnded: (error: TonetapError | undefined) => void;
-}
-
-export interface ParticipantIdentity {
-  readonly callId: string;
-  readonly participantId: string;
-  readonly role: ParticipantRole;
-  readonly displayName?: string;
-}
 
 /** What its analysis needs from the engine. */
 export interface ParticipantParts extends JudgementParts {
@@ -61,14 +45,13 @@ export class Participant implements Closable, AsyncDisposable {
   readonly #parts: ParticipantParts;
   readonly #hooks: ParticipantHooks;
   readonly #quality: QualityMeter;
+  readonly #gate: AnalysisGate;
+  readonly #line: LineWatch;
   #chain: Subscription | undefined;
   #nextIndex = 0;
   #nextSample = 0;
   /** Wall time of sample 0, as the newest unit has it. */
   #wallZero: Pick<SpeechEdge, "wallMs" | "wallSource"> = { wallMs: wallMs(0), wallSource: "arrival" };
-  #consent: ConsentState;
-  #consentBy: string | undefined;
-  #heldByOperator = false;
   /** Rises with every start and stop of the analysis, so that a start overtaken by a stop is recognised. */
   #generation = 0;
   /** Begun and not ended: whoever stops the chain ends it. */
@@ -83,7 +66,7 @@ export class Participant implements Closable, AsyncDisposable {
   /** @param first for the first run: attaching is asynchronous so that no packet waits for a decoder. */
   constructor(
     identity: ParticipantIdentity,
-    consent: ConsentState,
+    { consent, keys, notice }: ParticipantTerms,
     media: ParticipantMedia,
     parts: ParticipantParts,
     hooks: ParticipantHooks,
@@ -91,9 +74,16 @@ export class Participant implements Closable, AsyncDisposable {
   ) {
     this.identity = identity;
     this.#media = media;
-    this.#consent = consent;
     this.#parts = parts;
     this.#hooks = hooks;
+    this.#line = new LineWatch(keys, parts.clock, ({ consent, by, nature }) => {
+      if (nature === "repeated" && !this.#gate.takesRepeated(by)) return;
+      this.#orEnd(this.setConsent(consent, by));
+    });
+    const { callId, participantId, role } = identity;
+    const whom = { callId, participantId, role, transport: media.source.kind };
+    const giving = new NoticeGiving(whom, notice, parts.clock, (news) => this.#hearNotice(news));
+    this.#gate = new AnalysisGate(consent, giving);
     this.joinedMs = parts.clock.now();
     this.#quality = new QualityMeter(parts.clock, media.jitterStats, media.decodeStats);
     this.ended = new Promise((resolve) => {
@@ -101,12 +91,16 @@ export class Participant implements Closable, AsyncDisposable {
     });
     if (this.paused) first.discard();
     else this.#run(first);
+    if (this.#gate.closedBy === "notice-pending") hooks.onPaused("notice-pending", undefined);
+    this.#gate.followNotice();
     media.listen({
+      ...this.#line.listener,
       onEnd: (error) => {
         if (error !== undefined) this.#error = error;
         this.#endSource();
       },
     });
+    this.#line.begin(media.source);
   }
 
   get source(): AudioSource {
@@ -127,17 +121,23 @@ export class Participant implements Closable, AsyncDisposable {
   }
 
   get consent(): ConsentState {
-    return this.#consent;
+    return this.#gate.consent;
   }
 
   /** Who asked for the last change of consent; undefined while it is what it was attached with. */
   get consentBy(): string | undefined {
-    return this.#consentBy;
+    return this.#gate.consentBy;
   }
 
-  /** Analysis is not running: no consent, or an operator's pause. */
+  /** Whether it was told that it is analysed, and the proof of it. */
+  get notice(): { readonly state: NoticeState; readonly proof?: NoticeProof } {
+    const { state, proof } = this.#gate.notice;
+    return proof === undefined ? { state } : { state, proof };
+  }
+
+  /** Analysis is not running: no consent, no proof of a notice that is owed, or an operator's pause. */
   get paused(): boolean {
-    return this.#consent !== "granted" || this.#heldByOperator;
+    return this.#gate.closedBy !== undefined;
   }
 
   /** Its owner detached it while its peer was still there. */
@@ -171,31 +171,39 @@ export class Participant implements Closable, AsyncDisposable {
    * @param by who asked for it, for events and the audit log
    */
   async setConsent(consent: ConsentState, by = "program"): Promise<void> {
-    if (consent === this.#consent || this.#over) return;
-    const wasPaused = this.paused;
-    const previous = this.#consent;
-    this.#consent = consent;
-    this.#consentBy = by;
+    const gate = this.#gate;
+    if (consent === gate.consent || this.#over) return;
+    const { closedBy, consent: previous } = gate;
+    gate.setConsent(consent, by);
     this.#hooks.onConsent(consent, previous, by);
-    await this.#follow(
-      wasPaused,
-      consent === "withdrawn" ? "consent-withdrawn" : "consent-pending",
-      "consent-granted",
-    );
+    const followed = this.#follow(closedBy, "consent-granted");
+    gate.followNotice();
+    await followed;
+  }
+
+  /**
+   * Somebody has told the participant that it is analysed: the proof, for events and the audit log. Analysis that waited for
+   * it begins. The same proof twice changes nothing.
+   * @param by who says so, where the proof does not say who gave the notice
+   * @throws TonetapError invalid-argument for what is no proof, conflict when there is another already
+   */
+  confirmNotice(proof: unknown, by = "program"): NoticeProof {
+    const { notice } = this.#gate;
+    return notice.confirm(parseNoticeProof(proof, by, this.#parts.clock.wall()));
   }
 
   /** Stops the analysis and wipes the audio in memory; the stream itself goes on. */
   async pause(): Promise<void> {
-    const wasPaused = this.paused;
-    this.#heldByOperator = true;
-    await this.#follow(wasPaused, "operator", "operator");
+    const { closedBy } = this.#gate;
+    this.#gate.heldByOperator = true;
+    await this.#follow(closedBy, "operator");
   }
 
   /** Ends an operator's pause. Without consent the analysis stays paused. */
   async resume(): Promise<void> {
-    const wasPaused = this.paused;
-    this.#heldByOperator = false;
-    await this.#follow(wasPaused, "operator", "operator");
+    const { closedBy } = this.#gate;
+    this.#gate.heldByOperator = false;
+    await this.#follow(closedBy, "operator");
   }
 
   /**
@@ -217,16 +225,35 @@ export class Participant implements Closable, AsyncDisposable {
     return this.close();
   }
 
-  async #follow(wasPaused: boolean, pause: PauseReason, resume: ResumeReason): Promise<void> {
-    if (this.#over || this.#sourceOver || this.paused === wasPaused) return;
+  /** Told before what follows from it, as consent is. */
+  #hearNotice(news: NoticeNews): void {
+    this.#hooks.onNotice(news);
+    const { notice, consent } = this.#gate;
+    if (news.state !== "given" || consent !== "granted" || !notice.isRequired) return;
+    this.#orEnd(this.#follow("notice-pending", "notice-given"));
+  }
+
+  /** What nobody waits for: if it fails, the participant leaves with the error. */
+  #orEnd(change: Promise<void>): void {
+    change.catch((error: unknown) => this.close(TonetapError.from(error)));
+  }
+
+  async #follow(before: PauseReason | undefined, resume: ResumeReason): Promise<void> {
+    if (this.#over || this.#sourceOver) return;
+    const closedBy = this.#gate.closedBy;
+    // Consent is there, and what else is owed is told; nothing ran that could stop.
+    if (before !== undefined && before !== closedBy && closedBy === "notice-pending") {
+      this.#hooks.onPaused(closedBy, undefined);
+    }
+    if ((before === undefined) === (closedBy === undefined)) return;
     const generation = ++this.#generation;
-    if (this.paused) {
+    if (closedBy !== undefined) {
       // Unsubscribing closes every stage, wherever it runs; featureFrames() wipes its rings.
       this.#chain?.unsubscribe();
       this.#chain = undefined;
       const windows = this.#parts.batcher.forget?.(this.#key) ?? 0;
-      this.#hooks.onPaused(pause, this.#endSpurt());
-      this.#hooks.onDiscarded(pause, windows);
+      this.#hooks.onPaused(closedBy, this.#endSpurt());
+      this.#hooks.onDiscarded(closedBy, windows);
       return;
     }
     const analysis = await this.#media.prepare();
@@ -317,6 +344,8 @@ export class Participant implements Closable, AsyncDisposable {
     this.#over = true;
     this.#sourceOver = true;
     this.#chain?.unsubscribe();
+    this.#gate.notice.cancel();
+    this.#line.end();
     const error = this.#error;
     void this.#closeSource().then(() => {
       this.#tellEndOfSpurt();

@@ -34,6 +34,10 @@ function recordOf(event: TonetapEvent): Readonly<Record<string, unknown>> | unde
       const { callId, participantId, role, consent, previous, by } = event.data;
       return { callId, participantId, role, consent, previous, by };
     }
+    case "tonetap.participant.notice": {
+      const { callId, participantId, role, state, attempt, proof, reason } = event.data;
+      return { callId, participantId, role, state, attempt, proof, reason };
+    }
     case "tonetap.participant.paused":
     case "tonetap.participant.resumed":
     case "tonetap.participant.discarded": {

@@ -1,6 +1,7 @@
 /** The contract between a voice platform and the pipeline: one participant's audio, as RTP packets. */
 import type { Observable } from "rxjs";
 import type { Closable } from "./lifecycle.ts";
+import type { LineSignal } from "./line-signal.ts";
 import type { CodecMap, RtpPacket, SenderReport } from "./rtp.ts";
 import type { WindowPriority } from "./window.ts";
 
@@ -26,6 +27,11 @@ export interface AudioSource extends Closable {
   readonly packets: Observable<RtpPacket>;
   /** RTCP sender reports, if the platform has them: they give events the sender's wall clock. */
   readonly senderReports?: Observable<SenderReport>;
+  /**
+   * What the line says beside audio, if the platform has such: consent, keys that were pressed. Keys that come as packets
+   * of `audio/telephone-event` (RFC 4733) are read off {@link packets}.
+   */
+  readonly signals?: Observable<LineSignal>;
   /** Whether it ended because nothing came for too long: the peer did not say that it left. */
   readonly timedOut?: boolean;
   /**

@@ -120,6 +120,17 @@ export function eventExamples(): EventExamples {
       previous: "granted",
       by: "key desk",
     }),
+    "participant.notice": at(1700).create("participant.notice", {
+      ...SPEAKER,
+      state: "given",
+      proof: {
+        by: "ivr-2",
+        how: "played",
+        reference: "prompt-17/9f31",
+        language: "en-GB",
+        at: new Date(START + 1650).toISOString(),
+      },
+    }),
     "speech.started": at(2100).create(
       "speech.started",
       speechStartedData(SPEAKER, {

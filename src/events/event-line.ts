@@ -36,6 +36,11 @@ function detailsOf(event: TonetapEvent): string[] {
       return [event.data.reason];
     case "tonetap.participant.consent":
       return [event.data.consent, `by ${event.data.by}`];
+    case "tonetap.participant.notice": {
+      const { state, proof, reason } = event.data;
+      if (proof !== undefined) return [state, `${proof.how} by ${proof.by}`];
+      return reason === undefined ? [state] : [state, reason];
+    }
     case "tonetap.emotion": {
       const { top, confidence, abstained, valence, arousal, latency } = event.data;
       return [

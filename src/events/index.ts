@@ -72,7 +72,7 @@ export { staticFiles } from "./static-files.ts";
 export { type Authorize, SubscriberGate, type SubscriberRequest, type Visitor } from "./subscriber-gate.ts";
 export { bar, column, type Paint, paint, safe } from "./terminal-text.ts";
 export { TerminalView } from "./terminal-view.ts";
-export { signWebhook, verifyWebhook, type WebhookHeaders } from "./webhook/signature.ts";
+export { parseSecret, signWebhook, verifyWebhook, type WebhookHeaders } from "./webhook/signature.ts";
 export type { WebhookStats } from "./webhook/webhook-sink.ts";
 export { type WebhookTarget, webhookTargetSchema } from "./webhook/webhook-target.ts";
 export { addWebhookRoutes, Webhooks } from "./webhook/webhooks.ts";

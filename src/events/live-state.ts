@@ -10,7 +10,10 @@ export interface ParticipantView {
   readonly transport: string;
   /** RFC 3339. */
   readonly joinedAt: string;
+  readonly consent: EventData<"participant.joined">["consent"];
   readonly paused: boolean;
+  /** What became of telling it that it is analysed, with the proof; absent where nobody is asked to. */
+  readonly notice?: Pick<EventData<"participant.notice">, "state" | "attempt" | "proof" | "reason">;
   readonly speaking: boolean;
   /** `data` of the latest emotion event. */
   readonly emotion?: EventData<"emotion">;
@@ -35,6 +38,8 @@ export interface CallView {
 /** The latest event of each sort. Those of one sort replace each other: `speech.ended` takes the place of `speech.started`. */
 interface ParticipantState {
   readonly joined: PublishedEvent;
+  consent?: PublishedEvent;
+  notice?: PublishedEvent;
   analysis?: PublishedEvent;
   speech?: PublishedEvent;
   emotion?: PublishedEvent;
@@ -84,6 +89,16 @@ export class LiveState {
         });
         delete this.#calls.get(event.data.callId)?.rolling;
         return;
+      case "tonetap.participant.consent":
+        this.#update(event, (state) => {
+          state.consent = published;
+        });
+        return;
+      case "tonetap.participant.notice":
+        this.#update(event, (state) => {
+          state.notice = published;
+        });
+        return;
       case "tonetap.speech.started":
       case "tonetap.speech.ended":
         this.#update(event, (state) => {
@@ -116,9 +131,8 @@ export class LiveState {
       case "tonetap.alert.cleared":
         this.#update(event, (state) => state.alerts.delete(event.data.alertId));
         return;
-      // What is over is no part of the picture; of consent what counts is whether analysis runs.
+      // What is over is no part of the picture.
       case "tonetap.participant.discarded":
-      case "tonetap.participant.consent":
       case "tonetap.utterance":
       case "tonetap.call.failed":
       case "tonetap.service.stats":
@@ -139,6 +153,8 @@ export class LiveState {
       add(call.rolling);
       for (const state of call.participants.values()) {
         add(state.joined);
+        add(state.consent);
+        add(state.notice);
         add(state.analysis);
         add(state.speech);
         add(state.emotion);
@@ -173,6 +189,8 @@ function viewOf(state: ParticipantState): ParticipantView {
   const emotion = state.emotion?.event as EventOf<"emotion"> | undefined;
   const quality = state.quality?.event as EventOf<"quality"> | undefined;
   const rolling = state.rolling?.event as EventOf<"participant.state"> | undefined;
+  const consent = state.consent?.event as EventOf<"participant.consent"> | undefined;
+  const notice = state.notice?.event as EventOf<"participant.notice"> | undefined;
   const { participantId, role, displayName, transport, paused } = joined.data;
   const analysis = state.analysis?.event.type;
   return {
@@ -181,11 +199,22 @@ function viewOf(state: ParticipantState): ParticipantView {
     ...(displayName === undefined ? {} : { displayName }),
     transport,
     joinedAt: joined.time,
+    consent: consent?.data.consent ?? joined.data.consent,
     paused: analysis === undefined ? paused : analysis === "tonetap.participant.paused",
+    ...(notice === undefined ? {} : { notice: noticeViewOf(notice.data) }),
     speaking: state.speech?.event.type === "tonetap.speech.started",
     ...(emotion === undefined ? {} : { emotion: emotion.data }),
     ...(rolling === undefined ? {} : { state: rolling.data }),
     ...(quality === undefined ? {} : { quality: quality.data }),
     alerts: [...state.alerts.values()].map(({ event }) => (event as EventOf<"alert.raised">).data),
   };
+}
+
+function noticeViewOf({
+  callId: _call,
+  participantId: _participant,
+  role: _role,
+  ...notice
+}: EventData<"participant.notice">): NonNullable<ParticipantView["notice"]> {
+  return notice;
 }

@@ -58,6 +58,14 @@ export const windows = z
   })
   .describe("What became of the participant's windows since it joined. Each is counted once.");
 
+export const pauseReason = z.enum([
+  "consent-pending",
+  "consent-withdrawn",
+  "notice-pending",
+  "policy",
+  "operator",
+]);
+
 export const person = { callId, participantId };
 
 export const speechEdge = {

@@ -6,7 +6,7 @@
  * fields and new kinds may come within a version: ignore what you do not know. Anything else is a new version.
  */
 import { z } from "zod";
-import { CONSENT_STATES } from "../core/audio-source.ts";
+import { PARTICIPANT_DATA } from "./participant-schema.ts";
 import {
   AUDIO_MIME_TYPES,
   alert,
@@ -51,67 +51,7 @@ export const EVENT_DATA = {
     .object({ callId, error: failure })
     .describe("A call broke down as a whole. call.ended follows; no other call is touched."),
 
-  "participant.joined": z
-    .object({
-      ...person,
-      role,
-      displayName: z.string().max(256).optional().describe("Shown to people."),
-      consent: z.enum(CONSENT_STATES).describe("Whether this person agreed to be analysed."),
-      paused: z.boolean().describe("Analysis waits for consent or for policy."),
-      transport: z
-        .string()
-        .describe("Where the audio comes from: `rtp`, `whip`, `mediasoup`, `sip`, `file`, …"),
-    })
-    .describe("A participant's audio is attached."),
-
-  "participant.left": z
-    .object({
-      ...person,
-      role,
-      reason: z
-        .enum(["left", "removed", "inactive", "failed", "shutdown"])
-        .describe(
-          "The peer left; the owner detached it; nothing came for too long; its stream broke (see `error`); " +
-            "the service is stopping.",
-        ),
-      error: failure.optional(),
-      durationMs: ms("From participant.joined to now"),
-      windows,
-    })
-    .describe("A participant's audio is detached. No event of it follows."),
-
-  "participant.paused": z
-    .object({
-      ...person,
-      role,
-      reason: z.enum(["consent-pending", "consent-withdrawn", "policy", "operator"]),
-    })
-    .describe("Analysis has stopped, and audio in memory is wiped. The audio stream itself goes on."),
-
-  "participant.resumed": z
-    .object({ ...person, role, reason: z.enum(["consent-granted", "policy", "operator"]) })
-    .describe("Analysis runs from here on."),
-
-  "participant.discarded": z
-    .object({
-      ...person,
-      role,
-      reason: z.enum(["consent-pending", "consent-withdrawn", "policy", "operator"]),
-      windows: count("Windows that waited for the model and were thrown away."),
-    })
-    .describe(
-      "The audio, features and windows of this voice that were in memory are wiped. Comes right after participant.paused.",
-    ),
-
-  "participant.consent": z
-    .object({
-      ...person,
-      role,
-      consent: z.enum(CONSENT_STATES).describe("From now on."),
-      previous: z.enum(CONSENT_STATES),
-      by: z.string().max(256).describe("Who changed it: `program`, `key <id>`, `token <sub>`, `anyone`."),
-    })
-    .describe("Consent was given or taken back after the participant joined."),
+  ...PARTICIPANT_DATA,
 
   emotion: z
     .object({
@@ -336,6 +276,7 @@ export const EVENT_SCHEMAS = {
   "participant.resumed": envelope("participant.resumed"),
   "participant.discarded": envelope("participant.discarded"),
   "participant.consent": envelope("participant.consent"),
+  "participant.notice": envelope("participant.notice"),
   emotion: envelope("emotion"),
   "speech.started": envelope("speech.started"),
   "speech.ended": envelope("speech.ended"),
@@ -359,6 +300,7 @@ export const tonetapEventSchema = z.discriminatedUnion("type", [
   EVENT_SCHEMAS["participant.resumed"],
   EVENT_SCHEMAS["participant.discarded"],
   EVENT_SCHEMAS["participant.consent"],
+  EVENT_SCHEMAS["participant.notice"],
   EVENT_SCHEMAS.emotion,
   EVENT_SCHEMAS["speech.started"],
   EVENT_SCHEMAS["speech.ended"],

@@ -134,6 +134,7 @@ export class TerminalView {
       case "tonetap.service.stats":
       case "tonetap.participant.discarded":
       case "tonetap.participant.consent":
+      case "tonetap.participant.notice":
         return;
       default:
         event satisfies never;

@@ -72,6 +72,13 @@ function logEvent(log: Logger, event: TonetapEvent): void {
       log.info({ callId, participantId, reason }, event.type.slice("tonetap.".length).replace(".", " "));
       return;
     }
+    case "tonetap.participant.notice": {
+      const { callId, participantId, state, attempt, reason } = event.data;
+      const fields = { callId, participantId, state, attempt, reason };
+      if (state === "failed") log.warn(fields, "participant notice");
+      else log.info(fields, "participant notice");
+      return;
+    }
     case "tonetap.participant.left": {
       const { callId, participantId, reason, error, durationMs } = event.data;
       const fields = { callId, participantId, reason, durationMs, ...(error === undefined ? {} : { error }) };

@@ -52,6 +52,7 @@ export {
   type SrtpSession,
   type SrtpSuite,
 } from "./srtp/index.ts";
+export { TelephoneEvents } from "./telephone-event.ts";
 export type { UdpAddress, UdpRtpStats } from "./udp-rtp-port.ts";
 export {
   createUdpRtpServer,

@@ -4,7 +4,7 @@ import type { ConfigInput } from "../../src/config.ts";
 import type { ParticipantInfo } from "../../src/core/audio-source.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { OPUS } from "../../src/core/rtp.ts";
-import { createEngine, type Engine } from "../../src/engine.ts";
+import { createEngine, type Engine, type EngineOptions } from "../../src/engine.ts";
 import type { EventKind, EventOf, TonetapEvent } from "../../src/events/index.ts";
 import { kindOf } from "../../src/events/index.ts";
 import { type RtpPayload, readRtpPayloads } from "../../src/transport/file/ogg-opus-player.ts";
@@ -17,8 +17,11 @@ export interface Recorder {
   first<K extends EventKind>(kind: K, fits?: (event: EventOf<K>) => boolean): Promise<EventOf<K>>;
 }
 
-export async function openEngine(config: ConfigInput = {}): Promise<{ engine: Engine; seen: Recorder }> {
-  const engine = await createEngine({ model: { device: "cpu" }, ...config });
+export async function openEngine(
+  config: ConfigInput = {},
+  options: EngineOptions = {},
+): Promise<{ engine: Engine; seen: Recorder }> {
+  const engine = await createEngine({ model: { device: "cpu" }, ...config }, options);
   return { engine, seen: record(engine) };
 }
 

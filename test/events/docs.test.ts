@@ -51,7 +51,7 @@ describe("the committed documents", () => {
     );
   });
 
-  test("show an example of each of the 19 kinds, and every block of JSON parses", async () => {
+  test("show an example of each of the 20 kinds, and every block of JSON parses", async () => {
     const text = await markdown();
     const shown = [...text.matchAll(/<!-- example: ([\w.]+)( data)? -->\n```json\n([^`]*)```/g)];
     expect(shown.map((match) => match[1]).sort()).toEqual([...EVENT_KINDS].sort());
@@ -102,7 +102,7 @@ describe("the AsyncAPI document", () => {
       }
     }
     const messages = Object.values(resolve("#/components/messages"));
-    expect(messages).toHaveLength(19 + 6 + 1);
+    expect(messages).toHaveLength(20 + 6 + 1);
     for (const message of messages) {
       expect(message).toMatchObject({
         name: expect.any(String),
@@ -112,7 +112,7 @@ describe("the AsyncAPI document", () => {
     }
   });
 
-  test("has JSON schemas that take the 19 examples and refuse each of them without its data", () => {
+  test("has JSON schemas that take the 20 examples and refuse each of them without its data", () => {
     for (const kind of EVENT_KINDS) {
       const name = kind.replace(/(^|\.)(\w)/g, (_match, _dot, letter: string) => letter.toUpperCase());
       // Back from JSON Schema to a validator: what a client author would do.
@@ -129,12 +129,12 @@ describe("the AsyncAPI document", () => {
 describe("the page at /docs", () => {
   const page = docsPage(asyncApiDocument());
 
-  test("shows all 26 messages with their fields, whatever they contain as text", () => {
+  test("shows all 27 messages with their fields, whatever they contain as text", () => {
     for (const [id, message] of Object.entries(resolve("#/components/messages"))) {
       expect(page).toContain(`<section id="${id}">`);
       expect(page).toContain(`<h2>${String(message.name)}</h2>`);
     }
-    expect(page.match(/<section /g)).toHaveLength(26);
+    expect(page.match(/<section /g)).toHaveLength(27);
     expect(page).toContain("<code>expression.peak.mediaMs</code>");
     expect(page).toContain("<code>trends[].direction</code>");
     const hostile = docsPage({ info: { title: "<script>alert(1)</script>" }, components: {} });

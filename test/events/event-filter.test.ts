@@ -10,14 +10,14 @@ const passing = (filter: Parameters<typeof compileFilter>[0]): string[] =>
   all.filter(compileFilter(filter)).map(kindOf);
 
 describe("a filter", () => {
-  test("that is empty or all stars passes all 19 kinds", () => {
-    expect(passing({})).toHaveLength(19);
-    expect(passing({ calls: "*", participants: "*", kinds: "*" })).toHaveLength(19);
+  test("that is empty or all stars passes all 20 kinds", () => {
+    expect(passing({})).toHaveLength(20);
+    expect(passing({ calls: "*", participants: "*", kinds: "*" })).toHaveLength(20);
   });
 
   test("by 1 call leaves out service.stats, by 1 participant also the 4 call events", () => {
-    expect(passing({ calls: ["support-4711"] })).toHaveLength(18);
-    expect(passing({ participants: ["ada"] })).toHaveLength(14);
+    expect(passing({ calls: ["support-4711"] })).toHaveLength(19);
+    expect(passing({ participants: ["ada"] })).toHaveLength(15);
     expect(passing({ calls: ["another"] })).toEqual([]);
     expect(passing({ participants: ["ada"], kinds: ["emotion", "call.ended"] })).toEqual(["emotion"]);
   });
@@ -27,7 +27,7 @@ describe("a filter", () => {
     expect(passing({ calls: [] })).toEqual([]);
   });
 
-  test("by kinds passes exactly those, for any subset of the 19", () => {
+  test("by kinds passes exactly those, for any subset of the 20", () => {
     fc.assert(
       fc.property(fc.subarray([...EVENT_KINDS]), (kinds) => {
         expect(passing({ kinds }).sort()).toEqual([...kinds].sort());
@@ -41,11 +41,11 @@ describe("a filter of expressions", () => {
   const judge = (filter: Parameters<typeof compileFilter>[0], data: object): boolean =>
     compileFilter(filter)({ ...emotion, data: { ...emotion.data, ...data } });
 
-  test("by label or confidence concerns the 4 kinds that name an expression, and lets the 15 others pass", () => {
-    expect(passing({ labels: ["sad"] })).toHaveLength(15);
-    expect(passing({ labels: ["angry"] })).toHaveLength(19);
-    expect(passing({ labels: [] })).toHaveLength(15);
-    expect(passing({ labels: "*" })).toHaveLength(19);
+  test("by label or confidence concerns the 4 kinds that name an expression, and lets the 16 others pass", () => {
+    expect(passing({ labels: ["sad"] })).toHaveLength(16);
+    expect(passing({ labels: ["angry"] })).toHaveLength(20);
+    expect(passing({ labels: [] })).toHaveLength(16);
+    expect(passing({ labels: "*" })).toHaveLength(20);
     expect(passing({ minConfidence: 0.99, kinds: ["emotion", "utterance", "quality"] })).toEqual(["quality"]);
   });
 
@@ -89,7 +89,7 @@ describe("a filter in a query", () => {
     );
   });
 
-  test("that names 1 unknown kind is answered with the 19 there are", () => {
+  test("that names 1 unknown kind is answered with the 20 there are", () => {
     expect(() => read("kinds=emoton")).toThrow(
       `filter: kinds: must be "*" or a list of ${EVENT_KINDS.join(", ")}`,
     );
