@@ -7,7 +7,7 @@ import {
 } from "./core/audio-source.ts";
 import { TonetapError } from "./core/errors.ts";
 import { assertTenant, qualifiedCallId, tenantOf } from "./core/tenant.ts";
-import { WINDOW_PRIORITIES, type WindowOwner } from "./core/window.ts";
+import { WINDOW_PRIORITIES, type WindowOwner, type WindowPriority } from "./core/window.ts";
 import type { ParticipantIdentity } from "./participant-contract.ts";
 
 /** EU AI Act, Art. 5(1)(f): inferring emotions of people at work or in education is prohibited. */
@@ -50,11 +50,16 @@ export function callIdOf({ callId, tenant }: ParticipantInfo): string {
   );
 }
 
+/** Read for every window: a change of priority is for those that come. */
+export interface MutableOwner extends WindowOwner {
+  priority: WindowPriority;
+}
+
 /**
  * Whose a participant's windows are, for fairness and priority in the batcher.
  * @throws TonetapError invalid-argument
  */
-export function windowOwner({ callId, tenant = "", priority = "normal" }: ParticipantInfo): WindowOwner {
+export function windowOwner({ callId, tenant = "", priority = "normal" }: ParticipantInfo): MutableOwner {
   assertOneOf("priority", priority, WINDOW_PRIORITIES);
   return { call: callId, tenant, priority };
 }

@@ -252,11 +252,15 @@ export class Engine implements Closable, AsyncDisposable {
 
   /** @throws TonetapError not-found */
   participant(callId: string, participantId: string): Participant {
-    const participant = this.#calls.find(callId, participantId);
+    const participant = this.findParticipant(callId, participantId);
     if (participant === undefined) {
       throw new TonetapError("not-found", `there is no participant ${participantId} in a call ${callId}`);
     }
     return participant;
+  }
+
+  findParticipant(callId: string, participantId: string): Participant | undefined {
+    return this.#calls.find(callId, participantId);
   }
 
   /**

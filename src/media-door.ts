@@ -6,7 +6,6 @@ import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import { admitted } from "./access/index.ts";
 import type { Config } from "./config.ts";
-import { body, given, participantFields } from "./control-routes.ts";
 import type { ParticipantInfo } from "./core/audio-source.ts";
 import type { Clock } from "./core/clock.ts";
 import { TonetapError } from "./core/errors.ts";
@@ -14,12 +13,19 @@ import type { Engine } from "./engine.ts";
 import {
   checkDoor,
   type DoorOptions,
-  type HttpHandler,
   type HttpServer,
   jsonResponse,
+  type Operation,
+  operation,
 } from "./events/index.ts";
+import { given, participantFields } from "./rtp-routes.ts";
 import { type AudioSocketServer, createAudioSocketServer } from "./transport/audiosocket/index.ts";
-import { type MediaSocketOptions, MediaSocketServer } from "./transport/websocket-media/index.ts";
+import {
+  MEDIA_PATHS,
+  type MediaDialectName,
+  type MediaSocketOptions,
+  MediaSocketServer,
+} from "./transport/websocket-media/index.ts";
 
 /** Media over WebSocket, on the upgrades of `http`. */
 export function openMediaDoor(
@@ -69,16 +75,60 @@ export async function openAudioSocketDoor(
       await engine.attach(source, known ?? stranger);
     },
   });
-  const announce: HttpHandler = (request) => {
-    const participant = admitted(request.caller, given(body(request, announcement)));
+  http.serve(announceCall, ({ json, caller }) => {
+    const participant = admitted(caller, given(json));
     const { host, port } = server.address;
     return jsonResponse({ uuid: announced.add(participant), host, port, expiresMs: ANNOUNCED_MS }, 201);
-  };
-  http.route("POST", "/v1/audiosocket", announce, { access: "calls:write" });
+  });
   return server;
 }
 
-const announcement = z.strictObject(participantFields);
+const announceCall = operation({
+  id: "announceAudioSocketCall",
+  tag: "media",
+  method: "POST",
+  path: "/v1/audiosocket",
+  access: "calls:write",
+  summary: "Say who will call by Asterisk's AudioSocket",
+  description: "There where `audioSocket.listen` is `tcp`. docs/websocket-media.md.",
+  body: z.strictObject(participantFields).meta({ id: "NewParticipant" }),
+  answers: {
+    201: {
+      meaning: "Whoever calls with this UUID is that participant.",
+      schema: z
+        .object({
+          uuid: z.uuid().describe("For the dialplan: `AudioSocket(UUID,host:port)`."),
+          host: z.string(),
+          port: z.int().min(1).max(65_535),
+          expiresMs: z.int().describe("ms that the call has to come."),
+        })
+        .meta({ id: "AnnouncedCall" }),
+    },
+  },
+  problems: ["overloaded"],
+});
+
+const mediaOf = (dialect: MediaDialectName, id: string, whose: string): Operation => ({
+  id,
+  tag: "media",
+  method: "GET",
+  path: MEDIA_PATHS[dialect],
+  access: "public",
+  asks: "calls:write",
+  summary: `Media over WebSocket: ${whose}`,
+  description: "To be asked with `Upgrade: websocket`. docs/websocket-media.md says what is spoken.",
+  answers: { 101: { meaning: "The WebSocket is open." } },
+  problems: ["not-found", "overloaded", "closed"],
+});
+
+/** Upgrades, which the media server takes by itself: described here, registered nowhere. */
+export const mediaUpgrades: readonly Operation[] = [
+  mediaOf("twilio", "openTwilioMedia", "Twilio, Telnyx and their like"),
+  mediaOf("audiohook", "openAudioHook", "Genesys AudioHook"),
+  mediaOf("jitsi", "openJitsiMedia", "Jitsi"),
+];
+
+export const mediaOperations = [announceCall] as const;
 
 /** ms that an announced call has to come. */
 const ANNOUNCED_MS = 60_000;

@@ -3,6 +3,7 @@
  * windows is participant-media.ts, publishing events and keeping the list of calls is engine.ts.
  */
 import { type Subscription, tap } from "rxjs";
+import type { MutableOwner } from "./admission.ts";
 import { AnalysisGate, type PauseReason } from "./analysis-gate.ts";
 import type { AudioSource, ConsentState } from "./core/audio-source.ts";
 import type { Clock } from "./core/clock.ts";
@@ -10,7 +11,7 @@ import { TonetapError } from "./core/errors.ts";
 import type { Closable } from "./core/lifecycle.ts";
 import type { AudioMimeType } from "./core/rtp.ts";
 import { type MonotonicMs, SAMPLES_PER_MS, sampleIndex, wallMs } from "./core/units.ts";
-import type { EmotionUnit, SpeechEdge } from "./core/window.ts";
+import type { EmotionUnit, SpeechEdge, WindowPriority } from "./core/window.ts";
 import { type JudgementParts, judgement } from "./emotion-chain.ts";
 import { LineWatch } from "./line-watch.ts";
 import {
@@ -33,6 +34,8 @@ import { type Quality, QualityMeter } from "./quality.ts";
 /** What its analysis needs from the engine. */
 export interface ParticipantParts extends JudgementParts {
   readonly clock: Clock;
+  /** Its priority may change while it is there. */
+  readonly owner: MutableOwner;
 }
 
 export class Participant implements Closable, AsyncDisposable {
@@ -133,6 +136,20 @@ export class Participant implements Closable, AsyncDisposable {
   get notice(): { readonly state: NoticeState; readonly proof?: NoticeProof } {
     const { state, proof } = this.#gate.notice;
     return proof === undefined ? { state } : { state, proof };
+  }
+
+  /** Whose windows go first when the model is busy; a change is for windows that come. */
+  get priority(): WindowPriority {
+    return this.#parts.owner.priority;
+  }
+
+  set priority(priority: WindowPriority) {
+    this.#parts.owner.priority = priority;
+  }
+
+  /** An operator's pause is in force, whatever else is. */
+  get onHold(): boolean {
+    return this.#gate.heldByOperator;
   }
 
   /** Analysis is not running: no consent, no proof of a notice that is owed, or an operator's pause. */

@@ -1,14 +1,8 @@
 /** The engine behind HTTP: page, events and media over WebSocket, WHIP; SIP and AudioSocket beside it. Opens in order, closes in reverse; knows no command line. */
-import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
-import { createRequire, stripTypeScriptTypes } from "node:module";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { AuditLog, recordCalls } from "./audit/index.ts";
 import { type Config, type ConfigInput, parseConfig } from "./config.ts";
-import { addControlRoutes } from "./control-routes.ts";
 import { systemClock } from "./core/clock.ts";
-import { TonetapError } from "./core/errors.ts";
+import type { TonetapError } from "./core/errors.ts";
 import { type Closable, CloseStack } from "./core/lifecycle.ts";
 import { createEngine, type Engine, type EngineOptions } from "./engine.ts";
 import {
@@ -19,8 +13,6 @@ import {
   EventSocketServer,
   EventSourceServer,
   FlushSchedule,
-  type HttpHandler,
-  type HttpRequest,
   HttpServer,
   SubscriberGate,
   Webhooks,
@@ -28,6 +20,10 @@ import {
 import { openAudioSocketDoor, openMediaDoor } from "./media-door.ts";
 import { addModelRoutes } from "./model-routes.ts";
 import { addMetricsRoute, ServiceMetrics, traceWindows } from "./observability/index.ts";
+import { openApiDocument } from "./openapi.ts";
+import { addPage, addWhipRoutes } from "./page-routes.ts";
+import { addParticipantRoutes } from "./participant-routes.ts";
+import { addRtpRoutes } from "./rtp-routes.ts";
 import {
   eventsAuthorization,
   isLoopback,
@@ -43,12 +39,8 @@ import {
   createWhipEndpoint,
   iceServers,
   type TurnAccess,
-  WHIP_MAX_BODY_BYTES,
-  type WhipEndpoint,
   type WhipEndpointOptions,
 } from "./transport/werift/index.ts";
-
-const HERE = dirname(fileURLToPath(import.meta.url));
 
 export interface ServiceOptions extends EngineOptions {
   /** Told of defects that a request met. */
@@ -166,8 +158,13 @@ export class Service implements Closable, AsyncDisposable {
       resources.defer("calls", () => engine.drain());
       addAlertRoutes(http, hub, engine.alertRules);
       addWebhookRoutes(http, webhooks);
-      addServiceRoutes(http, { hub, notReady: () => engine.notReady ?? audit?.failure?.message });
-      addControlRoutes(http, engine);
+      addServiceRoutes(http, {
+        hub,
+        notReady: () => engine.notReady ?? audit?.failure?.message,
+        openApi: openApiDocument(),
+      });
+      addRtpRoutes(http, engine);
+      addParticipantRoutes(http, engine);
       addModelRoutes(http, engine);
       addMetricsRoute(http, resources.use("metrics", new ServiceMetrics(engine)));
       const { sampleEvery } = engine.config.tracing;
@@ -213,40 +210,4 @@ function turnAccess({
 }: Config["whip"]): TurnAccess | undefined {
   if (turnSecret !== "") return { secret: turnSecret, ttlS: turnTtlS };
   return turnUsername === "" ? undefined : { username: turnUsername, credential: turnCredential };
-}
-
-function addWhipRoutes(http: HttpServer, endpoint: WhipEndpoint): void {
-  const handle = ({ method, path, headers, query, body }: HttpRequest) =>
-    endpoint.handle({ method, path, headers, query, body });
-  for (const pattern of ["/whip", "/whip/:session"]) {
-    for (const method of ["OPTIONS", "POST", "PATCH", "DELETE", "GET", "PUT"] as const) {
-      // It asks for tokens itself: the session's URL counts too.
-      http.route(method, pattern, handle, { access: "public", maxBodyBytes: WHIP_MAX_BODY_BYTES });
-    }
-  }
-}
-
-/** The page, the chart library it uses, and our own client, which runs in browsers as it is. */
-function addPage(http: HttpServer): void {
-  const require = createRequire(import.meta.url);
-  http.files("/vendor/", dirname(require.resolve("uplot/dist/uPlot.esm.js")));
-  const client = join(HERE, "client");
-  if (existsSync(join(client, "index.js"))) http.files("/client/", client);
-  else {
-    const serve: HttpHandler = ({ params }) => clientFromSource(client, params.file ?? "");
-    http.route("GET", "/client/:file", serve, { access: "public" });
-  }
-  http.files("/", join(HERE, "dashboard"));
-}
-
-/** Run from source, the client is TypeScript with erasable types: browsers get it without them. */
-async function clientFromSource(folder: string, file: string) {
-  const name = file.replace(/\.js$/, ".ts");
-  if (!/^[\w-]+\.ts$/.test(name) || !existsSync(join(folder, name))) {
-    throw new TonetapError("not-found", "there is no such file");
-  }
-  return {
-    headers: { "content-type": "text/javascript; charset=utf-8", "cache-control": "no-cache" },
-    body: stripTypeScriptTypes(await readFile(join(folder, name), "utf8")),
-  };
 }

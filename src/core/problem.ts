@@ -4,7 +4,8 @@
  */
 import type { ErrorCode, TonetapError } from "./errors.ts";
 
-const STATUS: Readonly<Record<ErrorCode, number>> = {
+/** The status of each code, where HTTP knows none that says it more exactly. */
+export const STATUS: Readonly<Record<ErrorCode, number>> = {
   "invalid-argument": 400,
   protocol: 400,
   unauthenticated: 401,
@@ -19,7 +20,7 @@ const STATUS: Readonly<Record<ErrorCode, number>> = {
   timeout: 504,
 };
 
-const TITLE: Readonly<Record<ErrorCode, string>> = {
+export const TITLE: Readonly<Record<ErrorCode, string>> = {
   "invalid-argument": "An argument is not right",
   protocol: "The message is not right",
   unauthenticated: "Who are you?",
@@ -36,6 +37,9 @@ const TITLE: Readonly<Record<ErrorCode, string>> = {
 
 /** Seconds after which a retryable request may come again. */
 const RETRY_AFTER_S = 5;
+
+/** The `type` of a code's problems. Stable. */
+export const typeOf = (code: ErrorCode): string => `urn:tonetap:error:${code}`;
 
 export interface ProblemAnswer {
   readonly status: number;
@@ -55,7 +59,7 @@ export function problemOf(error: TonetapError, status = STATUS[error.code]): Pro
       ...(status === 401 ? { "www-authenticate": "Bearer" } : {}),
     },
     body: JSON.stringify({
-      type: `urn:tonetap:error:${error.code}`,
+      type: typeOf(error.code),
       title: TITLE[error.code],
       status,
       // What broke inside is for the log, not for whoever asks.

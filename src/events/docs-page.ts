@@ -1,25 +1,28 @@
-/** The AsyncAPI document as a page for people: one HTML text without script, and its style. What it says is asyncapi.ts. */
+/**
+ * The AsyncAPI document as a page for people, what such pages are made of, and their style: HTML without script. What
+ * it says is asyncapi.ts; the page of the REST API is rest-page.ts.
+ */
 import type { Json } from "./asyncapi.ts";
 
-type Node = Readonly<Record<string, Json>>;
+export type Node = Readonly<Record<string, Json>>;
 
 const isNode = (value: Json | undefined): value is Node =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-const node = (value: Json | undefined): Node => (isNode(value) ? value : {});
-const text = (value: Json | undefined): string => (typeof value === "string" ? value : "");
+export const node = (value: Json | undefined): Node => (isNode(value) ? value : {});
+export const text = (value: Json | undefined): string => (typeof value === "string" ? value : "");
 
-const escaped = (value: string): string =>
+export const escaped = (value: string): string =>
   value.replace(
     /[&<>"]/g,
     (sign) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[sign] ?? sign,
   );
 
 /** Backticks become code; everything else is text. */
-const prose = (value: string): string => escaped(value).replace(/`([^`]*)`/g, "<code>$1</code>");
+export const prose = (value: string): string => escaped(value).replace(/`([^`]*)`/g, "<code>$1</code>");
 
 /** `string`, `number 0–1`, `list of string`, the values of an enumeration. */
-function typeOf(schema: Node): string {
+export function typeOf(schema: Node): string {
   if (Array.isArray(schema.enum))
     return schema.enum.map((value) => `<code>${escaped(String(value))}</code>`).join(" ");
   if (schema.const !== undefined) return `<code>${escaped(String(schema.const))}</code>`;
@@ -35,18 +38,24 @@ function typeOf(schema: Node): string {
   return low + high === "" ? type : `${type} ${low === "" ? "…" : low}–${high === "" ? "…" : high}`;
 }
 
-function rows(schema: Node, path: string): string {
+/** One row a field. @param resolve follows references, where a document has them */
+export function rows(
+  schema: Node,
+  path: string,
+  resolve: (value: Json | undefined) => Node = (value) => node(value),
+): string {
+  if (schema.type === "array") return rows(resolve(schema.items), `${path}[]`, resolve);
   const required = Array.isArray(schema.required) ? schema.required : [];
   return Object.entries(node(schema.properties))
     .map(([name, value]) => {
-      const field = node(value);
+      const field = resolve(value);
       const full = path === "" ? name : `${path}.${name}`;
       const optional = required.includes(name) ? "" : " <small>optional</small>";
-      const items = node(field.items);
+      const items = resolve(field.items);
       const inner = isNode(field.properties)
-        ? rows(field, full)
+        ? rows(field, full, resolve)
         : isNode(items.properties)
-          ? rows(items, `${full}[]`)
+          ? rows(items, `${full}[]`, resolve)
           : "";
       return (
         `<tr><td><code>${escaped(full)}</code>${optional}</td><td>${typeOf(field)}</td>` +
@@ -80,21 +89,42 @@ export function docsPage(document: Node): string {
 ${example === undefined ? "" : `<pre tabindex="0">${escaped(JSON.stringify(example, undefined, 2))}</pre>`}
 </section>`,
   );
+  return documentPage({
+    title: text(info.title),
+    version: text(info.version),
+    nav: { label: "Messages", links },
+    intro:
+      `<p>${prose(text(info.description))}</p>\n` +
+      '<p>For programs: <a href="/docs/asyncapi.json">asyncapi.json</a>. Calls, consent, models over HTTP: ' +
+      '<a href="/docs/rest">REST API</a>, <a href="/openapi.json">openapi.json</a></p>',
+    body: sections.join("\n"),
+  });
+}
+
+/** What a page about a document is made of; all but title, version and label is HTML. */
+export interface DocumentPage {
+  readonly title: string;
+  readonly version: string;
+  readonly nav: { readonly label: string; readonly links: string };
+  readonly intro: string;
+  readonly body: string;
+}
+
+export function documentPage({ title, version, nav, intro, body }: DocumentPage): string {
   return `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${escaped(text(info.title))}</title>
+<title>${escaped(title)}</title>
 <link rel="stylesheet" href="/docs/docs.css">
 </head>
 <body>
-<nav aria-label="Messages">${links}</nav>
+<nav aria-label="${escaped(nav.label)}">${nav.links}</nav>
 <main>
-<h1>${escaped(text(info.title))} <small>${escaped(text(info.version))}</small></h1>
-<p>${prose(text(info.description))}</p>
-<p>For programs: <a href="/docs/asyncapi.json">asyncapi.json</a></p>
-${sections.join("\n")}
+<h1>${escaped(title)} <small>${escaped(version)}</small></h1>
+${intro}
+${body}
 </main>
 </body>
 </html>
@@ -105,7 +135,8 @@ export const DOCS_STYLE = `:root { color-scheme: light dark; --line: #8886; --gr
 * { box-sizing: border-box; }
 body { margin: 0; display: grid; grid-template-columns: 15rem minmax(0, 1fr); font: 1rem/1.5 system-ui, sans-serif; }
 nav { position: sticky; top: 0; height: 100vh; overflow: auto; padding: 1rem; border-right: 1px solid var(--line); }
-nav a { display: block; padding: .15rem 0; font-size: .9rem; }
+nav strong { display: block; margin-top: .8rem; }
+nav a { display: block; overflow-wrap: anywhere; padding: .15rem 0; font-size: .9rem; }
 main { max-width: 60rem; padding: 1rem 2rem 4rem; }
 h2 { margin-top: 3rem; }
 table { border-collapse: collapse; width: 100%; }

@@ -2,6 +2,7 @@
  * Events as server-sent events (WHATWG HTML §9.2) at `/v1/events`, for clients without WebSocket: who may listen, and
  * the pulse. What is sent is event-writer.ts. A browser's EventSource comes back by itself with Last-Event-ID.
  */
+import { z } from "zod";
 import { type Clock, systemClock } from "../core/clock.ts";
 import { TonetapError } from "../core/errors.ts";
 import type { Closable } from "../core/lifecycle.ts";
@@ -11,6 +12,7 @@ import { FlushSchedule } from "./flush-schedule.ts";
 import { type HttpRequest, type HttpResponse, type HttpStream, problemResponse } from "./http-route.ts";
 import type { HttpServer } from "./http-server.ts";
 import type { EventHub, SubscribeOptions } from "./hub.ts";
+import { operation } from "./operation.ts";
 import { type ControlMessage, EVENTS_PATH, PROTOCOL } from "./protocol.ts";
 import { SubscriberGate } from "./subscriber-gate.ts";
 
@@ -33,6 +35,36 @@ export interface EventSourceOptions {
   readonly stallTimeoutMs?: number;
   readonly clock?: Clock;
 }
+
+/** The query of both kinds of subscribers, read by filterFromQuery(). */
+const subscriptionQuery = z.object({
+  call: z.string().optional().describe("Call ids, separated by commas."),
+  participant: z.string().optional().describe("Participant ids, separated by commas."),
+  kinds: z.string().optional().describe("Kinds of events, separated by commas."),
+  label: z.string().optional().describe("Labels of expressions, separated by commas."),
+  minConfidence: z.string().optional().describe("Of expressions, 0–1."),
+  filter: z.string().optional().describe("The filter as JSON, instead of the others."),
+  after: z.string().optional().describe("A position: begin with what came after it. Or `Last-Event-ID`."),
+});
+
+export const listenToEvents = operation({
+  id: "listenToEvents",
+  tag: "events",
+  method: "GET",
+  path: EVENTS_PATH,
+  access: "public",
+  // The gate asks who it is.
+  asks: "events:read",
+  summary: "Events as they happen",
+  description:
+    "Server-sent events. Asked to upgrade it is a WebSocket: /docs/asyncapi.json describes what is said there, and every event.",
+  query: subscriptionQuery,
+  checksItself: true,
+  answers: {
+    200: { meaning: "Goes on until one side ends it.", contentType: "text/event-stream", schema: z.string() },
+  },
+  problems: [406, "overloaded", "closed"],
+});
 
 interface Listener {
   readonly tick: () => void;
@@ -58,8 +90,7 @@ export class EventSourceServer implements Closable {
     this.#stopTicking = this.#clock.repeat(TICK_MS, () => {
       for (const listener of this.#listeners) listener.tick();
     });
-    // The gate asks who it is.
-    http.route("GET", EVENTS_PATH, (request) => this.#answer(request), { access: "public" });
+    http.serve(listenToEvents, (request) => this.#answer(request));
   }
 
   /** Listeners now. */

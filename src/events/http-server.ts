@@ -26,6 +26,7 @@ import {
   type Route,
   type RouteOptions,
 } from "./http-route.ts";
+import { type AnyOperation, inputOf, type Operation, type OperationHandler } from "./operation.ts";
 import { staticFiles } from "./static-files.ts";
 
 export interface HttpServerOptions extends DoorOptions {
@@ -61,6 +62,7 @@ export class HttpServer implements Closable, AsyncDisposable {
   readonly #options: HttpServerOptions;
   readonly #clock: Clock;
   readonly #routes: Route[] = [];
+  readonly #operations: AnyOperation[] = [];
   #closing: Promise<void> | undefined;
 
   constructor(options: HttpServerOptions = {}) {
@@ -78,8 +80,9 @@ export class HttpServer implements Closable, AsyncDisposable {
   }
 
   /**
-   * Registers a handler. Patterns: `/calls/:id`, `/files/*`. The first one registered that fits a path wins; HEAD is
-   * answered by GET; OPTIONS by itself, unless there is a route for it.
+   * Registers a handler. Patterns: `/calls/:id`, `/files/*`. The first one registered that fits a path wins, and one
+   * that ends in `*` only where no other fits, whatever its method; HEAD is answered by GET; OPTIONS by itself, unless
+   * there is a route for it.
    * @throws TonetapError invalid-argument for a pattern that could never match
    */
   route(method: HttpMethod, pattern: string, handler: HttpHandler, options: RouteOptions = {}): this {
@@ -91,6 +94,29 @@ export class HttpServer implements Closable, AsyncDisposable {
       maxBodyBytes: options.maxBodyBytes ?? 65_536,
     });
     return this;
+  }
+
+  /**
+   * Registers an operation: what does not fit its `query` and `body` is refused before the handler is asked.
+   * @throws TonetapError as {@link route}
+   */
+  serve<Body, Query>(operation: Operation<Body, Query>, handler: OperationHandler<Body, Query>): this {
+    const { method, path, access, maxBodyBytes } = operation;
+    this.#operations.push(operation);
+    return this.route(method, path, (request) => handler(inputOf(operation, request)), {
+      access,
+      ...(maxBodyBytes === undefined ? {} : { maxBodyBytes }),
+    });
+  }
+
+  /** What is described of what is served. */
+  get operations(): readonly AnyOperation[] {
+    return this.#operations;
+  }
+
+  /** All that is served: `GET /v1/calls/:callId`. */
+  get routes(): readonly string[] {
+    return this.#routes.map(({ method, segments }) => `${method} /${segments.join("/")}`);
   }
 
   /** Serves the files of a folder below `prefix` (`/`, `/client/`). Register it after the routes it must not hide. */
@@ -170,6 +196,8 @@ export class HttpServer implements Closable, AsyncDisposable {
     const method = request.method === "HEAD" ? "GET" : (request.method ?? "GET");
     const fitting: string[] = [];
     for (const route of this.#routes) {
+      // The files of a folder are not asked for what is something else: GET of what takes POST is 405, not 404.
+      if (fitting.length > 0 && route.segments.at(-1) === "*") continue;
       const params = matchRoute(route.segments, pathname);
       if (params === undefined) continue;
       fitting.push(route.method);

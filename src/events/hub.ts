@@ -9,7 +9,7 @@ import type { Closable } from "../core/lifecycle.ts";
 import { compileFilter, type EventFilter } from "./event-filter.ts";
 import { EventStream } from "./event-stream.ts";
 import { type Beginning, EventSubscription } from "./event-subscription.ts";
-import { type CallView, LiveState } from "./live-state.ts";
+import { type CallView, LiveState, type ParticipantView } from "./live-state.ts";
 import { PublishedEvent } from "./published-event.ts";
 import { type ReplayLimits, ReplayRing } from "./replay-ring.ts";
 import type { EventKind, TonetapEvent } from "./schema.ts";
@@ -181,6 +181,10 @@ export class EventHub implements Closable, AsyncDisposable {
   /** The calls and participants that are live. */
   calls(): CallView[] {
     return this.#state.calls();
+  }
+
+  participant(callId: string, participantId: string): ParticipantView | undefined {
+    return this.#state.participant(callId, participantId);
   }
 
   /** Ends every subscription and completes `events$`. What subscribers have not taken yet they can still take. */

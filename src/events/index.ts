@@ -1,5 +1,5 @@
 /** The public door of events/. */
-export { addAlertRoutes } from "./alert-routes.ts";
+export { addAlertRoutes, alertOperations } from "./alert-routes.ts";
 export { asyncApiDocument, type Json } from "./asyncapi.ts";
 export { checkDoor, type DoorOptions } from "./door.ts";
 export { emotionData, type Speaker, speechEndedData, speechStartedData } from "./event-data.ts";
@@ -13,7 +13,7 @@ export {
   parseFilter,
 } from "./event-filter.ts";
 export { eventLine } from "./event-line.ts";
-export { type EventSourceOptions, EventSourceServer } from "./event-source-server.ts";
+export { type EventSourceOptions, EventSourceServer, listenToEvents } from "./event-source-server.ts";
 export { EventStream } from "./event-stream.ts";
 export { EventSubscription } from "./event-subscription.ts";
 export { FlushSchedule } from "./flush-schedule.ts";
@@ -45,6 +45,7 @@ export { AlertRules } from "./insight/alert-rules.ts";
 export { type InsightOptions, Insights } from "./insight/insights.ts";
 export { type ListenOptions, runListen } from "./listen.ts";
 export type { CallView, ParticipantView } from "./live-state.ts";
+export { type AnyOperation, type Operation, operation, problemSchema } from "./operation.ts";
 export {
   CLOSE_CODES,
   type ControlMessage,
@@ -54,6 +55,7 @@ export {
   type SubscribeMessage,
 } from "./protocol.ts";
 export { PublishedEvent } from "./published-event.ts";
+export { restPage } from "./rest-page.ts";
 export {
   EVENT_DATA,
   EVENT_KINDS,
@@ -67,13 +69,20 @@ export {
   type TonetapEvent,
   tonetapEventSchema,
 } from "./schema.ts";
-export { addServiceRoutes, type ServiceRoutesOptions } from "./service-routes.ts";
+export {
+  addServiceRoutes,
+  CALL_PARAMS,
+  type ServiceRoutesOptions,
+  serviceOperations,
+} from "./service-routes.ts";
 export { staticFiles } from "./static-files.ts";
 export { type Authorize, SubscriberGate, type SubscriberRequest, type Visitor } from "./subscriber-gate.ts";
 export { bar, column, type Paint, paint, safe } from "./terminal-text.ts";
 export { TerminalView } from "./terminal-view.ts";
+export { participantViewFields } from "./view-schema.ts";
 export { parseSecret, signWebhook, verifyWebhook, type WebhookHeaders } from "./webhook/signature.ts";
+export { addWebhookRoutes, webhookOperations } from "./webhook/webhook-routes.ts";
 export type { WebhookStats } from "./webhook/webhook-sink.ts";
 export { type WebhookTarget, webhookTargetSchema } from "./webhook/webhook-target.ts";
-export { addWebhookRoutes, Webhooks } from "./webhook/webhooks.ts";
+export { Webhooks } from "./webhook/webhooks.ts";
 export { type EventSocketOptions, EventSocketServer, type EventSocketStats } from "./websocket-server.ts";

@@ -175,6 +175,11 @@ export class LiveState {
     }));
   }
 
+  participant(callId: string, participantId: string): ParticipantView | undefined {
+    const state = this.#calls.get(callId)?.participants.get(participantId);
+    return state === undefined ? undefined : viewOf(state);
+  }
+
   #update(
     event: { readonly data: { callId: string; participantId: string } },
     change: (s: ParticipantState) => void,

@@ -36,7 +36,8 @@ export interface NoticeProof {
   readonly at: string;
 }
 
-const answer = z.strictObject({
+/** An acknowledgement, as {@link parseNoticeProof} takes it. */
+export const noticeAnswerSchema = z.strictObject({
   ...proofFields,
   by: proofFields.by.optional(),
   at: proofFields.at.optional(),
@@ -50,7 +51,7 @@ const MAX_AHEAD_MS = 60_000;
  * @throws TonetapError invalid-argument naming what is wrong with it
  */
 export function parseNoticeProof(value: unknown, by: string, nowMs: number): NoticeProof {
-  const result = answer.safeParse(value);
+  const result = noticeAnswerSchema.safeParse(value);
   if (!result.success) {
     const reasons = result.error.issues.map(({ path, message }) =>
       path.length === 0 ? message : `${path.join(".")}: ${message}`,

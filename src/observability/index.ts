@@ -1,5 +1,5 @@
 /** Metrics, spans and the log of a running engine. */
 export { createLog, type Logger, type LogOptions, logCalls, logDefect } from "./log.ts";
 export { type Observed, ServiceMetrics } from "./metrics.ts";
-export { addMetricsRoute } from "./metrics-route.ts";
+export { addMetricsRoute, scrapeMetrics } from "./metrics-route.ts";
 export { traceWindows } from "./tracing.ts";

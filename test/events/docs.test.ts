@@ -9,6 +9,7 @@ import { eventExamples } from "../../src/events/event-examples.ts";
 import { CLOSE_CODES, CONTROL_SCHEMAS } from "../../src/events/protocol.ts";
 import { EVENT_KINDS, EVENT_SCHEMAS, tonetapEventSchema } from "../../src/events/schema.ts";
 import { addServiceRoutes } from "../../src/events/service-routes.ts";
+import { openApiDocument } from "../../src/openapi.ts";
 import { Peer, startService } from "./support.ts";
 
 /** JSON, seen as objects all the way down; texts are read with String(). */
@@ -141,11 +142,11 @@ describe("the page at /docs", () => {
     expect(hostile).not.toContain("<script");
   });
 
-  test("loads nothing but its own style, which a service serves beside it: 3 addresses", async () => {
+  test("loads nothing but its own style, which a service serves beside it, and leads to the REST API: 4 addresses", async () => {
     const addresses = [...page.matchAll(/(?:href|src)="([^"#]+)"/g)].map((match) => match[1]);
-    expect(addresses).toEqual(["/docs/docs.css", "/docs/asyncapi.json"]);
+    expect(addresses).toEqual(["/docs/docs.css", "/docs/asyncapi.json", "/docs/rest", "/openapi.json"]);
     await using service = await startService();
-    addServiceRoutes(service.http, { hub: service.hub });
+    addServiceRoutes(service.http, { hub: service.hub, openApi: openApiDocument() });
     for (const path of ["/docs", ...addresses]) {
       const response = await fetch(new URL(path ?? "", service.url));
       expect(response.status).toBe(200);

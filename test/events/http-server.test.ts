@@ -311,7 +311,7 @@ describe("static files", () => {
 describe("the service's routes", () => {
   test("show 1 call with 1 participant as it is now, and 404 for another", async () => {
     await using service = await startService();
-    addServiceRoutes(service.http, { hub: service.hub });
+    addServiceRoutes(service.http, { openApi: {}, hub: service.hub });
     service.hub.publish(service.factory.create("call.started", { callId: ADA.callId }));
     service.hub.publish(service.factory.create("participant.joined", joinedOf(ADA)));
     const { body } = await ask(service.url, "/v1/calls");
@@ -329,7 +329,7 @@ describe("the service's routes", () => {
   test("say 200 to healthz always, and 503 with the reason to readyz until the model is there", async () => {
     let reason: string | undefined = "the model is still loading";
     const hub = new EventHub();
-    await using server = await serve((http) => addServiceRoutes(http, { hub, notReady: () => reason }));
+    await using server = await serve((http) => addServiceRoutes(http, { openApi: {}, hub, notReady: () => reason }));
     expect((await ask(server.url, "/healthz")).status).toBe(200);
     const waiting = await ask(server.url, "/readyz");
     expect(waiting.status).toBe(503);
@@ -339,7 +339,7 @@ describe("the service's routes", () => {
   });
 
   test("give the AsyncAPI 3 document, once: then 304", async () => {
-    await using server = await serve((http) => addServiceRoutes(http, { hub: new EventHub() }));
+    await using server = await serve((http) => addServiceRoutes(http, { openApi: {}, hub: new EventHub() }));
     const { headers, body } = await ask(server.url, "/docs/asyncapi.json");
     expect(JSON.parse(body).asyncapi).toBe("3.0.0");
     const again = await ask(server.url, "/docs/asyncapi.json", {

@@ -10,38 +10,43 @@ const patterns = z.array(z.string().min(1).max(128)).min(1).max(256);
 const durationMs = (max: number, standard: number) => z.number().min(0).max(max).default(standard);
 const level = z.number().min(-1).max(1);
 
+const fields = {
+  id: z
+    .string()
+    .regex(/^[\w.-]{1,64}$/, 'must be 1–64 letters, digits, ".", "_" or "-"')
+    .describe("Names the rule in events and at /v1/alerts/rules."),
+  name: z.string().min(1).max(128).optional().describe("For people."),
+  labels: z
+    .array(z.string().min(1).max(64))
+    .min(1)
+    .max(16)
+    .optional()
+    .describe("The sum of these probabilities is measured. This or `axis`."),
+  axis: z.enum(["valence", "arousal"]).optional().describe("This is measured, −1 … 1. This or `labels`."),
+  above: level.optional().describe("Met from this value up. This or `below`."),
+  below: level.optional().describe("Met from this value down. This or `above`."),
+  minDurationMs: durationMs(600_000, 3_000).describe("ms of speech for which it must be met, 0–600,000."),
+  clearAfterMs: durationMs(600_000, 5_000).describe(
+    "ms after which the alert is cleared when it is no longer met, silence included, 0–600,000.",
+  ),
+  coolDownMs: durationMs(3_600_000, 30_000).describe(
+    "ms after an alert was cleared before the rule may raise another for the same voice, 0–3,600,000.",
+  ),
+  roles: z.array(z.enum(PARTICIPANT_ROLES)).min(1).optional().describe("Only participants of these roles."),
+  calls: patterns.optional().describe("Only these calls; a trailing `*` stands for anything."),
+} as const;
+
 export const alertRuleSchema = z
-  .strictObject({
-    id: z
-      .string()
-      .regex(/^[\w.-]{1,64}$/, 'must be 1–64 letters, digits, ".", "_" or "-"')
-      .describe("Names the rule in events and at /v1/alerts/rules."),
-    name: z.string().min(1).max(128).optional().describe("For people."),
-    labels: z
-      .array(z.string().min(1).max(64))
-      .min(1)
-      .max(16)
-      .optional()
-      .describe("The sum of these probabilities is measured. This or `axis`."),
-    axis: z.enum(["valence", "arousal"]).optional().describe("This is measured, −1 … 1. This or `labels`."),
-    above: level.optional().describe("Met from this value up. This or `below`."),
-    below: level.optional().describe("Met from this value down. This or `above`."),
-    minDurationMs: durationMs(600_000, 3_000).describe("ms of speech for which it must be met, 0–600,000."),
-    clearAfterMs: durationMs(600_000, 5_000).describe(
-      "ms after which the alert is cleared when it is no longer met, silence included, 0–600,000.",
-    ),
-    coolDownMs: durationMs(3_600_000, 30_000).describe(
-      "ms after an alert was cleared before the rule may raise another for the same voice, 0–3,600,000.",
-    ),
-    roles: z.array(z.enum(PARTICIPANT_ROLES)).min(1).optional().describe("Only participants of these roles."),
-    calls: patterns.optional().describe("Only these calls; a trailing `*` stands for anything."),
-  })
+  .strictObject(fields)
   .refine(({ labels, axis }) => (labels === undefined) !== (axis === undefined), {
     message: "give either labels or axis",
   })
   .refine(({ above, below }) => (above === undefined) !== (below === undefined), {
     message: "give either above or below",
   });
+
+/** The same where the address says which rule it is. What it lacks is checked with its id, as {@link alertRuleSchema}. */
+export const addressedRuleSchema = z.strictObject({ ...fields, id: fields.id.optional() });
 
 /** A rule with every default filled in. */
 export type AlertRule = z.output<typeof alertRuleSchema>;

@@ -9,8 +9,9 @@ import { type WebSocket, WebSocketServer } from "ws";
 import type { AudioSource, ParticipantInfo } from "../../core/audio-source.ts";
 import type { Admit } from "../../core/caller.ts";
 import { type Clock, systemClock } from "../../core/clock.ts";
-import { assertRange, type ErrorCode, TonetapError } from "../../core/errors.ts";
+import { assertRange, TonetapError } from "../../core/errors.ts";
 import type { Closable } from "../../core/lifecycle.ts";
+import { problemOf } from "../../core/problem.ts";
 import { audiohookDialect } from "./audiohook-dialect.ts";
 import { verifyAudioHookSignature } from "./audiohook-signature.ts";
 import { jitsiDialect } from "./jitsi-dialect.ts";
@@ -203,8 +204,7 @@ export class MediaSocketServer implements Closable, AsyncDisposable {
         this.#open(peer, dialect, request, target.searchParams, permission),
       );
     } catch (thrown) {
-      const { code, message } = TonetapError.from(thrown);
-      this.#refuse(socket, STATUS[code], code === "internal" ? "internal error" : message);
+      this.#refuse(socket, TonetapError.from(thrown));
     }
   }
 
@@ -289,36 +289,19 @@ export class MediaSocketServer implements Closable, AsyncDisposable {
     });
   }
 
-  /** Answers an upgrade with a plain HTTP response: RFC 6455 §4.2.2, RFC 9457. */
-  #refuse(socket: Duplex, status: number, detail: string): void {
+  /** Answers an upgrade with a plain HTTP response: RFC 6455 §4.2.2. */
+  #refuse(socket: Duplex, error: TonetapError): void {
     this.#refused++;
-    const body = JSON.stringify({ title: STATUS_CODES[status], status, detail });
+    const { status, headers, body } = problemOf(error);
     const lines = [
       `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
-      ...(status === 401 ? ["www-authenticate: Bearer"] : []),
-      ...(status === 503 ? ["retry-after: 5"] : []),
-      "content-type: application/problem+json",
+      ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
       `content-length: ${Buffer.byteLength(body)}`,
       "connection: close",
     ];
     socket.end(`${lines.join("\r\n")}\r\n\r\n${body}`);
   }
 }
-
-const STATUS: Readonly<Record<ErrorCode, number>> = {
-  "invalid-argument": 400,
-  protocol: 400,
-  media: 400,
-  unauthenticated: 401,
-  policy: 403,
-  "not-found": 404,
-  conflict: 409,
-  overloaded: 503,
-  unavailable: 503,
-  closed: 503,
-  timeout: 504,
-  internal: 500,
-};
 
 const AS_IT_SAYS: Admit = (participant) => participant;
 

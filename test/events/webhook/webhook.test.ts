@@ -9,7 +9,8 @@ import { EventHub } from "../../../src/events/hub.ts";
 import type { EventData, TonetapEvent } from "../../../src/events/schema.ts";
 import { signWebhook, verifyWebhook } from "../../../src/events/webhook/signature.ts";
 import { parseWebhookTarget } from "../../../src/events/webhook/webhook-target.ts";
-import { addWebhookRoutes, Webhooks } from "../../../src/events/webhook/webhooks.ts";
+import { addWebhookRoutes } from "../../../src/events/webhook/webhook-routes.ts";
+import { Webhooks } from "../../../src/events/webhook/webhooks.ts";
 import { until } from "../support.ts";
 
 const SECRET = `whsec_${Buffer.alloc(32, 7).toString("base64")}`;
