@@ -33,6 +33,7 @@ import {
   loadModelPackage,
   ModelHost,
 } from "./inference/index.ts";
+import { LoadGuard, type LoadReport } from "./load-guard.ts";
 import { modelOptions } from "./model-options.ts";
 import type { NoticeHook, NoticeTerms } from "./notice/index.ts";
 import { noticeTerms } from "./notice-terms.ts";
@@ -74,6 +75,7 @@ export class Engine implements Closable, AsyncDisposable {
   readonly #resources: CloseStack;
   readonly #meter: ServiceMeter;
   readonly #notice: NoticeTerms | undefined;
+  readonly #guard: LoadGuard;
   /** Participants being attached, by call and id: they count and their names are taken. */
   readonly #attaching = new Set<string>();
   #participants = 0;
@@ -115,13 +117,17 @@ export class Engine implements Closable, AsyncDisposable {
       }),
     );
     this.#meter = new ServiceMeter(clock);
+    this.#guard = resources.use(
+      "load guard",
+      new LoadGuard({ clock, config: config.overload, models, participants: () => this.#participants }),
+    );
     resources.defer(
       "quality timer",
-      this.#every(config.events.qualityMs, () => this.#publishQuality()),
+      clock.repeat(config.events.qualityMs, () => this.#publishQuality()),
     );
     resources.defer(
       "stats timer",
-      this.#every(config.events.statsMs, () => this.#publishStats()),
+      clock.repeat(config.events.statsMs, () => this.#publishStats()),
     );
   }
 
@@ -160,9 +166,15 @@ export class Engine implements Closable, AsyncDisposable {
     return this.models.stats;
   }
 
+  /** How busy its threads are, and what is given up for that. */
+  get load(): LoadReport {
+    return this.#guard.report();
+  }
+
   /** Undefined when calls can be taken; else why not, in words. */
   get notReady(): string | undefined {
     if (this.#shuttingDown) return "the engine is closing";
+    if (this.#guard.refusing) return "overloaded: new participants are refused for the time being";
     const backends = this.describeBackends();
     const down = backends.filter(({ state }) => state !== "ready");
     if (down.length === backends.length) return `no model worker is ready: ${down[0]?.state}`;
@@ -196,8 +208,9 @@ export class Engine implements Closable, AsyncDisposable {
     this.#attaching.add(key);
     try {
       const scales = () => this.models.scalesOf(callId);
+      const pace = () => this.#guard.paceOf(owner.priority ?? "normal");
       const { clock, config, manifest } = this;
-      const media = new LocalMedia(source, { clock, config, manifest, scales });
+      const media = new LocalMedia(source, { clock, config, manifest, scales, pace });
       const first = await media.prepare();
       const call = this.#openCall(callId, media, first);
       this.#participants++;
@@ -318,6 +331,7 @@ export class Engine implements Closable, AsyncDisposable {
     if (this.#participants + this.#attaching.size >= limit) {
       throw new TonetapError("overloaded", `service.maxParticipants is ${limit}, and so many are attached`);
     }
+    this.#guard.admit();
   }
 
   /** The world may have changed while the decoder was made: nobody else would close it. */
@@ -353,6 +367,8 @@ export class Engine implements Closable, AsyncDisposable {
         break;
       // Counted by the participant, told by quality events.
       case "gated":
+        if (unit.reason === "overload") this.#guard.countShed();
+        break;
       case "dropped":
         break;
       default:
@@ -382,10 +398,7 @@ export class Engine implements Closable, AsyncDisposable {
       model: backend?.model ?? "",
       droppedEvents: hub.dropped,
       ...this.#meter.take(this.batcherStats),
+      load: this.load,
     });
-  }
-
-  #every(periodMs: number, task: () => void): () => void {
-    return this.clock.repeat(periodMs, task);
   }
 }

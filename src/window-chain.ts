@@ -24,6 +24,8 @@ export interface WindowParts {
   readonly manifest: Pick<ModelManifest, "features" | "window" | "normalisation">;
   /** Whose scale its windows are on, where models change while people talk; default: the manifest's. */
   readonly scales?: () => WindowScales;
+  /** Of its windows one in so many is judged, where the machine has too much to do; default: all. */
+  readonly pace?: () => number;
 }
 
 /** What one run of a chain has for itself. */
@@ -39,7 +41,7 @@ export interface WindowRun {
 
 export function windowChain(
   source: Pick<AudioSource, "codecs" | "requestRetransmission">,
-  { clock, config, manifest, scales }: WindowParts,
+  { clock, config, manifest, scales, pace }: WindowParts,
   run: WindowRun,
 ): OperatorFunction<RtpPacket, WindowUnit> {
   const { features, window } = manifest;
@@ -63,6 +65,7 @@ export function windowChain(
       slidingWindows({
         model: manifest,
         ...(scales === undefined ? {} : { scales }),
+        ...(pace === undefined ? {} : { pace }),
         mediaClock: run.mediaClock,
         firstIndex: run.firstIndex,
         hopMs: config.window.hopMs,

@@ -49,8 +49,11 @@ export interface WindowScales {
 /** A window that does not reach the model, and why. */
 export interface GatedWindow extends WindowInfo {
   readonly kind: "gated";
-  /** `silence`: too little speech. `too-short`: the talk-spurt has just begun. `loss`: too little real audio. */
-  readonly reason: "silence" | "too-short" | "loss";
+  /**
+   * `silence`: too little speech. `too-short`: the talk-spurt has just begun. `loss`: too little real audio.
+   * `overload`: left out because the machine has too much to do.
+   */
+  readonly reason: "silence" | "too-short" | "loss" | "overload";
 }
 
 /** A talk-spurt begins or ends. */

@@ -204,6 +204,7 @@ export function eventExamples(): EventExamples {
       droppedEvents: 0,
       cpuShare: 0.12,
       rssBytes: 148_897_792,
+      load: { main: 0.06, model: 0.11, step: "none", shedWindows: 0, refusedParticipants: 0 },
     }),
     "participant.left": at(71_000).create("participant.left", {
       ...SPEAKER,

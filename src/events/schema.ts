@@ -6,6 +6,7 @@
  * fields and new kinds may come within a version: ignore what you do not know. Anything else is a new version.
  */
 import { z } from "zod";
+import { OVERLOAD_STEPS } from "../core/overload.ts";
 import { PARTICIPANT_DATA } from "./participant-schema.ts";
 import {
   AUDIO_MIME_TYPES,
@@ -209,6 +210,23 @@ export const EVENT_DATA = {
       droppedEvents: count("Events that slow subscribers missed since the service started."),
       cpuShare: z.number().min(0).describe("Processor time over the period, in cores."),
       rssBytes: count("Resident memory, bytes."),
+      load: z
+        .object({
+          main: z.number().min(0).describe("Share of its time that the main thread worked."),
+          model: z
+            .number()
+            .min(0)
+            .describe("The same of the model's threads; above 1 when windows were dropped."),
+          step: z
+            .enum(OVERLOAD_STEPS)
+            .describe(
+              "What is given up for the time being: `longer-hop` windows left out, `skip-low` participants of low " +
+                "priority too, `refuse` new participants as well.",
+            ),
+          shedWindows: count("Windows left out for it since the service started."),
+          refusedParticipants: count("Participants refused for it since the service started."),
+        })
+        .describe("How busy the machine is, and what is done about it."),
     })
     .describe("How the service is doing, every few seconds."),
 } as const;

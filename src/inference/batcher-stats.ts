@@ -15,6 +15,8 @@ export interface BatcherStats {
   readonly dropped: Readonly<Record<DroppedWindow["reason"], number>>;
   /** Batches that the model finished. */
   readonly batches: number;
+  /** Time in the model, of finished batches together. */
+  readonly inferenceMs: number;
   /** batchSizes[n]: finished batches of n windows, 0 … maxBatch. */
   readonly batchSizes: readonly number[];
   /** Windows waiting now, and at most. */
@@ -50,6 +52,7 @@ export function addStats(first: BatcherStats, others: readonly BatcherStats[]): 
       closed: total(({ dropped }) => dropped.closed),
     },
     batches: total(({ batches }) => batches),
+    inferenceMs: total(({ inferenceMs }) => inferenceMs),
     batchSizes: Array.from({ length: sizes }, (_, n) => total(({ batchSizes }) => batchSizes[n] ?? 0)),
     queued: total(({ queued }) => queued),
     inFlight: total(({ inFlight }) => inFlight),
@@ -60,6 +63,7 @@ export class BatcherCounters {
   submitted = 0;
   estimated = 0;
   batches = 0;
+  inferenceMs = 0;
   lastError = "";
   readonly dropped: Record<DroppedWindow["reason"], number> = {
     overload: 0,
@@ -77,6 +81,7 @@ export class BatcherCounters {
 
   batch(size: number, inferenceMs: number): void {
     this.batches++;
+    this.inferenceMs += inferenceMs;
     this.batchSizes[size] = (this.batchSizes[size] ?? 0) + 1;
     this.#inference.record(inferenceMs);
   }
@@ -89,12 +94,13 @@ export class BatcherCounters {
   snapshot(
     now: Pick<BatcherStats, "queued" | "queueLimit" | "inFlight" | "backends" | "backendsUp">,
   ): BatcherStats {
-    const { submitted, estimated, dropped, batches, batchSizes, lastError } = this;
+    const { submitted, estimated, dropped, batches, inferenceMs, batchSizes, lastError } = this;
     return {
       submitted,
       estimated,
       dropped: { ...dropped },
       batches,
+      inferenceMs,
       batchSizes: [...batchSizes],
       ...now,
       wait: latency(this.#wait),

@@ -3,6 +3,7 @@ import type { Writable } from "node:stream";
 import { type Logger, pino, stdTimeFunctions } from "pino";
 import type { TonetapError } from "../core/errors.ts";
 import type { Closable } from "../core/lifecycle.ts";
+import type { OverloadStep } from "../core/overload.ts";
 import type { Engine } from "../engine.ts";
 import type { TonetapEvent } from "../events/index.ts";
 
@@ -30,7 +31,14 @@ export function createLog({ level, format, out }: LogOptions): Logger {
 
 /** Writes what happens to calls and participants. Emotions, utterances, states, alerts and speech are voice-derived: they are not. */
 export function logCalls({ hub }: Pick<Engine, "hub">, log: Logger): Closable {
-  const subscription = hub.events$.subscribe((event) => logEvent(log, event));
+  let step: OverloadStep = "none";
+  const subscription = hub.events$.subscribe((event) => {
+    if (event.type === "tonetap.service.stats") {
+      const { load } = event.data;
+      if (load.step !== step) log.warn({ was: step, ...load }, `overload step ${load.step}`);
+      step = load.step;
+    } else logEvent(log, event);
+  });
   return {
     close: () => {
       subscription.unsubscribe();

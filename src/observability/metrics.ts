@@ -5,11 +5,12 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { Counter, Gauge, Histogram, type MetricObject, Registry } from "prom-client";
 import type { Closable } from "../core/lifecycle.ts";
+import { OVERLOAD_STEPS } from "../core/overload.ts";
 import type { Engine } from "../engine.ts";
 import type { EventData, TonetapEvent } from "../events/index.ts";
 
 /** What is read of an engine. */
-export type Observed = Pick<Engine, "hub" | "models">;
+export type Observed = Pick<Engine, "hub" | "models" | "load">;
 
 const LATENCY_BUCKETS_S = [
   0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 2.5,
@@ -89,6 +90,7 @@ export class ServiceMetrics implements Closable {
     this.#addProcess();
     this.#addGauges();
     this.#addBatcher();
+    this.#addLoad();
     this.#subscription = observed.hub.events$.subscribe((event) => this.#count(event));
   }
 
@@ -268,6 +270,32 @@ export class ServiceMetrics implements Closable {
       readMetric(name, "Windows in a batch of the model.", "histogram", () =>
         cumulative(name, models.stats.batchSizes),
       ),
+    );
+  }
+
+  #addLoad(): void {
+    const observed = this.#observed;
+    this.#readAll("gauge", "tonetap_thread_load_ratio", "Share of its time that a thread works.", () => {
+      const { main, model } = observed.load;
+      return [
+        { labels: { thread: "main" }, value: main },
+        { labels: { thread: "model" }, value: model },
+      ];
+    });
+    this.#readAll("gauge", "tonetap_overload_step", "1 for what is given up now.", () =>
+      OVERLOAD_STEPS.map((step) => ({ labels: { step }, value: Number(step === observed.load.step) })),
+    );
+    this.#read(
+      "counter",
+      "tonetap_overload_shed_windows_total",
+      "Windows left out because there was too much to do.",
+      () => observed.load.shedWindows,
+    );
+    this.#read(
+      "counter",
+      "tonetap_overload_refused_participants_total",
+      "Participants refused because there was too much to do.",
+      () => observed.load.refusedParticipants,
     );
   }
 

@@ -35,6 +35,11 @@ export interface SlidingWindowsOptions {
   readonly hangoverMs?: number;
   /** ms before (and, for a talk-spurt that is over, after) speech that a window includes. 0–1,000, default 100. */
   readonly prerollMs?: number;
+  /**
+   * Asked at every tick: one window in so many is judged, 1 all, Infinity none. The others are gated `overload`; a
+   * talk-spurt too short for two windows keeps its only one unless it is Infinity. Default: all.
+   */
+  readonly pace?: () => number;
   /** Number of the first window: numbers go on after a pause. Default 0. */
   readonly firstIndex?: number;
 }
@@ -49,6 +54,8 @@ const MAX_TOLD_GAP = 10_000 * SAMPLES_PER_MS;
  * - one is open, but younger than `minWindowMs` or the model's fewest frames: gated `too-short`;
  * - else a window from its start (less `prerollMs`), or of the last T frames, to the tick; gated `loss` or `silence`
  *   if it holds too much lost audio or too little speech.
+ * - a window that `pace` leaves out: gated `overload`.
+ *
  * A talk-spurt that ended before its first window is judged at the next tick if it has the model's fewest frames,
  * from start to end; if it is the source that ends, stalls or resets, that tick is taken at once.
  *
@@ -81,6 +88,7 @@ class WindowMaking implements Stage<FrameUnit> {
   readonly #mediaClock: MediaClock;
   readonly #normaliser: RunningNormaliser;
   readonly #scales: (() => WindowScales) | undefined;
+  readonly #pace: () => number;
   /** Which scale the normaliser is on, and the one for a model that looks on. */
   #scale: Normalisation;
   #shadow: { readonly scale: Normalisation; readonly normaliser: RunningNormaliser } | undefined;
@@ -122,6 +130,7 @@ class WindowMaking implements Stage<FrameUnit> {
     this.#mediaClock = options.mediaClock;
     this.#normaliser = normaliser;
     this.#scales = options.scales;
+    this.#pace = options.pace ?? (() => 1);
     this.#scale = options.model.normalisation;
     this.#spec = features;
     const inFrames = (ms: number): number => Math.round((ms * SAMPLES_PER_MS) / features.hopLength);
@@ -234,13 +243,15 @@ class WindowMaking implements Stage<FrameUnit> {
       const last = Math.min(end, unjudged.last + 1 + this.#preroll);
       const first = Math.max(held, last - this.#frames, unjudged.first - this.#preroll);
       const enough = Math.min(spurtLength(unjudged), last - first) >= this.#minFrames;
-      this.#give(store, first, last, enough ? "judge" : "too-short", arrivalMs);
+      const verdict = this.#pace() === Number.POSITIVE_INFINITY ? "overload" : "judge";
+      this.#give(store, first, last, enough ? verdict : "too-short", arrivalMs);
     } else if (open === undefined) {
       this.#give(store, Math.min(oldest, end), end, "silence", arrivalMs);
     } else {
       const first = Math.min(end, Math.max(oldest, open.first - this.#preroll));
       open.judged = end - open.first >= this.#minAge;
-      this.#give(store, first, end, open.judged ? "judge" : "too-short", arrivalMs);
+      const verdict = this.#index % this.#pace() === 0 ? "judge" : "overload";
+      this.#give(store, first, end, open.judged ? verdict : "too-short", arrivalMs);
     }
   }
 
@@ -282,7 +293,7 @@ class WindowMaking implements Stage<FrameUnit> {
     store: FrameStore,
     first: number,
     end: number,
-    verdict: "judge" | "silence" | "too-short",
+    verdict: "judge" | "silence" | "too-short" | "overload",
     arrivalMs: MonotonicMs,
   ): void {
     const frames = Math.max(0, end - first);
@@ -301,6 +312,7 @@ class WindowMaking implements Stage<FrameUnit> {
     if (verdict === "too-short") gate("too-short");
     else if (lossShare > this.#maxLossShare) gate("loss");
     else if (verdict === "silence" || speechShare < this.#minSpeechShare) gate("silence");
+    else if (verdict === "overload") gate("overload");
     else {
       withScratch(this.#channels * this.#frames, (features) => {
         store.copy(first, frames, features, this.#frames);

@@ -53,6 +53,8 @@ describe("GET /metrics", () => {
     expect(samples.get('tonetap_batch_size_windows_bucket{le="1"}')).toBe(judged);
     expect(samples.get("tonetap_batch_size_windows_sum")).toBe(judged);
     expect(samples.get('tonetap_windows_dropped_total{reason="overload"}')).toBe(0);
+    expect(samples.get('tonetap_overload_step{step="none"}')).toBe(1);
+    expect(samples.get('tonetap_overload_step{step="refuse"}')).toBe(0);
     const up = [...samples].filter(([name]) => name.startsWith("tonetap_backend_up{"));
     expect(up).toHaveLength(1);
     expect(up[0]?.[1]).toBe(1);
@@ -76,9 +78,9 @@ describe("GET /metrics", () => {
 
   test("40 kinds of sources of users' own get 32 series and `other`", async () => {
     const hub = new EventHub();
-    const { clock, models } = service.engine;
+    const { clock, models, load } = service.engine;
     const factory = new EventFactory({ instance: "test", clock });
-    const metrics = new ServiceMetrics({ hub, models });
+    const metrics = new ServiceMetrics({ hub, models, load });
     for (let i = 0; i < 40; i++) {
       hub.publish(
         factory.create("participant.joined", {

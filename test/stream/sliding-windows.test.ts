@@ -132,6 +132,32 @@ describe("slidingWindows", () => {
     ]);
   });
 
+  test("a pace of 2 gates every other window as overload, Infinity all; a talk-spurt's only window stays at 2", () => {
+    const paced = (pace: number, speech: Spans) =>
+      told(run([{ frames: 350, speech }], { pace: () => pace }).ticks);
+    expect(paced(2, [[0, 350]])).toEqual([
+      "too-short 0–500",
+      "overload 0–1000",
+      "window 0–1500",
+      "overload 0–2000",
+      "window 0–2500",
+      "overload 0–3000",
+      "window 500–3500",
+    ]);
+    expect(new Set(paced(Number.POSITIVE_INFINITY, [[0, 350]]))).toEqual(
+      new Set([
+        "too-short 0–500",
+        ...[1000, 1500, 2000, 2500, 3000].map((end) => `overload 0–${end}`),
+        "overload 500–3500",
+      ]),
+    );
+    const short: Spans = [[10, 70]];
+    expect(paced(2, short).filter((tick) => tick.startsWith("window"))).toHaveLength(1);
+    expect(paced(Number.POSITIVE_INFINITY, short).filter((tick) => tick.startsWith("window"))).toHaveLength(
+      0,
+    );
+  });
+
   test("follows a change of model between 2 ticks: later windows are on the new scale, and a shadow's beside it", () => {
     const next: Normalisation = { ...normalisation, mean: [100, 0], std: [2, 1] };
     let asked = 0;
