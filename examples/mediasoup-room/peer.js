@@ -7,15 +7,18 @@ export class Peer {
   #router;
   #peers;
   #announcedAddress;
+  #tonetapUrl;
   #transports = new Map();
   #consumers = new Map();
-  #producer;
+  /** By kind: a voice, and a face if there is a camera. */
+  #producers = new Map();
 
-  constructor(socket, { router, peers, announcedAddress }) {
+  constructor(socket, { router, peers, announcedAddress, tonetapUrl }) {
     this.#socket = socket;
     this.#router = router;
     this.#peers = peers;
     this.#announcedAddress = announcedAddress;
+    this.#tonetapUrl = tonetapUrl;
     socket.on("message", (text) => this.#answer(text));
   }
 
@@ -23,10 +26,11 @@ export class Peer {
     this.#socket.send(JSON.stringify({ event, data }));
   }
 
-  /** Closing its transports closes its producer: Tonetap sees that by itself. */
+  /** Closing its transports closes its producers: Tonetap sees that by itself. */
   close() {
     this.#peers.delete(this);
     for (const transport of this.#transports.values()) transport.close();
+    for (const peer of this.#peers) peer.tell("left", { name: this.name });
   }
 
   async #answer(text) {
@@ -51,9 +55,8 @@ export class Peer {
       this.#consent = consent === true ? "granted" : "pending";
       return {
         rtpCapabilities: this.#router.rtpCapabilities,
-        others: [...this.#peers].flatMap((peer) =>
-          peer === this || peer.#producer === undefined ? [] : [peer.#announcement],
-        ),
+        tonetapUrl: this.#tonetapUrl,
+        others: [...this.#peers].flatMap((peer) => (peer === this ? [] : peer.#announcements)),
       };
     },
     createTransport: async () => {
@@ -66,19 +69,26 @@ export class Peer {
     },
     connectTransport: ({ transportId, dtlsParameters }) =>
       this.#transport(transportId).connect({ dtlsParameters }),
-    produce: async ({ transportId, rtpParameters }) => {
-      if (this.name === undefined) throw new TypeError("join first");
+    produce: async ({ transportId, kind, rtpParameters }) => {
       const { name } = this;
-      this.#producer = await this.#transport(transportId).produce({
-        kind: "audio",
+      if (name === undefined) throw new TypeError("join first");
+      if (this.#producers.has(kind)) throw new TypeError(`you send ${kind} already`);
+      const producer = await this.#transport(transportId).produce({
+        kind,
         rtpParameters,
         // What attachRouter's participantOf reads.
         appData: { name, consent: this.#consent },
       });
-      for (const peer of this.#peers) if (peer !== this) peer.tell("producer", this.#announcement);
-      return { id: this.#producer.id };
+      this.#producers.set(kind, producer);
+      for (const peer of this.#peers) {
+        if (peer !== this) peer.tell("producer", { producerId: producer.id, kind, name });
+      }
+      return { id: producer.id };
     },
-    mute: ({ muted }) => (muted ? this.#producer?.pause() : this.#producer?.resume()),
+    mute: ({ muted }) => {
+      const voice = this.#producers.get("audio");
+      return muted ? voice?.pause() : voice?.resume();
+    },
     consume: async ({ transportId, producerId, rtpCapabilities }) => {
       const consumer = await this.#transport(transportId).consume({
         producerId,
@@ -96,8 +106,8 @@ export class Peer {
     resume: ({ consumerId }) => this.#consumers.get(consumerId)?.resume(),
   };
 
-  get #announcement() {
-    return { producerId: this.#producer.id, name: this.name };
+  get #announcements() {
+    return [...this.#producers].map(([kind, { id }]) => ({ producerId: id, kind, name: this.name }));
   }
 
   #transport(id) {

@@ -1,6 +1,7 @@
-/** The page: sends the microphone, plays the others, shows what Tonetap hears. */
+/** The page: sends microphone and camera, plays the others. What is laid over their faces is tiles.js. */
 import { Device } from "mediasoup-client";
 import { connectSignal } from "./signal.js";
+import { Tiles } from "./tiles.js";
 
 /** What the voice needs and no more: Tonetap listens at 16 kHz, and silence costs nothing. */
 const CODEC_OPTIONS = {
@@ -11,18 +12,19 @@ const CODEC_OPTIONS = {
   opusNack: true,
 };
 
-const element = (id) => document.getElementById(id);
+const byId = (id) => document.getElementById(id);
+const tiles = new Tiles(byId("tiles"));
 
-element("join").addEventListener("submit", (submit) => {
+byId("join").addEventListener("submit", (submit) => {
   submit.preventDefault();
   const form = new FormData(submit.target);
-  join(form.get("name"), form.has("consent")).catch((error) => {
-    element("error").textContent = error.message;
+  join(form.get("name").trim(), form.has("consent")).catch((error) => {
+    byId("error").textContent = error.message;
   });
 });
 
 async function join(name, consent) {
-  element("error").textContent = "";
+  byId("error").textContent = "";
   const signal = await connectSignal();
   try {
     await enter(signal, name, consent);
@@ -33,34 +35,50 @@ async function join(name, consent) {
 }
 
 async function enter(signal, name, consent) {
-  const { rtpCapabilities, others } = await signal.request("join", { name, consent });
+  const { rtpCapabilities, others, tonetapUrl } = await signal.request("join", { name, consent });
   const device = await Device.factory();
   await device.load({ routerRtpCapabilities: rtpCapabilities });
 
+  tiles.of(name, `${name} (you)`);
+  tiles.follow(tonetapUrl, "room");
   const receiving = await openTransport(signal, device, "Recv");
-  const listen = ({ producerId }) => play(signal, device, receiving, producerId);
-  signal.on("producer", listen);
-  signal.on("tonetap", show);
-  others.forEach(listen);
+  const receive = (announced) => play(signal, device, receiving, announced);
+  signal.on("producer", receive);
+  signal.on("left", (peer) => tiles.remove(peer.name));
+  others.forEach(receive);
 
-  const [track] = (await navigator.mediaDevices.getUserMedia({ audio: true })).getAudioTracks();
+  const stream = await capture();
   const sending = await openTransport(signal, device, "Send");
-  sending.on("produce", ({ rtpParameters }, done, failed) => {
-    signal.request("produce", { transportId: sending.id, rtpParameters }).then(done, failed);
+  sending.on("produce", ({ kind, rtpParameters }, done, failed) => {
+    signal.request("produce", { transportId: sending.id, kind, rtpParameters }).then(done, failed);
   });
   sending.on("connectionstatechange", (state) => {
-    element("status").textContent = state;
+    byId("status").textContent = state;
   });
-  const producer = await sending.produce({ track, codecOptions: CODEC_OPTIONS });
+  const [voice] = stream.getAudioTracks();
+  const producer = await sending.produce({ track: voice, codecOptions: CODEC_OPTIONS });
+  for (const track of stream.getVideoTracks()) {
+    tiles.of(name).video(track, true);
+    await sending.produce({ track });
+  }
 
-  element("mute").addEventListener("click", async () => {
+  byId("mute").addEventListener("click", async () => {
     if (producer.paused) producer.resume();
     else producer.pause();
-    element("mute").textContent = producer.paused ? "Unmute" : "Mute";
+    byId("mute").textContent = producer.paused ? "Unmute" : "Mute";
     await signal.request("mute", { muted: producer.paused });
   });
-  element("join").hidden = true;
-  element("controls").hidden = false;
+  byId("join").hidden = true;
+  byId("controls").hidden = false;
+}
+
+/** A voice, and a face where there is a camera that we may use. */
+async function capture() {
+  try {
+    return await navigator.mediaDevices.getUserMedia({ audio: true, video: { width: 640, height: 360 } });
+  } catch {
+    return navigator.mediaDevices.getUserMedia({ audio: true });
+  }
 }
 
 async function openTransport(signal, device, direction) {
@@ -71,7 +89,7 @@ async function openTransport(signal, device, direction) {
   return transport;
 }
 
-async function play(signal, device, transport, producerId) {
+async function play(signal, device, transport, { producerId, name }) {
   const consumer = await transport.consume(
     await signal.request("consume", {
       transportId: transport.id,
@@ -79,60 +97,14 @@ async function play(signal, device, transport, producerId) {
       rtpCapabilities: device.recvRtpCapabilities,
     }),
   );
-  const audio = new Audio();
-  audio.srcObject = new MediaStream([consumer.track]);
+  const tile = tiles.of(name);
+  const player = consumer.kind === "video" ? tile.video(consumer.track) : new Audio();
+  if (consumer.kind === "audio") player.srcObject = new MediaStream([consumer.track]);
   signal.on("consumer-closed", ({ consumerId }) => {
     if (consumerId !== consumer.id) return;
     consumer.close();
-    audio.srcObject = null;
+    player.srcObject = null;
   });
-  await audio.play();
   await signal.request("resume", { consumerId: consumer.id });
-}
-
-/** One Tonetap event; docs/events.md tells them all. */
-function show({ type, data }) {
-  if (data.participantId === undefined) return;
-  if (type === "tonetap.participant.left") {
-    cards.get(data.participantId)?.remove();
-    cards.delete(data.participantId);
-    return;
-  }
-  const card = cardOf(data.participantId);
-  const top = card.querySelector(".top");
-  if (type === "tonetap.participant.joined") top.textContent = data.paused ? "not analysed" : "";
-  if (type === "tonetap.speech.started") card.dataset.speaking = "";
-  if (type === "tonetap.speech.ended") delete card.dataset.speaking;
-  if (type !== "tonetap.emotion") return;
-  top.textContent = data.abstained ? "…" : `${data.top} ${Math.round(data.confidence * 100)} %`;
-  for (const [label, score] of Object.entries(data.scores)) meterOf(card, label).value = score;
-}
-
-const cards = new Map();
-
-function cardOf(name) {
-  const known = cards.get(name);
-  if (known !== undefined) return known;
-  const card = document.createElement("li");
-  card.className = "person";
-  const title = document.createElement("h2");
-  title.textContent = name;
-  const top = document.createElement("p");
-  top.className = "top";
-  card.append(title, top);
-  element("people").append(card);
-  cards.set(name, card);
-  return card;
-}
-
-function meterOf(card, label) {
-  const known = card.querySelector(`meter[data-label="${CSS.escape(label)}"]`);
-  if (known !== null) return known;
-  const row = document.createElement("div");
-  const meter = document.createElement("meter");
-  meter.dataset.label = label;
-  meter.ariaLabel = label;
-  row.append(label, meter);
-  card.append(row);
-  return meter;
+  await player.play();
 }

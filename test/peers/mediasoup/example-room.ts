@@ -18,16 +18,25 @@ const PAGE_RATE_HZ = 48_000;
 const SPEECH_S = 7;
 const TICKS_PER_SAMPLE = 48_000 / PIPELINE_RATE_HZ;
 const PEERS = fileURLToPath(new URL("../node_modules", import.meta.url));
-const SPEECH = fileURLToPath(new URL("../../../assets/demo/anna.opus", import.meta.url));
+const CLIENT = fileURLToPath(new URL("../../../src/client/index.ts", import.meta.url));
 
-/** Gives a page a microphone that says the speech when `speak()` is called, and nothing else: no echo canceller. */
+/** Whose voice can be had, from where in the bundled call: Anna's first sentences, Ben where he is angry. */
+const SPEECHES = { anna: 0, ben: 29 } as const;
+export type Speech = keyof typeof SPEECHES;
+
+/** Gives a page a microphone that says a speech when `speak(name)` is called, and nothing else: no echo canceller. */
 const microphone = (url: string): string => `
   const context = new AudioContext({ sampleRate: ${PAGE_RATE_HZ} });
   const microphone = context.createMediaStreamDestination();
   microphone.channelCount = 1;
-  navigator.mediaDevices.getUserMedia = async () => microphone.stream;
-  window.speak = async () => {
-    const pcm = new Float32Array(await (await fetch("${url}")).arrayBuffer());
+  const devices = navigator.mediaDevices;
+  const camera = devices.getUserMedia.bind(devices);
+  devices.getUserMedia = async ({ video }) => {
+    const tracks = window.hasCamera && video ? (await camera({ video })).getTracks() : [];
+    return new MediaStream([...microphone.stream.getTracks(), ...tracks]);
+  };
+  window.speak = async (name = "anna") => {
+    const pcm = new Float32Array(await (await fetch("${url}" + name)).arrayBuffer());
     const buffer = context.createBuffer(1, pcm.length, ${PAGE_RATE_HZ});
     buffer.copyToChannel(pcm, 0);
     const player = context.createBufferSource();
@@ -84,14 +93,24 @@ export class ExampleRoom implements AsyncDisposable {
   /** @param announcedAddress where browsers reach mediasoup. */
   static async open(announcedAddress: string): Promise<ExampleRoom> {
     const resources = new CloseStack();
-    const file = await readAudioFile(SPEECH);
-    const whole = resample(file.samples, file.sampleRateHz, PAGE_RATE_HZ);
-    const speech = whole.slice(0, SPEECH_S * PAGE_RATE_HZ);
-    const url = await serve(new Uint8Array(speech.buffer), resources);
+    const speeches = new Map<string, Float32Array>();
+    for (const [name, fromS] of Object.entries(SPEECHES)) {
+      const file = await readAudioFile(
+        fileURLToPath(new URL(`../../../assets/demo/${name}.opus`, import.meta.url)),
+      );
+      const whole = resample(file.samples, file.sampleRateHz, PAGE_RATE_HZ);
+      speeches.set(name, whole.slice(fromS * PAGE_RATE_HZ, (fromS + SPEECH_S) * PAGE_RATE_HZ));
+    }
+    const speech = speeches.get("anna") ?? new Float32Array();
+    const url = await serve(speeches, resources);
     // Plain JavaScript, as users run it.
     const path = "../../../examples/mediasoup-room/server.js";
     const { openRoom } = (await import(path)) as { openRoom(options: object): Promise<Served> };
-    const served = resources.use("room", await openRoom({ port: 0, announcedAddress, nodePaths: [PEERS] }));
+    const bundle = { nodePaths: [PEERS], alias: { "tonetap/client": CLIENT } };
+    const served = resources.use(
+      "room",
+      await openRoom({ port: 0, tonetapPort: 0, announcedAddress, bundle }),
+    );
     return new ExampleRoom(served, microphone(url), speech, resources);
   }
 
@@ -124,10 +143,11 @@ export class ExampleRoom implements AsyncDisposable {
   }
 }
 
-/** Serves `bytes` to any page. */
-async function serve(bytes: Uint8Array, resources: CloseStack): Promise<string> {
-  const server = createServer((_, response) => {
-    response.writeHead(200, { "Access-Control-Allow-Origin": "*" }).end(bytes);
+/** Serves `/NAME` to any page. */
+async function serve(speeches: ReadonlyMap<string, Float32Array>, resources: CloseStack): Promise<string> {
+  const server = createServer(({ url = "" }, response) => {
+    const speech = speeches.get(url.slice(1)) ?? new Float32Array();
+    response.writeHead(200, { "Access-Control-Allow-Origin": "*" }).end(new Uint8Array(speech.buffer));
   });
   resources.defer("speech", () => {
     server.close();
