@@ -1,4 +1,4 @@
-/** A bot that acts when a customer sounds angry for a while: it sets the rule, then waits for alerts. `npx node examples/react-to-anger.ts [URL]` */
+/** A bot that acts when a customer sounds angry for a while: it sets the rule, then waits for alerts. `npm run example:react-to-anger [-- URL]` */
 import { connect } from "tonetap/client";
 
 const service = new URL(process.argv[2] ?? "http://127.0.0.1:8080");

@@ -1,7 +1,9 @@
-/** Subscribe to a running service (`npm start`) from any program, in a browser or in Node. Reconnects by itself. */
+/** Subscribes to a running service (`npm start`) from any program, in a browser or in Node. Reconnects by itself. `npm run example:subscribe [-- URL]` */
 import { connect } from "tonetap/client";
 
-const connection = connect("http://127.0.0.1:8080", { filter: { kinds: ["emotion", "speech.ended"] } });
+const connection = connect(process.argv[2] ?? "http://127.0.0.1:8080", {
+  filter: { kinds: ["emotion", "speech.ended"] },
+});
 connection.on("status", ({ state }) => console.error(state));
 
 for await (const event of connection) {

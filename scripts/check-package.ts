@@ -50,7 +50,7 @@ writeFileSync(
       types: ["node"],
       allowImportingTsExtensions: true,
     },
-    include: ["examples/*.ts", "*.d.ts"],
+    include: ["examples/*.ts", "examples/agent-assist/*.ts", "*.d.ts"],
   }),
 );
 // werift's own types need it; with skipLibCheck, ours would not be checked either.

@@ -337,6 +337,14 @@ export class EventConnection implements AsyncIterable<TonetapEvent> {
   }
 }
 
+// Libraries that were loaded after a polyfill of Symbol.observable know the symbol, the others the text.
+const { observable } = Symbol as { readonly observable?: symbol };
+if (typeof observable === "symbol") {
+  Object.defineProperty(EventConnection.prototype, observable, {
+    value: EventConnection.prototype["@@observable"],
+  });
+}
+
 /** `http` becomes `ws`; a bare service address gets the path of its events. */
 function eventsUrl(url: string | URL): URL {
   const result = new URL(url);

@@ -52,6 +52,21 @@ describe("examples that listen", () => {
     },
   );
 
+  test("10 lines of tonetap/client print what a voice expresses", async () => {
+    const subscriber = spawn(
+      process.execPath,
+      [
+        "--import",
+        new URL("from-source.ts", import.meta.url).href,
+        example("subscribe.ts"),
+        service.url.href,
+      ],
+      { stdio: ["ignore", "pipe", "ignore"] },
+    );
+    const line = await firstLine(subscriber, /^c1 /);
+    expect(line).toMatch(/^c1 anna: [a-z]+ \d+ %, valence -?[01](\.\d+)?$/);
+  });
+
   test("1 bot sets its rule and is told when it is broken", async () => {
     const bot = spawn(
       process.execPath,
