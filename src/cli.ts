@@ -6,6 +6,7 @@ import { isUsedByAnalysis } from "./analysis-options.ts";
 import { commandHelp, type Described, help, optionsOf } from "./cli-help.ts";
 import { describeOptions, resolveConfig } from "./config.ts";
 import { assertKnownVariables, readConfigFile } from "./config-file.ts";
+import { systemClock } from "./core/clock.ts";
 import { TonetapError } from "./core/errors.ts";
 
 type Flags = Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>;
@@ -198,12 +199,17 @@ function version(): string {
 /**
  * The first signal asks for an orderly end, the second ends at once. So does a reader who has enough: `| head` closes
  * the pipe.
+ * At once is by the signal itself: exit() would terminate threads in native code, which aborts.
  */
 function watchForTheEnd(): void {
   for (const name of ["SIGINT", "SIGTERM"] as const) {
     process.on(name, () => {
-      if (ending.signal.aborted) process.exit(INTERRUPTED);
-      ending.abort(new TonetapError("closed", `stopped by ${name}`));
+      if (!ending.signal.aborted) {
+        ending.abort(new TonetapError("closed", `stopped by ${name}`));
+        return;
+      }
+      process.removeAllListeners(name);
+      process.kill(process.pid, name);
     });
   }
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
@@ -284,6 +290,17 @@ function isEnding(error: unknown): boolean {
   );
 }
 
+/** A model's thread ends by itself, and the process after it. One that hangs in a driver is not waited for longer, ms. */
+const THREAD_LIMIT_MS = 60_000;
+
+function endSoon(): void {
+  systemClock.schedule(THREAD_LIMIT_MS, () => {
+    process.stderr.write(`tonetap: a thread still hangs after ${THREAD_LIMIT_MS} ms; ended without it\n`);
+    process.kill(process.pid, "SIGKILL");
+  });
+}
+
 watchForTheEnd();
 const code = await main(process.argv.slice(2)).catch(report);
 process.exitCode = readerIsGone ? 0 : code;
+endSoon();

@@ -5,6 +5,7 @@
 import { parentPort } from "node:worker_threads";
 import { systemClock } from "../core/clock.ts";
 import { TonetapError } from "../core/errors.ts";
+import { holding, letGo } from "./native-hold.ts";
 import type { ModelShape, WindowMemoryView } from "./window-memory.ts";
 import type { FromWorker, LoadRequest, OpenedReply, RunRequest, ToWorker } from "./worker-protocol.ts";
 
@@ -30,19 +31,20 @@ export function runModelThread(open: (request: LoadRequest) => Promise<ThreadMod
   const port = parentPort;
   const memories = new Map<number, WindowMemoryView>();
   let loaded: Loaded | undefined;
-  /** The last batch taken on. One runs after the other: they share `gathered`, and a batch's time is its own. */
-  let lastRun: Promise<void> = Promise.resolve();
+  let isClosing = false;
+  /** The last thing taken on. One runs after the other: they share `gathered`, and a batch's time is its own. */
+  let last: Promise<void> = Promise.resolve();
   const reply = (message: FromWorker): void => port.postMessage(message);
 
   const load = async (request: LoadRequest): Promise<void> => {
-    const model = await open(request);
+    const model = await open(request).finally(() => letGo(request.hold));
     loaded = { model, request, gathered: undefined };
     reply({ kind: "opened", ...model.opened });
   };
   port.on("message", (message: ToWorker) => {
     switch (message.kind) {
       case "load":
-        load(message).catch((error: unknown) => {
+        last = load(message).catch((error: unknown) => {
           const { code, message: text } = TonetapError.from(error, "unavailable");
           reply({ kind: "refused", code, message: text });
         });
@@ -51,8 +53,8 @@ export function runModelThread(open: (request: LoadRequest) => Promise<ThreadMod
         memories.set(message.memory, message.view);
         return;
       case "run":
-        lastRun = lastRun
-          .then(() => run(loaded, memories.get(message.memory), message))
+        last = last
+          .then(() => run(isClosing ? undefined : loaded, memories.get(message.memory), message))
           .then(
             (inferenceMs) => reply({ kind: "done", slot: message.slot, inferenceMs }),
             (error: unknown) =>
@@ -60,13 +62,18 @@ export function runModelThread(open: (request: LoadRequest) => Promise<ThreadMod
           );
         return;
       case "close":
-        void (loaded?.model.release() ?? Promise.resolve()).finally(() => port.close());
+        isClosing = true;
+        void last.then(() => release(loaded)).finally(() => port.close());
         return;
       default:
         message satisfies never;
     }
   });
 }
+
+const release = async (loaded: Loaded | undefined): Promise<void> => {
+  if (loaded !== undefined) await holding(loaded.request.hold, () => loaded.model.release());
+};
 
 /** @returns time in the model, ms */
 async function run(
@@ -79,12 +86,14 @@ async function run(
     throw new TonetapError("internal", `slot ${slot}: no model, memory ${memory} or rows`);
   }
   const { model, request } = loaded;
-  const { maxBatch, shape, logits } = request;
+  const { maxBatch, shape, logits, hold } = request;
   const startedMs = systemClock.now();
   const together = rows.every((row, i) => row === first + i);
-  const output = together
-    ? await model.infer(view, first, rows.length)
-    : await model.infer(gather(loaded, view, rows), 0, rows.length);
+  const output = await holding(hold, () =>
+    together
+      ? model.infer(view, first, rows.length)
+      : model.infer(gather(loaded, view, rows), 0, rows.length),
+  );
   // The batcher wipes the rows; this copy of them is ours to wipe.
   if (!together) loaded.gathered?.features.fill(0, 0, rows.length * shape.channels * shape.frames);
   if (output.length !== rows.length * shape.labels) {

@@ -3,6 +3,7 @@ import { Worker } from "node:worker_threads";
 import type { Clock } from "../core/clock.ts";
 import { TonetapError } from "../core/errors.ts";
 import type { BatchTiming, WindowBatch } from "./backend.ts";
+import { condemn, createNativeHold } from "./native-hold.ts";
 import type { WindowMemory } from "./window-memory.ts";
 import type {
   DoneReply,
@@ -21,7 +22,7 @@ const CLOSE_LIMIT_MS = 5_000;
 
 export interface WorkerLinkOptions {
   readonly script: URL;
-  readonly request: Omit<LoadRequest, "kind" | "logits">;
+  readonly request: Omit<LoadRequest, "kind" | "logits" | "hold">;
   readonly clock: Clock;
   /** A batch that takes longer, ms, means that the device hangs: the thread is given up. */
   readonly runTimeoutMs: number;
@@ -41,6 +42,7 @@ export class WorkerLink {
   readonly opened: Promise<OpenedReply>;
   readonly #options: WorkerLinkOptions;
   readonly #worker: Worker;
+  readonly #hold = createNativeHold();
   readonly #logits: Float32Array<SharedArrayBuffer>;
   readonly #pending = new Map<number, Pending>();
   readonly #freeSlots = Array.from({ length: SLOTS }, (_, slot) => slot);
@@ -72,7 +74,7 @@ export class WorkerLink {
       this.#lose(new TonetapError("unavailable", `the inference thread ended with code ${code}`));
       exiting.resolve();
     });
-    this.#post({ kind: "load", logits: this.#logits, ...options.request });
+    this.#post({ kind: "load", logits: this.#logits, hold: this.#hold, ...options.request });
   }
 
   /** See InferenceBackend.run(); the caller has checked the batch. */
@@ -112,18 +114,24 @@ export class WorkerLink {
     await this.#gone();
   }
 
-  /** Ends the thread at once; batches under way are rejected with `error`. */
+  /** Ends the thread as soon as it can; batches under way are rejected with `error`. */
   async kill(error: TonetapError): Promise<void> {
     this.#end(error);
-    void this.#worker.terminate();
+    this.#terminate();
     await this.#gone();
   }
 
-  /** Waits for the thread's end; one that hangs in a driver is killed and left behind. */
+  /** One that is in native code ends by itself when it comes out; terminated there, it would abort the process. */
+  #terminate(): void {
+    if (condemn(this.#hold)) void this.#worker.terminate();
+    else this.#post({ kind: "close" });
+  }
+
+  /** Waits for the thread's end; one that hangs in a driver is left behind. */
   async #gone(): Promise<void> {
     const late = Promise.withResolvers<void>();
     const cancel = this.#options.clock.schedule(CLOSE_LIMIT_MS, () => {
-      void this.#worker.terminate();
+      this.#terminate();
       late.resolve();
     });
     await Promise.race([this.#exited, late.promise]);
@@ -186,7 +194,7 @@ export class WorkerLink {
     if (this.#ended !== undefined) return;
     this.#end(error);
     // Not awaited: a thread that hangs in a driver never ends, and nothing of it is used again.
-    void this.#worker.terminate();
+    this.#terminate();
     if (this.#isOpen) this.#options.onLost(error);
   }
 

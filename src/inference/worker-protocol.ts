@@ -1,6 +1,7 @@
 /** What a backend's main side and its thread say to each other. Window data never travels here: it lies in shared memory. */
 import type { ErrorCode } from "../core/errors.ts";
 import type { DeviceOption, RefusedProvider } from "./backend.ts";
+import type { NativeHold } from "./native-hold.ts";
 import type { ModelShape, WindowMemoryView } from "./window-memory.ts";
 
 /** Opens the model; answered by `opened` or `refused`. */
@@ -15,6 +16,8 @@ export interface LoadRequest {
   /** Folders where an engine that the user installs is looked for. */
   readonly packages: readonly string[];
   readonly maxBatch: number;
+  /** Who has the thread; see native-hold.ts. */
+  readonly hold: NativeHold;
   /** Logits of every slot, [slots, maxBatch, L]; the thread writes them. */
   readonly logits: Float32Array<SharedArrayBuffer>;
 }
@@ -34,7 +37,7 @@ export interface RunRequest {
   readonly rows: readonly number[];
 }
 
-/** Frees the model and ends the thread. Sent when nothing is under way. */
+/** Frees the model and ends the thread, once what is under way is done; batches that wait are left out. */
 export interface CloseRequest {
   readonly kind: "close";
 }

@@ -1,7 +1,9 @@
+import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { copyFile, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { EmotionEstimate } from "../../src/core/window.ts";
 import {
@@ -155,6 +157,20 @@ describe("OnnxBackend", () => {
 
     await outcome;
     expect(backend.describe().state).toBe("closed");
+  });
+});
+
+describe("OnnxBackend whose thread is in native code", () => {
+  const INTERRUPTED = fileURLToPath(new URL("interrupted-model.ts", import.meta.url));
+
+  it("is given up at 12 moments of its start and 4 of a batch, and the process ends with 0 and says nothing", () => {
+    const { status, signal, stderr, stdout } = spawnSync(process.execPath, [INTERRUPTED], {
+      encoding: "utf8",
+    });
+
+    expect({ status, signal, stderr }).toEqual({ status: 0, signal: null, stderr: "" });
+    // A fast machine has loaded before the last moments.
+    expect(stdout).toMatch(/^[1-9]\d* starts and [1-4] batches given up\n$/);
   });
 });
 
