@@ -29,6 +29,12 @@ const SESSION = {
   maxBodyBytes: WHIP_MAX_BODY_BYTES,
 } as const;
 
+const CONSENT = {
+  ...SESSION,
+  path: "/whip/:session/consent",
+  params: { session: "As the answer's link said." },
+} as const;
+
 const ENDPOINT = {
   tag: "media",
   path: "/whip",
@@ -38,7 +44,11 @@ const ENDPOINT = {
   maxBodyBytes: WHIP_MAX_BODY_BYTES,
 } as const;
 
-const optionsOf = (place: typeof SESSION | typeof ENDPOINT, id: string, accepts: string): Operation => {
+const optionsOf = (
+  place: typeof SESSION | typeof CONSENT | typeof ENDPOINT,
+  id: string,
+  accepts?: string,
+): Operation => {
   // Nobody is asked what may be asked.
   const { asks: _, ...rest } = place;
   return {
@@ -47,7 +57,10 @@ const optionsOf = (place: typeof SESSION | typeof ENDPOINT, id: string, accepts:
     method: "OPTIONS",
     summary: "What is taken there",
     answers: {
-      200: { meaning: "As the headers say.", headers: { allow: "Methods.", [accepts]: "Content types." } },
+      200: {
+        meaning: "As the headers say.",
+        headers: { allow: "Methods.", ...(accepts === undefined ? {} : { [accepts]: "Content types." }) },
+      },
     },
   };
 };
@@ -75,7 +88,7 @@ const publish = operation({
       headers: {
         location: "The session.",
         etag: "Of the ICE session, for restarts.",
-        link: "STUN and TURN servers.",
+        link: "STUN and TURN servers, and where consent is said.",
       },
     },
   },
@@ -108,10 +121,33 @@ const unpublish = operation({
   problems: ["not-found"],
 });
 
+const consent = operation({
+  ...CONSENT,
+  id: "setWhipConsent",
+  method: "PUT",
+  summary: "The publisher gives consent, or takes it back",
+  description: "An extension of ours; the answer to the offer links to it (docs/webrtc.md).",
+  text: {
+    contentType: "application/json",
+    meaning: '`{"consent": "granted"}` or `{"consent": "withdrawn"}`.',
+  },
+  answers: { 204: { meaning: "It is done." } },
+  problems: ["not-found"],
+});
+
 const askEndpoint = optionsOf(ENDPOINT, "askWhip", "accept-post");
 const askSession = optionsOf(SESSION, "askWhipSession", "accept-patch");
+const askConsent = optionsOf(CONSENT, "askWhipConsent");
 
-export const whipOperations: readonly AnyOperation[] = [publish, trickle, unpublish, askEndpoint, askSession];
+export const whipOperations: readonly AnyOperation[] = [
+  publish,
+  trickle,
+  unpublish,
+  consent,
+  askEndpoint,
+  askSession,
+  askConsent,
+];
 
 const files = (id: string, prefix: string, summary: string): Operation =>
   operation({
@@ -135,7 +171,7 @@ const vendorFiles = files("getVendorFile", "/vendor/", "What the page uses of ot
 export const pageOperations: readonly AnyOperation[] = [pageFiles, clientFiles, vendorFiles];
 
 export function addWhipRoutes(http: HttpServer, endpoint: WhipEndpoint): void {
-  for (const served of [publish, askEndpoint, trickle, unpublish, askSession]) {
+  for (const served of whipOperations) {
     http.serve(served, ({ method, path, headers, query, body }) =>
       endpoint.handle({ method, path, headers, query, body }),
     );

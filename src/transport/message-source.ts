@@ -9,6 +9,7 @@ import { BoundedQueue } from "../core/bounded-queue.ts";
 import type { Clock } from "../core/clock.ts";
 import type { TonetapError } from "../core/errors.ts";
 import type { AudioCodec, CodecMap, RtpPacket } from "../core/rtp.ts";
+import { LineSignals } from "./line-signals.ts";
 
 /** Packets kept for a subscriber who is still attaching: 5 s of 20 ms. The oldest is dropped first. */
 const EARLY_PACKETS = 256;
@@ -32,6 +33,9 @@ export class MessageSource implements AudioSource, AsyncDisposable {
   readonly kind: string;
   readonly codecs: CodecMap;
   readonly packets: Observable<RtpPacket>;
+  readonly line = new LineSignals();
+  /** Consent and keys, where the platform's messages tell of them. */
+  readonly signals = this.line.observable;
   readonly stats: MessageSourceStats = { packets: 0, unread: 0 };
   readonly #clock: Clock;
   readonly #onClose: (() => void) | undefined;
@@ -106,6 +110,7 @@ export class MessageSource implements AudioSource, AsyncDisposable {
     if (this.#ended) return;
     this.#timedOut = timedOut;
     this.#ended = true;
+    this.line.end();
     this.#subject.complete();
   }
 
@@ -113,6 +118,7 @@ export class MessageSource implements AudioSource, AsyncDisposable {
   fail(error: TonetapError): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.line.end();
     this.#subject.error(error);
   }
 

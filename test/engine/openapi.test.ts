@@ -313,6 +313,10 @@ describe("a running service", () => {
     expect((await ask("trickleWhip", stale)).status).toBe(412);
     await ask("askWhip");
     await ask("askWhipSession", { path });
+    const said = { path: `${path}/consent`, headers: { "content-type": "application/json" } };
+    expect((await ask("setWhipConsent", { ...said, text: '{"consent": "withdrawn"}' })).status).toBe(204);
+    expect((await ask("setWhipConsent", { ...said, text: '{"consent": "maybe"}' })).status).toBe(400);
+    await ask("askWhipConsent", said);
     expect((await ask("endWhip", { path })).status).toBe(200);
     expect((await ask("endWhip", { path })).status).toBe(404);
 

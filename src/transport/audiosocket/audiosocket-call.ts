@@ -2,6 +2,7 @@
 import type { Socket } from "node:net";
 import type { Clock } from "../../core/clock.ts";
 import { TonetapError } from "../../core/errors.ts";
+import { telephoneKey } from "../../core/line-signal.ts";
 import { RateLimit } from "../../core/rate-limit.ts";
 import { type AudioCodec, l16 } from "../../core/rtp.ts";
 import { MessageSource, slinToL16 } from "../message-source.ts";
@@ -157,13 +158,21 @@ export class AudioSocketCall {
       case FRAME.error:
         this.#fail(payload[0] ?? 0);
         return undefined;
-      // Nothing to be told: keys that were pressed, and silence, which is no audio.
-      case FRAME.silence:
       case FRAME.dtmf:
+        this.#key(payload);
+        return undefined;
+      // Silence is no audio.
+      case FRAME.silence:
         return undefined;
       default:
         return this.#audio(type, payload);
     }
+  }
+
+  /** One character of ASCII, as Asterisk sends them. */
+  #key(payload: Buffer): void {
+    const key = telephoneKey(payload.toString("latin1"));
+    if (key !== undefined) this.#source.line.tell({ kind: "key", key });
   }
 
   #begin(type: number, payload: Buffer): string | undefined {

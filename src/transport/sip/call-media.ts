@@ -1,6 +1,7 @@
 /** What the signalling of a call needs of its media: one leg is media-session.ts, a recording of several streams is siprec. */
 import type { AudioSource, ParticipantInfo } from "../../core/audio-source.ts";
 import type { TonetapError } from "../../core/errors.ts";
+import type { LineSignal } from "../../core/line-signal.ts";
 import type { MediaSettings } from "./audio-leg.ts";
 import type { ParticipantDefaults } from "./participant-headers.ts";
 import type { SipBody } from "./sip-body.ts";
@@ -48,6 +49,11 @@ export interface CallMedia {
   renegotiate(body: SipBody): Promise<MediaAnswer | Refusal>;
   /** An UPDATE without an offer. */
   inform(body: SipBody): Promise<Refusal | undefined>;
+  /**
+   * The peer says something of consent, or presses a key.
+   * @param participantId whose line it is; undefined: of a call with one voice that one's; else a withdrawal is everybody's
+   */
+  signal(signal: LineSignal, participantId?: string): Refusal | undefined;
   /** The answer to an offer of ours; false if it is none that can be agreed to. */
   takeAnswer(body: SipBody): boolean;
   /** The peer has answered {@link latest}. */

@@ -1,4 +1,5 @@
 /** The media of a call of one leg: what it is agreed on, and whose it is. Signalling is sip-call.ts. */
+import type { LineSignal } from "../../core/line-signal.ts";
 import { AudioLeg, familyOf } from "./audio-leg.ts";
 import type { CallMedia, CallMediaContext, MediaAnswer } from "./call-media.ts";
 import { LocalDescription } from "./local-description.ts";
@@ -7,6 +8,7 @@ import { type RemoteAudio, readRemoteAudio, writeAnswer, writeOffer } from "./sd
 import type { SipBody } from "./sip-body.ts";
 import type { Heard } from "./sip-call.ts";
 import { sipCallInfo } from "./sip-call-info.ts";
+import { nobody } from "./sip-info.ts";
 import { type Refusal, refusal } from "./sip-request.ts";
 
 export class MediaSession implements CallMedia {
@@ -16,6 +18,7 @@ export class MediaSession implements CallMedia {
   readonly #onEnd: () => void;
   readonly #description: LocalDescription;
   #leg: AudioLeg | undefined;
+  #participantId: string | undefined;
   #closed = false;
 
   /** @param onEnd it has ended, by whatever side */
@@ -45,6 +48,7 @@ export class MediaSession implements CallMedia {
       onEnd: this.#onEnd,
     });
     this.#leg = leg;
+    this.#participantId = participant.participantId;
     const answer = remote === undefined ? this.#offer(leg) : this.#answer(leg, remote);
     if (this.#closed) await leg.source.close();
     else await onCall(leg.source, sipCallInfo(invitation, participant));
@@ -61,6 +65,13 @@ export class MediaSession implements CallMedia {
 
   /** There is nothing but SDP that would tell it anything. */
   async inform(): Promise<undefined> {
+    return undefined;
+  }
+
+  signal(signal: LineSignal, participantId?: string): Refusal | undefined {
+    const known = this.#participantId;
+    if (participantId !== undefined && participantId !== known) return nobody(participantId);
+    this.#leg?.source.line.tell(signal);
     return undefined;
   }
 

@@ -17,7 +17,8 @@ import {
 } from "./session-terms.ts";
 import { bodyOf, type SipBody } from "./sip-body.ts";
 import { type DialogRequest, SipDialog } from "./sip-dialog.ts";
-import type { SipResponse } from "./sip-message.ts";
+import { CONSENT_PACKAGE, consentHeader, readInfo } from "./sip-info.ts";
+import { headerOf, type SipResponse } from "./sip-message.ts";
 import { type HeaderFields, type IncomingRequest, type Refusal, refusal } from "./sip-request.ts";
 import { ACCEPT, ALLOW, createRefusal, createResponse, SUPPORTED, warningOf } from "./sip-response.ts";
 import type { SipOrigin } from "./sip-transport.ts";
@@ -74,6 +75,8 @@ export class SipCall {
   /** The latest request: it shows where the peer is. */
   #last: Heard;
   readonly #media: CallMedia;
+  /** `X-Tonetap-Consent` as it stood last. */
+  #saidConsent: string | undefined;
   #answerDue = false;
   /** An offer of ours, in a re-INVITE, has no answer yet. */
   #offering = false;
@@ -88,6 +91,7 @@ export class SipCall {
     this.#context = context;
     this.#invitation = invitation;
     this.#last = invitation;
+    this.#saidConsent = headerOf(invitation.request.message, "X-Tonetap-Consent")?.trim().toLowerCase();
     this.dialog = new SipDialog(invitation.request, localTag);
     const Media = isRecording(invitation.request) ? RecordingSession : MediaSession;
     this.#media = new Media(context, () => this.#leave());
@@ -141,7 +145,7 @@ export class SipCall {
 
   /** A re-INVITE: hold, another codec or address, or a mere refresh. What cannot be agreed to changes nothing. Never rejects. */
   async reinvite(invitation: Invitation): Promise<void> {
-    const agreement = await this.#renegotiate(invitation.request);
+    const agreement = this.#hearConsent(invitation.request) ?? (await this.#renegotiate(invitation.request));
     if ("kind" in agreement) {
       invitation.transaction.refuse(this.#refusalResponse(invitation, agreement));
       return;
@@ -153,7 +157,7 @@ export class SipCall {
 
   /** UPDATE (RFC 3311): as a re-INVITE, answered at once. Without SDP it only says where the peer is, and that it is. */
   async update(heard: Heard, transaction: RequestTransaction): Promise<void> {
-    const agreement = await this.#renegotiate(heard.request);
+    const agreement = this.#hearConsent(heard.request) ?? (await this.#renegotiate(heard.request));
     if ("kind" in agreement) {
       transaction.respond(this.#refusalResponse(heard, agreement));
       return;
@@ -161,6 +165,18 @@ export class SipCall {
     this.#hear(heard);
     this.#keeper.agree(agreement.session);
     transaction.respond(this.#okResponse(heard, agreement));
+  }
+
+  /** INFO (RFC 6086): consent, or a key that was pressed. */
+  info({ request }: Heard, transaction: RequestTransaction): void {
+    const news = readInfo(request.message);
+    const why =
+      news === undefined || "kind" in news ? news : this.#media.signal(news.signal, news.participantId);
+    transaction.respond(
+      why === undefined
+        ? createResponse(request.message, 200)
+        : createRefusal(request.message, why, this.dialog.localTag),
+    );
   }
 
   /** The peer says BYE. */
@@ -222,6 +238,15 @@ export class SipCall {
     }
   }
 
+  /** What a header field says again is no news: each request of a dialog may bear it. */
+  #hearConsent({ message }: IncomingRequest): Refusal | undefined {
+    const consent = consentHeader(message);
+    if (typeof consent === "object") return consent;
+    if (consent === undefined || consent === this.#saidConsent) return undefined;
+    this.#saidConsent = consent;
+    return this.#media.signal({ kind: "consent", consent, by: "SIP header", nature: "repeated" });
+  }
+
   async #inform(body: SipBody): Promise<MediaAnswer | Refusal> {
     return (await this.#media.inform(body)) ?? NO_MEDIA_CHANGE;
   }
@@ -275,6 +300,7 @@ export class SipCall {
         Allow: ALLOW,
         Accept: ACCEPT,
         Supported: SUPPORTED,
+        "Recv-Info": CONSENT_PACKAGE,
         ...timing,
         ...(required.length === 0 ? {} : { Require: required.join(", ") }),
         Warning: warnings.map((text) => warningOf(text)),

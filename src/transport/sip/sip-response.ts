@@ -2,7 +2,7 @@
 import { headerOf, headersOf, type SipHeader, type SipRequest, type SipResponse } from "./sip-message.ts";
 import type { HeaderFields, Refusal } from "./sip-request.ts";
 
-export const ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE";
+export const ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO";
 /** RFC 4028, RFC 7866. Reliable ringing (100rel) is no extension that we need: nothing rings here. */
 export const SUPPORTED = "timer, siprec";
 export const SDP_TYPE = "application/sdp";
@@ -25,6 +25,7 @@ const REASONS: Readonly<Record<number, string>> = {
   420: "Bad Extension",
   422: "Session Interval Too Small",
   480: "Temporarily Unavailable",
+  469: "Bad Info Package",
   481: "Call/Transaction Does Not Exist",
   482: "Loop Detected",
   486: "Busy Here",

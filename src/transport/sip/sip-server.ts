@@ -234,7 +234,7 @@ class Server implements SipServer {
     if (!METHODS.has(method)) return refusal(405, `${method} is not served`, { Allow: ALLOW });
     if (method === "CANCEL") return undefined;
     if (toTag !== "" && dialogCall === undefined) return refusal(481, "there is no such call");
-    if (toTag === "" && (method === "BYE" || method === "UPDATE")) {
+    if (toTag === "" && (method === "BYE" || method === "UPDATE" || method === "INFO")) {
       return refusal(481, `${method} belongs to no call`);
     }
     // RFC 3261 §8.2.2.2: the same request has come by two ways.
@@ -296,6 +296,9 @@ class Server implements SipServer {
         break;
       case "UPDATE":
         void dialogCall?.update(heard, transaction);
+        break;
+      case "INFO":
+        dialogCall?.info(heard, transaction);
         break;
       case "CANCEL":
         this.#cancel(heard.request, transaction);

@@ -9,6 +9,7 @@ import type { AudioSource } from "../../core/audio-source.ts";
 import type { Clock } from "../../core/clock.ts";
 import type { TonetapError } from "../../core/errors.ts";
 import type { AudioCodec, CodecMap, RtpPacket, SenderReport } from "../../core/rtp.ts";
+import { LineSignals } from "../line-signals.ts";
 import { DEFAULT_MAX_PACKETS_PER_SECOND, PacketRate } from "../packet-rate.ts";
 import type { RtcpReport } from "../rtcp.ts";
 import type { UdpAddress, UdpRtpPort, UdpRtpStats } from "../udp-rtp-port.ts";
@@ -48,6 +49,9 @@ export class SipSource implements AudioSource {
   readonly codecs: CodecMap;
   readonly packets: Observable<RtpPacket>;
   readonly senderReports: Observable<SenderReport>;
+  readonly line = new LineSignals();
+  /** What its signalling says of consent, and keys that came there. */
+  readonly signals = this.line.observable;
 
   readonly #options: SipSourceOptions;
   readonly #codecs = new Map<number, AudioCodec>();
@@ -161,6 +165,7 @@ export class SipSource implements AudioSource {
       error ??= failure;
     }
     this.#reports.complete();
+    this.line.end();
     if (error === undefined) this.#packets.complete();
     else this.#packets.error(error);
   }

@@ -3,6 +3,7 @@
  * customer, the internal one the agent. Time is counted in samples, as the protocol's `position` is.
  */
 import { TonetapError } from "../../core/errors.ts";
+import { telephoneKey } from "../../core/line-signal.ts";
 import { PCMU } from "../../core/rtp.ts";
 import {
   type Channel,
@@ -13,6 +14,7 @@ import {
   mediaOffer,
   NULL_UUID,
   openParameters,
+  pressed,
 } from "./audiohook-messages.ts";
 import type { MediaFormat } from "./media-format.ts";
 import { CLOSE, type MediaLink, type MediaSession } from "./media-session.ts";
@@ -140,10 +142,12 @@ class AudioHookSession implements MediaSession {
       case "resumed":
         this.#skip(parameters);
         break;
+      case "dtmf":
+        this.#key(parameters);
+        break;
       // A pause shows in that nothing comes; an error of the client is followed by its close.
       case "paused":
       case "error":
-      case "dtmf":
       case "playback_started":
       case "playback_completed":
         break;
@@ -222,6 +226,14 @@ class AudioHookSession implements MediaSession {
     if (this.#state !== "active") return;
     if ([...this.#voices.values()].some((voice) => voice.isWanted)) return;
     this.#disconnect("completed", "detached");
+  }
+
+  /** Keys are the customer's: agents have a desktop. */
+  #key(parameters: unknown): void {
+    const { success, data } = pressed.safeParse(parameters);
+    if (!success) throw new TonetapError("protocol", "dtmf has no digit");
+    const key = telephoneKey(data.digit);
+    if (key !== undefined) this.#voices.get("external")?.tell({ kind: "key", key });
   }
 
   /** Audio that was left out takes its time all the same. */

@@ -50,3 +50,6 @@ export const leftOut = z.object({ start: duration, discarded: duration });
 
 /** Genesys Cloud tries a connection with these, and expects it to open; there is no conversation behind it. */
 export const NULL_UUID = "00000000-0000-0000-0000-000000000000";
+
+/** A key of the customer's telephone. */
+export const pressed = z.object({ digit: z.string().max(8) });

@@ -1,6 +1,7 @@
 /** One voice of a media connection: attached when it is first known, gone when its owner, its peer or silence ends it. */
 import type { ParticipantInfo } from "../../core/audio-source.ts";
 import type { TonetapError } from "../../core/errors.ts";
+import type { LineSignal } from "../../core/line-signal.ts";
 import { MessageSource, oneCodec } from "../message-source.ts";
 import type { MediaFormat } from "./media-format.ts";
 import type { MediaLink } from "./media-session.ts";
@@ -79,6 +80,11 @@ export class MediaTrack {
   take(sequence: number, timestamp: number, payload: Uint8Array, ssrc?: number): void {
     this.#heardMs = this.#clock.now();
     this.#source.take(this.format.payloadType, sequence, timestamp, payload, ssrc);
+  }
+
+  /** A key of theirs, or what they say of consent. */
+  tell(signal: LineSignal): void {
+    this.#source.line.tell(signal);
   }
 
   end(timedOut: boolean): void {

@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { TonetapError } from "../../core/errors.ts";
+import { LINE_CONSENTS, telephoneKey } from "../../core/line-signal.ts";
 import { isPrintable } from "../participant-fields.ts";
 import { ChunkClock } from "./chunk-clock.ts";
 import { type MediaFormat, mediaFormat, readPayload } from "./media-format.ts";
@@ -36,6 +37,9 @@ const media = z.object({
   timestamp: number.optional(),
   payload: z.string(),
 });
+
+const dtmf = z.object({ track: z.string().optional(), digit: z.string().max(8) });
+const consent = z.object({ track: z.string().optional(), consent: z.enum(LINE_CONSENTS) });
 
 interface Track {
   readonly voice: MediaTrack;
@@ -74,9 +78,14 @@ class TwilioSession implements MediaSession {
         this.ended(false);
         this.#link.close(CLOSE.normal, "stopped");
         break;
-      // Nothing to be told: keys that were pressed, our own marks coming back, the greeting, Telnyx's complaints.
-      case "connected":
       case "dtmf":
+        this.#key(value.dtmf);
+        break;
+      case "consent":
+        this.#consent(value);
+        break;
+      // Nothing to be told: our own marks coming back, the greeting, Telnyx's complaints.
+      case "connected":
       case "mark":
       case "error":
         break;
@@ -135,6 +144,25 @@ class TwilioSession implements MediaSession {
     track.chunks++;
     const chunk = data.chunk ?? track.chunks;
     track.voice.take(chunk, track.time.ticksOf(chunk, data.timestamp, durationTicks), payload);
+  }
+
+  /** Before start there is nobody whose key it could be. */
+  #key(value: unknown): void {
+    const { success, data } = dtmf.safeParse(value);
+    if (!success) throw new TonetapError("protocol", "dtmf has no digit");
+    const key = telephoneKey(data.digit);
+    if (this.#stopped || this.#stream === undefined || key === undefined) return;
+    this.#trackOf(data.track ?? "inbound").voice.tell({ kind: "key", key });
+  }
+
+  /** Of our own: for programs that speak this dialect. */
+  #consent(value: unknown): void {
+    const { success, data } = consent.safeParse(value);
+    if (!success) throw new TonetapError("protocol", "consent is granted or withdrawn, of a track");
+    if (this.#stream === undefined) throw new TonetapError("protocol", "consent before start");
+    if (this.#stopped) return;
+    const { voice } = this.#trackOf(data.track ?? "inbound");
+    voice.tell({ kind: "consent", consent: data.consent, by: "message", nature: "act" });
   }
 
   #trackOf(said: string): Track {

@@ -9,6 +9,7 @@ import type { AudioSource } from "../../core/audio-source.ts";
 import type { Clock } from "../../core/clock.ts";
 import type { TonetapError } from "../../core/errors.ts";
 import type { AudioLevel, CodecMap, RtpPacket, SenderReport } from "../../core/rtp.ts";
+import { LineSignals } from "../line-signals.ts";
 import { DEFAULT_MAX_PACKETS_PER_SECOND, PacketRate } from "../packet-rate.ts";
 import { isRtcp, ntpToWallMs, parseRtcp } from "../rtcp.ts";
 import { parseRtp, type RtpParseOptions } from "../rtp-packet.ts";
@@ -48,6 +49,9 @@ export class WeriftSource implements AudioSource {
   readonly codecs: CodecMap;
   readonly packets: Observable<RtpPacket>;
   readonly senderReports: Observable<SenderReport>;
+  readonly line = new LineSignals();
+  /** What the publisher says of consent beside its media. */
+  readonly signals = this.line.observable;
   readonly requestRetransmission: (sequences: readonly number[]) => void;
 
   readonly #feed: WeriftFeed;
@@ -145,6 +149,7 @@ export class WeriftSource implements AudioSource {
       error ??= failure;
     }
     this.#reports.complete();
+    this.line.end();
     if (error === undefined) this.#packets.complete();
     else this.#packets.error(error);
   }

@@ -8,6 +8,7 @@ import type { Admit } from "../../core/caller.ts";
 import { type Clock, systemClock } from "../../core/clock.ts";
 import { assertRange, type ErrorCode, TonetapError } from "../../core/errors.ts";
 import type { Closable } from "../../core/lifecycle.ts";
+import { LINE_CONSENTS, type LineConsent } from "../../core/line-signal.ts";
 import { problemOf } from "../../core/problem.ts";
 import { assertIceUrl, type IceServer, linkHeader } from "./ice-servers.ts";
 import { participantFromQuery } from "./participant-query.ts";
@@ -17,6 +18,11 @@ import { type IceOptions, WhipSession } from "./whip-session.ts";
 
 /** Bytes of a request body at most. HTTP servers should stop reading there and call handle() with what they have. */
 export const WHIP_MAX_BODY_BYTES = 64 * 1024;
+
+/** Names our extension in Link header fields: `PUT` there `{"consent": "withdrawn"}`. */
+export const WHIP_CONSENT_RELATION = "urn:tonetap:whip:ext:consent";
+const CONSENT_SUFFIX = "/consent";
+const CONSENT_TYPE = "application/json";
 
 const OFFER_TYPE = "application/sdp";
 const FRAGMENT_TYPE = "application/trickle-ice-sdpfrag";
@@ -157,6 +163,7 @@ class Endpoint implements WhipEndpoint {
       return admit === undefined ? denied(request) : this.#publish(request, admit);
     }
     if (!path.startsWith(`${this.#path}/`)) return refusal(404, "not-found", "no WHIP resource here");
+    if (path.endsWith(CONSENT_SUFFIX)) return this.#consent(request);
     const allow = { allow: "OPTIONS, PATCH, DELETE" };
     if (method === "OPTIONS") return reply(200, { ...allow, "accept-patch": FRAGMENT_TYPE });
     if (method !== "PATCH" && method !== "DELETE") {
@@ -169,6 +176,31 @@ class Endpoint implements WhipEndpoint {
     if (method === "PATCH") return this.#patch(request, session);
     await session.close();
     return reply(200);
+  }
+
+  /** Our extension (RFC 9725, "Protocol Extensions"): the publisher says what it thinks of being analysed. */
+  async #consent(request: WhipRequest): Promise<WhipResponse> {
+    const { method, path } = request;
+    const allow = { allow: "OPTIONS, PUT" };
+    if (method === "OPTIONS") return reply(200, allow);
+    if (method !== "PUT") return refusal(405, "invalid-argument", `${method} is not for consent`, allow);
+    if ((await this.#permission(request)) === undefined) return denied(request);
+    const id = path.slice(this.#path.length + 1, -CONSENT_SUFFIX.length);
+    const session = this.#sessions.get(id);
+    if (session === undefined)
+      return refusal(404, "not-found", "no such session: it has ended, or never was");
+    const wrong = wrongBody(request, CONSENT_TYPE, {});
+    if (wrong !== undefined) return wrong;
+    const said = consentIn(bodyText(request));
+    if (said === undefined) {
+      return refusal(
+        400,
+        "invalid-argument",
+        'the body must be {"consent": "granted"} or {"consent": "withdrawn"}',
+      );
+    }
+    session.source.line.tell({ kind: "consent", consent: said, by: "WHIP", nature: "act" });
+    return reply(204);
   }
 
   async #publish(request: WhipRequest, admit: Admit): Promise<WhipResponse> {
@@ -211,14 +243,16 @@ class Endpoint implements WhipEndpoint {
     }
     if (session.source.closed) throw new TonetapError("unavailable", "the session ended before it began");
     this.#sessions.set(id, session);
-    const link = linkHeader(servers);
+    // RFC 9725, "Protocol Extensions": told by a link whose relation is its name.
+    const consent = `<${this.#path}/${id}${CONSENT_SUFFIX}>; rel="${WHIP_CONSENT_RELATION}"`;
+    const link = [linkHeader(servers), consent].filter((part) => part !== "").join(", ");
     return reply(
       201,
       {
         "content-type": OFFER_TYPE,
         location: `${this.#path}/${id}`,
         etag: session.ice.etag,
-        ...(link === "" ? {} : { link }),
+        link,
       },
       session.answerSdp,
     );
@@ -274,11 +308,22 @@ class Endpoint implements WhipEndpoint {
     if (origin === undefined || !(allowed.includes("*") || allowed.includes(origin))) return {};
     return {
       "access-control-allow-origin": origin,
-      "access-control-allow-methods": "POST, PATCH, DELETE",
+      "access-control-allow-methods": "POST, PATCH, PUT, DELETE",
       "access-control-allow-headers": "Authorization, Content-Type, If-Match",
       "access-control-expose-headers": "Location, ETag, Link, Retry-After",
       vary: "Origin",
     };
+  }
+}
+
+function consentIn(text: string): LineConsent | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    const consent =
+      typeof value === "object" && value !== null && "consent" in value ? value.consent : undefined;
+    return LINE_CONSENTS.find((candidate) => candidate === consent);
+  } catch {
+    return undefined;
   }
 }
 

@@ -63,7 +63,8 @@ describe("WHIP endpoint", () => {
     expect(headers.link).toBe(
       '<turn:127.0.0.1:9?transport=udp>; rel="ice-server"; ' +
         'username="me"; credential="a\\"b"; credential-type="password", ' +
-        '<turns:127.0.0.1:9>; rel="ice-server"; username="me"; credential="c"; credential-type="password"',
+        '<turns:127.0.0.1:9>; rel="ice-server"; username="me"; credential="c"; credential-type="password", ' +
+        `<${headers.location}/consent>; rel="urn:tonetap:whip:ext:consent"`,
     );
     expect(body).toMatch(/^a=recvonly\r$/m);
     expect(body).toMatch(/^a=candidate:\S+ 1 udp \d+ 127\.0\.0\.1 \d+ typ host/m);
@@ -84,7 +85,7 @@ describe("WHIP endpoint", () => {
     const { headers, body } = await ask(endpoint, "POST", "/whip", { body: offer });
     stun.close();
 
-    expect(headers.link).toBe(`<stun:127.0.0.1:${stun.port}>; rel="ice-server"`);
+    expect(headers.link).toContain(`<stun:127.0.0.1:${stun.port}>; rel="ice-server", <`);
     expect(body).toMatch(/^a=candidate:\S+ 1 udp \d+ 198\.51\.100\.7 40000 typ srflx/m);
   });
 

@@ -4,6 +4,7 @@
  */
 import type { ParticipantInfo } from "../../../core/audio-source.ts";
 import { TonetapError } from "../../../core/errors.ts";
+import type { LineSignal } from "../../../core/line-signal.ts";
 import { familyOf } from "../audio-leg.ts";
 import type { CallMedia, CallMediaContext, MediaAnswer } from "../call-media.ts";
 import { LocalDescription } from "../local-description.ts";
@@ -18,6 +19,7 @@ import {
 import { tokensOf } from "../session-terms.ts";
 import { bodyOf, type SipBody } from "../sip-body.ts";
 import type { Heard } from "../sip-call.ts";
+import { nobody } from "../sip-info.ts";
 import { headerOf } from "../sip-message.ts";
 import { type IncomingRequest, type Refusal, refusal } from "../sip-request.ts";
 import { RecordedStream } from "./recorded-stream.ts";
@@ -104,6 +106,20 @@ export class RecordingSession implements CallMedia {
     const learnt = this.#learn(metadata);
     if (learnt === undefined) await this.#assign("some");
     return learnt;
+  }
+
+  signal(signal: LineSignal, participantId?: string): Refusal | undefined {
+    const voices = [...this.#streams.values()].filter(({ source }) => source !== undefined);
+    const meant =
+      participantId === undefined ? voices : voices.filter((voice) => voice.participantId === participantId);
+    if (participantId !== undefined && meant.length === 0) return nobody(participantId);
+    // Of several nobody knows whose keys those are, nor who agreed; that one took it back is enough for all.
+    const isForAll = signal.kind === "consent" && signal.consent === "withdrawn";
+    if (meant.length > 1 && !isForAll) {
+      return signal.kind === "key" ? undefined : refusal(400, "say which participant has agreed");
+    }
+    for (const { source } of meant) source?.line.tell(signal);
+    return undefined;
   }
 
   takeAnswer({ sdp }: SipBody): boolean {

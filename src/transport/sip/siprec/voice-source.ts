@@ -5,6 +5,7 @@
 import { defer, EMPTY, filter, type Observable, Subject, takeUntil } from "rxjs";
 import type { AudioSource } from "../../../core/audio-source.ts";
 import type { CodecMap, RtpPacket, SenderReport } from "../../../core/rtp.ts";
+import { LineSignals } from "../../line-signals.ts";
 import type { SipSource } from "../sip-source.ts";
 
 export class VoiceSource implements AudioSource {
@@ -12,6 +13,8 @@ export class VoiceSource implements AudioSource {
   readonly codecs: CodecMap;
   readonly packets: Observable<RtpPacket>;
   readonly senderReports: Observable<SenderReport>;
+  readonly line = new LineSignals();
+  readonly signals = this.line.observable;
   readonly #leg: SipSource;
   readonly #onClosed: () => void;
   readonly #ended = new Subject<void>();
@@ -52,6 +55,7 @@ export class VoiceSource implements AudioSource {
   close(): Promise<void> {
     if (this.closed) return Promise.resolve();
     this.#closed = true;
+    this.line.end();
     this.#ended.next();
     this.#onClosed();
     return Promise.resolve();
