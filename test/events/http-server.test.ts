@@ -329,7 +329,9 @@ describe("the service's routes", () => {
   test("say 200 to healthz always, and 503 with the reason to readyz until the model is there", async () => {
     let reason: string | undefined = "the model is still loading";
     const hub = new EventHub();
-    await using server = await serve((http) => addServiceRoutes(http, { openApi: {}, hub, notReady: () => reason }));
+    await using server = await serve((http) =>
+      addServiceRoutes(http, { openApi: {}, hub, notReady: () => reason }),
+    );
     expect((await ask(server.url, "/healthz")).status).toBe(200);
     const waiting = await ask(server.url, "/readyz");
     expect(waiting.status).toBe(503);

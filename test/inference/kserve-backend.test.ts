@@ -115,7 +115,7 @@ describe.each(["http", "grpc"] as const)("KserveBackend over %s", (protocol) => 
 
   it("gives a batch up when its windows are late, 60 ms on, and answers the next", async () => {
     const backend = await loaded();
-    await server.fail({ delayMs: 300 });
+    await server.fail({ delayMs: 3_000 });
     const startedMs = performance.now();
 
     const late = run(backend, startedMs + 60);
@@ -124,7 +124,8 @@ describe.each(["http", "grpc"] as const)("KserveBackend over %s", (protocol) => 
       code: "internal",
       message: expect.stringMatching(/^no answer within \d+ ms$/),
     });
-    expect(performance.now() - startedMs).toBeLessThan(250);
+    // The server would have answered after 3 s.
+    expect(performance.now() - startedMs).toBeLessThan(2_500);
     expect(await run(backend)).toHaveLength(7);
   });
 

@@ -186,7 +186,7 @@ test("25 frames take 500 ms of real time", async () => {
   await sender.play(frames(25));
   const tookMs = systemClock.now() - startMs;
   expect(tookMs).toBeGreaterThanOrEqual(499);
-  expect(tookMs).toBeLessThan(900);
+  expect(tookMs).toBeLessThan(5_000);
   await eventually(() => packets().length === 25);
 });
 

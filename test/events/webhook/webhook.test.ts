@@ -8,8 +8,8 @@ import { HttpServer } from "../../../src/events/http-server.ts";
 import { EventHub } from "../../../src/events/hub.ts";
 import type { EventData, TonetapEvent } from "../../../src/events/schema.ts";
 import { signWebhook, verifyWebhook } from "../../../src/events/webhook/signature.ts";
-import { parseWebhookTarget } from "../../../src/events/webhook/webhook-target.ts";
 import { addWebhookRoutes } from "../../../src/events/webhook/webhook-routes.ts";
+import { parseWebhookTarget } from "../../../src/events/webhook/webhook-target.ts";
 import { Webhooks } from "../../../src/events/webhook/webhooks.ts";
 import { until } from "../support.ts";
 
@@ -187,7 +187,7 @@ describe("a webhook", () => {
     await webhooks.close();
   });
 
-  test("to a target that never answers costs 100 places in the queue, holds up nobody, and closes within 1 s", async () => {
+  test("to a target that never answers costs 100 places in the queue, holds up nobody, and closes within 4 s", async () => {
     await using deaf = await receiver(Array(1000).fill("hang"));
     await using there = await receiver();
     const { raise, webhooks, sink } = open([
@@ -200,7 +200,7 @@ describe("a webhook", () => {
     expect(sink.stats.dropped).toBe(500 - 1 - sink.stats.pending);
     const start = performance.now();
     await sink.close(100);
-    expect(performance.now() - start).toBeLessThan(1000);
+    expect(performance.now() - start).toBeLessThan(4_000);
     await webhooks.close();
   });
 

@@ -62,7 +62,7 @@ describe.skipIf(!hasPeer("firefox"))("Firefox publishing over WHIP", () => {
     expect(site.log.filter((line) => line === "PATCH whip 200")).toHaveLength(1);
     expect(heard.packets.every(({ audioLevel }) => audioLevel !== undefined)).toBe(true);
     expect(heard.reports.length).toBeGreaterThanOrEqual(1);
-    for (const { lateMs } of heard.reports) expect(Math.abs(lateMs)).toBeLessThan(100);
+    for (const { lateMs } of heard.reports) expect(Math.abs(lateMs)).toBeLessThan(500);
     expect(endpoint.sessionCount).toBe(0);
   });
 });

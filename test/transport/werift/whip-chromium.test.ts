@@ -93,7 +93,7 @@ describe.skipIf(!hasPeer("chromium"))("Chromium publishing over WHIP", () => {
 
     // Same machine, same clock: a report is as old as its way here.
     expect(heard.reports.length).toBeGreaterThanOrEqual(1);
-    for (const { lateMs } of heard.reports) expect(Math.abs(lateMs)).toBeLessThan(100);
+    for (const { lateMs } of heard.reports) expect(Math.abs(lateMs)).toBeLessThan(500);
     // Candidates come when the browser has them: in one PATCH, or in a second one.
     const asked = site.log.filter((line) => !line.startsWith("GET"));
     expect([...new Set(asked)]).toEqual(["POST whip 201", "PATCH whip 204", "DELETE whip 200"]);
