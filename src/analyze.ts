@@ -141,7 +141,7 @@ async function openModel(
   signal: AbortSignal | undefined,
 ): Promise<AnalysisParts & { readonly model: string }> {
   const model = await loadModelPackage(await findModel(config.model.package), signal);
-  const options = { ...modelOptions(config), deadlineMs: DEADLINE_MS, latencyTargetMs: 0 };
+  const options = { ...(await modelOptions(config)), deadlineMs: DEADLINE_MS, latencyTargetMs: 0 };
   const { batcher } = resources.use("model", await ModelRuntime.open(model, options, { signal }));
   return { config, manifest: model.manifest, batcher, model: model.id };
 }

@@ -43,6 +43,11 @@ export const configSchema = z.strictObject({
       "The inference server: http://, https://, grpc:// or grpcs:// with its port; kserve only.",
     ),
     remoteName: text("", "The model's name on the inference server; none: the package's."),
+    token: secret(text("", "Bearer token for the inference server; none by default. A secret.")),
+    caFile: text(
+      "",
+      "PEM file of who vouches for the inference server's certificate; none: the usual authorities.",
+    ),
     device: z
       .enum(["auto", "cpu", "cuda", "webgpu", "tensorrt", "wasm"])
       .default("auto")

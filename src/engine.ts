@@ -138,7 +138,7 @@ export class Engine implements Closable, AsyncDisposable {
     const model = await loadModelPackage(await findModel(config.model.package), signal);
     const rules = new AlertRules(model.manifest.labels, config.alerts.rules);
     const resources = new CloseStack();
-    const models = await ModelHost.open(model, modelOptions(config), { clock, signal });
+    const models = await ModelHost.open(model, await modelOptions(config), { clock, signal });
     return new Engine(config, clock, resources.use("models", models), rules, notice, resources);
   }
 

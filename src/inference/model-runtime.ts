@@ -17,6 +17,10 @@ export interface ModelRuntimeOptions {
   readonly url: string;
   /** The model's name there; empty: the package's. */
   readonly remoteName: string;
+  /** Sent to it with every request, as `Bearer`; empty: none. */
+  readonly token: string;
+  /** PEM of who vouches for its certificate. */
+  readonly ca?: string;
   readonly device: DeviceOption;
   /** GPUs to use; empty: the first. */
   readonly deviceIds: readonly number[];
@@ -108,8 +112,15 @@ export class ModelRuntime implements Closable {
 function createBackends(options: ModelRuntimeOptions, clock: Clock): InferenceBackend[] {
   const { device, deviceIds, workers, maxBatch } = options;
   if (options.backend === "kserve") {
-    const { url, remoteName } = options;
-    const remote = { url, maxBatch, clock, ...(remoteName === "" ? {} : { model: remoteName }) };
+    const { url, remoteName, token, ca } = options;
+    const remote = {
+      url,
+      maxBatch,
+      clock,
+      ...(remoteName === "" ? {} : { model: remoteName }),
+      ...(token === "" ? {} : { headers: { authorization: `Bearer ${token}` } }),
+      ...(ca === undefined ? {} : { ca }),
+    };
     return Array.from({ length: workers }, () => new KserveBackend(remote));
   }
   const devices = deviceIds.length === 0 ? [undefined] : deviceIds;

@@ -10,7 +10,7 @@ import { ShadowComparison } from "../../src/inference/shadow-comparison.ts";
 import { modelOptions } from "../../src/model-options.ts";
 import { estimateAt, settle, TINY_MODEL_DIR, windowAt, windowInfoAt } from "./fixtures.ts";
 
-const OPTIONS = modelOptions(
+const OPTIONS = await modelOptions(
   parseConfig({ model: { device: "cpu", maxBatch: 8, maxDelayMs: 1, deadlineMs: 60_000 } }),
 );
 

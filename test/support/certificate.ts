@@ -20,7 +20,21 @@ export function createCertificate(): { readonly key: string; readonly cert: stri
   try {
     execFileSync(
       "openssl",
-      ["req", "-x509", ...curve, "-days", "1", "-subj", "/CN=127.0.0.1", "-keyout", key, "-out", cert],
+      [
+        "req",
+        "-x509",
+        ...curve,
+        "-days",
+        "1",
+        "-subj",
+        "/CN=127.0.0.1",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-keyout",
+        key,
+        "-out",
+        cert,
+      ],
       { stdio: "ignore" },
     );
     return { key: readFileSync(key, "utf8"), cert: readFileSync(cert, "utf8") };

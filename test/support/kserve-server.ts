@@ -10,7 +10,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { loadPackageDefinition, Server, ServerCredentials, status } from "@grpc/grpc-js";
+import { loadPackageDefinition, type Metadata, Server, ServerCredentials, status } from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 
@@ -34,6 +34,8 @@ export interface Seen {
   readonly connections: number;
   /** The parameter `timeout` of each request to infer, µs. */
   readonly timeouts: readonly number[];
+  /** What `authorization` said in each request to infer; empty if nothing. */
+  readonly authorizations: readonly string[];
 }
 
 export interface KserveServer {
@@ -88,6 +90,7 @@ async function serve(onnxPath: string, name: string, httpPort: number, grpcPort:
   const session = await InferenceSession.create(onnxPath, { intraOpNumThreads: 1 });
   const faults: Fault[] = [];
   const timeouts: number[] = [];
+  const authorizations: string[] = [];
   let connections = 0;
   const tensors = (list: readonly InferenceSession.ValueMetadata[]) =>
     list.map((tensor) => ({
@@ -133,7 +136,7 @@ async function serve(onnxPath: string, name: string, httpPort: number, grpcPort:
         faults.push(...(JSON.parse(body.toString()) as Fault[]));
         return json({});
       case "GET /test/seen":
-        return json({ connections, timeouts });
+        return json({ connections, timeouts, authorizations });
       case "GET /v2":
         return json({
           name: "test-server",
@@ -145,6 +148,7 @@ async function serve(onnxPath: string, name: string, httpPort: number, grpcPort:
       case `GET /v2/models/${name}/ready`:
         return json({});
       case `POST /v2/models/${name}/infer`: {
+        authorizations.push(request.headers.authorization ?? "");
         const jsonBytes = Number(request.headers["inference-header-content-length"] ?? body.length);
         const asked = JSON.parse(body.subarray(0, jsonBytes).toString());
         const fault = await nextFault(asked.parameters.timeout);
@@ -204,7 +208,8 @@ async function serve(onnxPath: string, name: string, httpPort: number, grpcPort:
     ServerMetadata: (_call: Call, reply: Reply) => reply(null, { name: "test-server", version: "1.0" }),
     ModelMetadata: (call: Call, reply: Reply) => known(call, reply, metadata),
     ModelReady: (call: Call, reply: Reply) => known(call, reply, { ready: true }),
-    ModelInfer: (call: { request: GrpcInferRequest }, reply: Reply) => {
+    ModelInfer: (call: { request: GrpcInferRequest; metadata: Metadata }, reply: Reply) => {
+      authorizations.push(String(call.metadata.get("authorization")[0] ?? ""));
       void (async () => {
         const { inputs, raw_input_contents, parameters } = call.request;
         const fault = await nextFault(Number(parameters.timeout?.int64_param));

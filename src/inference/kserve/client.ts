@@ -51,6 +51,8 @@ export interface KserveTarget {
   readonly version: string;
   /** Sent with every call, e.g. `authorization`. */
   readonly headers: Readonly<Record<string, string>>;
+  /** PEM of who vouches for the server, instead of the certificate authorities that everybody trusts. */
+  readonly ca?: string;
 }
 
 /** Triton's schedule policy extension: the server gives up a request that cannot be done in so many microseconds. */

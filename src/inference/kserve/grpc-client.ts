@@ -50,7 +50,8 @@ class KserveGrpcClient implements KserveClient {
     this.#clock = clock;
     const { protocol, host, port } = target.url;
     const secure = protocol === "grpcs:";
-    const credentials = secure ? grpc.credentials.createSsl() : grpc.credentials.createInsecure();
+    const trusted = target.ca === undefined ? null : Buffer.from(target.ca);
+    const credentials = secure ? grpc.credentials.createSsl(trusted) : grpc.credentials.createInsecure();
     this.#client = new grpc.Client(port === "" ? `${host}:${secure ? 443 : 8_001}` : host, credentials);
   }
 

@@ -48,7 +48,8 @@ export class KserveHttpClient implements KserveClient {
     this.#target = target;
     this.#clock = clock;
     const kept = { keepAlive: true, maxSockets: 1 };
-    this.#agent = target.url.protocol === "https:" ? new TlsAgent(kept) : new Agent(kept);
+    const trusted = target.ca === undefined ? {} : { ca: target.ca };
+    this.#agent = target.url.protocol === "https:" ? new TlsAgent({ ...kept, ...trusted }) : new Agent(kept);
     const version = target.version === "" ? "" : `/versions/${encodeURIComponent(target.version)}`;
     const root = target.url.pathname.replace(/\/$/, "");
     this.#path = `${root}/v2/models/${encodeURIComponent(target.model)}${version}`;

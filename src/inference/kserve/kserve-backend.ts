@@ -28,6 +28,8 @@ export interface KserveBackendOptions {
   readonly version?: string;
   /** Sent with every call, e.g. `{ authorization: "Bearer …" }`. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** PEM of who vouches for the server's certificate. Default: the certificate authorities that everybody trusts. */
+  readonly ca?: string;
   /** Most windows in one request. 1–512, default 32. */
   readonly maxBatch?: number;
   /** A batch that takes longer is given up, ms; sooner where its windows are late before that. 10–600,000, default 2,000. */
@@ -93,6 +95,7 @@ export class KserveBackend implements InferenceBackend, Closable {
         model: this.#options.model ?? model.manifest.name,
         version: this.#options.version ?? "",
         headers: this.#options.headers ?? {},
+        ...(this.#options.ca === undefined ? {} : { ca: this.#options.ca }),
       };
       const grpc = this.#url.protocol.startsWith("grpc");
       this.#client = grpc
