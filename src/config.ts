@@ -10,18 +10,12 @@ import { consentSection, noticeSection } from "./consent-config.ts";
 import { TonetapError } from "./core/errors.ts";
 import { audioSocketSection, mediaSection } from "./media-config.ts";
 import { overloadSection } from "./overload-config.ts";
+import { serviceSection } from "./service-config.ts";
 import { sipSection } from "./sip-config.ts";
 import { whipSection } from "./whip-config.ts";
 
 export const configSchema = z.strictObject({
-  service: section("HTTP and WebSocket", {
-    host: text("127.0.0.1", "Address that HTTP and WebSocket listen on."),
-    port: whole(0, 65_535, 8080, "TCP port of HTTP and WebSocket; 0 takes a free one."),
-    allowedHosts: list("Host headers accepted besides the address itself (a browser guard, not a login)."),
-    allowedOrigins: list("Origins of web pages that may subscribe or publish, besides the service's own."),
-    maxSubscribers: whole(1, 100_000, 1_000, "WebSocket subscribers at once; one more is refused."),
-    maxParticipants: whole(1, 100_000, 2_000, "Participants at once, over all calls; one more is refused."),
-  }),
+  service: serviceSection,
   auth: authSection,
   audit: section("The record of consent, policy and models", {
     file: text(

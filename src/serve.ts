@@ -44,6 +44,10 @@ export async function runService({ config, out, logTo, signal, onReload }: RunOp
       (outcome) => out.write(`Model   ${outcome}\n`),
       (error: unknown) => out.write(`Model   not changed: ${TonetapError.from(error).message}\n`),
     );
+    service.renewCertificate().then(
+      (has) => has && out.write("TLS     the certificate is read again\n"),
+      (error: unknown) => out.write(`TLS     not changed: ${TonetapError.from(error).message}\n`),
+    );
   });
   await aborted(signal);
   unwatch?.();
@@ -71,6 +75,11 @@ export async function openService({ config, out, signal, log }: ServeOptions): P
   if (!isLoopback(config.service.host) && config.auth.anonymous === "anyone") {
     out.write(
       "Warning Nobody is asked who they are: whoever reaches this address can listen, attach and detach.\n",
+    );
+  }
+  if (!isLoopback(config.service.host) && config.service.tlsCertFile === "") {
+    out.write(
+      "Warning Keys and events travel in the clear: see service.tlsCertFile, or put a proxy that ends TLS in front.\n",
     );
   }
   const { sip } = config;

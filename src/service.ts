@@ -32,6 +32,7 @@ import {
   whipAuthorization,
 } from "./service-access.ts";
 import { openSipDoor } from "./sip-door.ts";
+import { TlsFiles } from "./tls-files.ts";
 import type { AudioSocketServer } from "./transport/audiosocket/index.ts";
 import type { SipServer } from "./transport/sip/index.ts";
 import type { MediaSocketOptions } from "./transport/websocket-media/index.ts";
@@ -62,6 +63,7 @@ export class Service implements Closable, AsyncDisposable {
   readonly sip: SipServer | undefined;
   /** Takes calls of Asterisk where the configuration has it listened for. */
   readonly audioSocket: AudioSocketServer | undefined;
+  readonly #tls: TlsFiles | undefined;
   readonly #resources: CloseStack;
 
   private constructor(
@@ -69,6 +71,7 @@ export class Service implements Closable, AsyncDisposable {
     http: HttpServer,
     url: URL,
     { sip, audioSocket }: Pick<Service, "sip" | "audioSocket">,
+    tls: TlsFiles | undefined,
     resources: CloseStack,
   ) {
     this.engine = engine;
@@ -76,6 +79,7 @@ export class Service implements Closable, AsyncDisposable {
     this.url = url;
     this.sip = sip;
     this.audioSocket = audioSocket;
+    this.#tls = tls;
     this.#resources = resources;
   }
 
@@ -85,11 +89,10 @@ export class Service implements Closable, AsyncDisposable {
     try {
       const checked = parseConfig(config);
       const onError = options.onError ?? (() => undefined);
+      const time = options.clock ?? systemClock;
       // First: who forgot the keys need not wait for the model to learn it.
-      const authority = resources.use(
-        "keys",
-        await openAuthority(checked, options.clock ?? systemClock, onError),
-      );
+      const authority = resources.use("keys", await openAuthority(checked, time, onError));
+      const tls = await TlsFiles.open({ service: checked.service, clock: time, onError });
       const engine = resources.use("engine", await createEngine(checked, options));
       const { clock, hub } = engine;
       const audit = await openAudit(engine, resources, onError);
@@ -102,8 +105,10 @@ export class Service implements Closable, AsyncDisposable {
           clock,
           identify: (headers) => authority.identifyRequest(headers),
           ...(options.onError === undefined ? {} : { onError: options.onError }),
+          ...(tls === undefined ? {} : { tls: tls.material }),
         }),
       );
+      if (tls !== undefined) resources.use("certificate", tls).watch((material) => http.renewTls(material));
       const authorizeMedia = options.authorizeMedia ?? mediaAuthorization(checked, authority);
       const media = resources.use("media", openMediaDoor(engine, http, door, authorizeMedia));
       const subscribers = {
@@ -172,11 +177,21 @@ export class Service implements Closable, AsyncDisposable {
       addWhipRoutes(http, endpoint);
       addPage(http);
       const url = await http.listen(service.host, service.port);
-      return new Service(engine, http, url, { sip, audioSocket }, resources);
+      return new Service(engine, http, url, { sip, audioSocket }, tls, resources);
     } catch (error) {
       await resources.close();
       throw error;
     }
+  }
+
+  /**
+   * Reads certificate and key anew, at once; they are read by themselves within some seconds of a change.
+   * @returns whether there are any
+   * @throws TonetapError invalid-argument saying what is not good; what was before stays in force
+   */
+  async renewCertificate(): Promise<boolean> {
+    await this.#tls?.reload();
+    return this.#tls !== undefined;
   }
 
   close(): Promise<void> {

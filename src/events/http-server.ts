@@ -8,8 +8,12 @@ import {
   type IncomingMessage,
   type Server,
   type ServerResponse,
+  STATUS_CODES,
 } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
+import { type SecureContextOptions, type SecureVersion, Server as TlsServer } from "node:tls";
 import { ANYONE, type Caller, NOBODY } from "../core/caller.ts";
 import { type Clock, systemClock } from "../core/clock.ts";
 import { TonetapError } from "../core/errors.ts";
@@ -29,7 +33,18 @@ import {
 import { type AnyOperation, inputOf, type Operation, type OperationHandler } from "./operation.ts";
 import { staticFiles } from "./static-files.ts";
 
+/** What TLS needs, in PEM. */
+export interface TlsMaterial {
+  readonly cert: string;
+  readonly key: string;
+  readonly minVersion: SecureVersion;
+  /** Then every client must show a certificate that one of these signed. */
+  readonly clientCa?: string;
+}
+
 export interface HttpServerOptions extends DoorOptions {
+  /** https and wss instead of http and ws. */
+  readonly tls?: TlsMaterial;
   /** Told of every request that failed by a defect of ours (500). */
   readonly onError?: (error: TonetapError) => void;
   /**
@@ -56,6 +71,21 @@ const SECURITY_HEADERS = {
 
 const NO_BODY = Buffer.alloc(0);
 
+const LIMITS = {
+  maxHeaderSize: 16_384,
+  headersTimeout: 10_000,
+  requestTimeout: 30_000,
+  keepAliveTimeout: 10_000,
+} as const;
+const TLS_LIMITS = { handshakeTimeout: 10_000, rejectUnauthorized: true } as const;
+
+const contextOf = ({ cert, key, minVersion, clientCa }: TlsMaterial): SecureContextOptions => ({
+  cert,
+  key,
+  minVersion,
+  ...(clientCa === undefined ? {} : { ca: clientCa }),
+});
+
 export class HttpServer implements Closable, AsyncDisposable {
   /** For WebSocket upgrades and for tests; it belongs to this object. */
   readonly server: Server;
@@ -68,15 +98,26 @@ export class HttpServer implements Closable, AsyncDisposable {
   constructor(options: HttpServerOptions = {}) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
-    this.server = createServer(
-      { maxHeaderSize: 16_384, headersTimeout: 10_000, requestTimeout: 30_000, keepAliveTimeout: 10_000 },
-      (request, response) => {
-        this.#serve(request, response).catch((error: unknown) => {
-          this.#options.onError?.(TonetapError.from(error));
-          response.destroy();
-        });
-      },
-    );
+    const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
+      this.#serve(request, response).catch((error: unknown) => {
+        this.#options.onError?.(TonetapError.from(error));
+        response.destroy();
+      });
+    };
+    const { tls } = options;
+    this.server =
+      tls === undefined
+        ? createServer(LIMITS, onRequest)
+        : createTlsServer(
+            { ...LIMITS, ...TLS_LIMITS, ...contextOf(tls), requestCert: tls.clientCa !== undefined },
+            onRequest,
+          );
+    this.server.on("clientError", refuseNonsense);
+  }
+
+  /** Another certificate, for connections that come; those that are open stay. Whether clients must show one stays too. */
+  renewTls(tls: TlsMaterial): void {
+    if (this.server instanceof TlsServer) this.server.setSecureContext(contextOf(tls));
   }
 
   /**
@@ -125,7 +166,7 @@ export class HttpServer implements Closable, AsyncDisposable {
   }
 
   /**
-   * @returns where it listens: `http://127.0.0.1:8080/`
+   * @returns where it listens: `http://127.0.0.1:8080/`, or https
    * @throws TonetapError conflict when the port is taken, unavailable when the address cannot be bound
    */
   listen(host: string, port: number): Promise<URL> {
@@ -141,7 +182,8 @@ export class HttpServer implements Closable, AsyncDisposable {
       this.server.listen(port, host, () => {
         this.server.off("error", onError);
         const { address, family, port: bound } = this.server.address() as AddressInfo;
-        resolve(new URL(`http://${family === "IPv6" ? `[${address}]` : address}:${bound}/`));
+        const scheme = this.#options.tls === undefined ? "http" : "https";
+        resolve(new URL(`${scheme}://${family === "IPv6" ? `[${address}]` : address}:${bound}/`));
       });
     });
   }
@@ -267,6 +309,28 @@ export class HttpServer implements Closable, AsyncDisposable {
       vary: "Origin",
     };
   }
+}
+
+/** What is no HTTP at all, or too slow, is told so like everything else (RFC 9110 §15.5.1, §15.5.9, RFC 6585 §5). */
+function refuseNonsense(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (error.code === "ECONNRESET" || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const [wanted, what]: readonly [number, string] =
+    error.code === "HPE_HEADER_OVERFLOW"
+      ? [431, "the header is too long"]
+      : error.code === "ERR_HTTP_REQUEST_TIMEOUT"
+        ? [408, "the request took too long"]
+        : [400, "this is no HTTP request"];
+  const { status, headers, body } = problemResponse(new TonetapError("invalid-argument", what), wanted);
+  const lines = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status ?? 400]}`,
+    ...Object.entries(headers ?? {}).map(([name, value]) => `${name}: ${value}`),
+    `content-length: ${Buffer.byteLength(body ?? "")}`,
+    "connection: close",
+  ];
+  socket.end(`${lines.join("\r\n")}\r\n\r\n${body}`);
 }
 
 function streamOf(response: ServerResponse): HttpStream {

@@ -27,7 +27,7 @@ export {
   problemResponse,
   type RouteOptions,
 } from "./http-route.ts";
-export { HttpServer, type HttpServerOptions } from "./http-server.ts";
+export { HttpServer, type HttpServerOptions, type TlsMaterial } from "./http-server.ts";
 export {
   EventHub,
   type HubOptions,
