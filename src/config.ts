@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { authSection } from "./auth-config.ts";
-import { json, list, number, numbers, secret, section, text, whole } from "./config-fields.ts";
+import { json, number, numbers, secret, section, text, whole } from "./config-fields.ts";
 import { suggestion } from "./config-file.ts";
 import { consentSection, noticeSection } from "./consent-config.ts";
 import { TonetapError } from "./core/errors.ts";
