@@ -9,6 +9,7 @@ npm run bench -- features    cost of a feature frame, three extractors in turns
 npm run bench -- inference   cost of a window in the model
 npm run bench -- doors       cost of a received packet, by the way that it comes in
 npm run bench -- events      1,000 subscribers to the events of 500 participants
+npm run bench -- tracing     what traces cost an event, without an SDK and with one
 npm run bench -- page        frame times of the page with 50 participants, in Chromium`;
 
 /** @returns the exit code */
@@ -20,6 +21,7 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
     case "features":
     case "inference":
     case "page":
+    case "tracing":
       return runScript(new URL(`./${name}.ts`, import.meta.url), args);
     case "events":
       return runScript(new URL("./events/events-bench.ts", import.meta.url), args);

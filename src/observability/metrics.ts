@@ -160,12 +160,13 @@ export class ServiceMetrics implements Closable {
     const { transport } = present;
     for (const [outcome, count] of Object.entries(data.packets)) {
       const more = count - present.packets[outcome as keyof Packets];
-      // Recovered packets can be told late, and then less were lost: a counter never goes back.
-      if (more > 0) this.#packets.inc({ transport, outcome }, more);
+      // Recovered packets can be told late, and then less were lost: a counter never goes back. And 0 counts: a share of
+      // lost packets needs the series before the first loss.
+      this.#packets.inc({ transport, outcome }, Math.max(0, more));
     }
     for (const [outcome, count] of Object.entries(data.windows)) {
       const more = count - present.windows[outcome as keyof Windows];
-      if (more > 0) this.#windows.inc({ transport, outcome }, more);
+      this.#windows.inc({ transport, outcome }, Math.max(0, more));
     }
     present.packets = highest(present.packets, data.packets);
     present.windows = highest(present.windows, data.windows);

@@ -26,6 +26,18 @@ describe("the official CloudEvents SDK", () => {
       expect(JSON.parse(JSON.stringify(back))).toEqual(JSON.parse(body));
     }
   });
+
+  test("takes all 20 kinds as they come in CBOR, strictly, and carries them in HTTP's binary mode", () => {
+    const kinds = Object.values(eventExamples());
+    expect(kinds).toHaveLength(20);
+    for (const event of kinds) {
+      const published = new PublishedEvent(event, 0);
+      const strict = new CloudEvent(decode(payloadOf(published.wire("cbor"))), true);
+      expect(strict.validate()).toBe(true);
+      const back = HTTP.toEvent(HTTP.binary(strict));
+      expect(rounded(JSON.parse(JSON.stringify(back)))).toEqual(JSON.parse(published.json.toString()));
+    }
+  });
 });
 
 describe("a WebSocket frame", () => {
