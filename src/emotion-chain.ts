@@ -4,7 +4,7 @@ import type { Config } from "./config.ts";
 import type { AudioSource } from "./core/audio-source.ts";
 import type { ModelManifest } from "./core/model.ts";
 import type { RtpPacket } from "./core/rtp.ts";
-import type { EmotionUnit, WindowBatcher, WindowOwner, WindowUnit } from "./core/window.ts";
+import type { EmotionUnit, HeardUnit, WindowBatcher, WindowOwner } from "./core/window.ts";
 import { inferEmotion, smoothEmotion } from "./inference/index.ts";
 import { type WindowParts, type WindowRun, windowChain } from "./window-chain.ts";
 
@@ -44,7 +44,7 @@ export function emotionChain(
 export function judgement(
   { config, manifest, batcher, owner, modelOf }: JudgementParts,
   key: string,
-): OperatorFunction<WindowUnit, EmotionUnit> {
+): OperatorFunction<HeardUnit, EmotionUnit> {
   return (windows) =>
     windows.pipe(
       inferEmotion(batcher, { key, ...(owner === undefined ? {} : { owner }) }),

@@ -9,7 +9,7 @@ import type { Closable } from "./core/lifecycle.ts";
 import { MediaClock } from "./core/media-clock.ts";
 import type { AudioMimeType, RtpPacket, SenderReport } from "./core/rtp.ts";
 import { type MonotonicMs, SAMPLES_PER_MS, sampleIndex } from "./core/units.ts";
-import type { WindowUnit } from "./core/window.ts";
+import type { HeardUnit, WindowUnit } from "./core/window.ts";
 import { createDecodeStats, createOpusDecoder, type DecodeStats, type OpusDecoder } from "./stream/index.ts";
 import { createJitterStats, type JitterStats } from "./transport/index.ts";
 import { type WindowParts, windowChain } from "./window-chain.ts";
@@ -20,8 +20,11 @@ export interface MediaListener {
   readonly onEnd: (error: TonetapError | undefined) => void;
   /** Packets that are no audio but mean something: RFC 4733 telephone events. */
   readonly onEventPacket?: (packet: RtpPacket) => void;
-  /** What did the work broke down: an analysis under way ends by itself, and another can be prepared. */
-  readonly onInterrupted?: (error: TonetapError) => void;
+  /**
+   * What did the work broke down, and something else does it from now on. An analysis that was under way has completed
+   * although the source goes on: another can be prepared.
+   */
+  readonly onMoved?: (error: TonetapError) => void;
 }
 
 /** Where numbers go on. */
@@ -38,7 +41,7 @@ export interface PreparedAnalysis {
    * Subscribing begins it, unsubscribing stops it and wipes audio and features. Completes after the source's end; errors
    * with what a stage throws.
    */
-  begin(start: AnalysisStart): Observable<WindowUnit>;
+  begin(start: AnalysisStart): Observable<HeardUnit>;
   discard(): void;
 }
 
@@ -49,6 +52,8 @@ export interface ParticipantMedia extends Closable {
   readonly decodeStats: Readonly<DecodeStats>;
   /** Codec of the latest packet. */
   readonly codec: AudioMimeType | undefined;
+  /** Datagrams that became no packet, by reason. */
+  readonly refused: Readonly<Record<string, number>>;
   /** @throws TonetapError unavailable when there is no decoder, closed when it is over */
   prepare(): Promise<PreparedAnalysis>;
   /** Subscribes to the source. Call once. */
@@ -65,6 +70,7 @@ export class LocalMedia implements ParticipantMedia {
   readonly decodeStats = createDecodeStats();
   readonly #parts: WindowParts;
   readonly #packets = new Subject<RtpPacket>();
+  #listener: MediaListener | undefined;
   #intake: Subscription | undefined;
   #reports: Subscription | undefined;
   #mediaClock: MediaClock;
@@ -84,6 +90,15 @@ export class LocalMedia implements ParticipantMedia {
     return this.source.codecs.get(this.#lastPayloadType)?.mimeType;
   }
 
+  get refused(): Readonly<Record<string, number>> {
+    return this.source.refused ?? {};
+  }
+
+  /** Of the latest packet; −1 before the first. */
+  get lastPayloadType(): number {
+    return this.#lastPayloadType;
+  }
+
   /** Media time counts from here. */
   get firstArrivalMs(): MonotonicMs | undefined {
     return this.#firstArrivalMs;
@@ -95,12 +110,10 @@ export class LocalMedia implements ParticipantMedia {
     return { begin: (start) => this.#analysis(opus, start), discard: () => opus.close() };
   }
 
-  listen({ onEnd, onEventPacket }: MediaListener): void {
+  listen(listener: MediaListener): void {
     const { source } = this;
-    const end = (error?: TonetapError): void => {
-      onEnd(error);
-      this.abandon();
-    };
+    const { onEventPacket } = listener;
+    this.#listener = listener;
     this.#reports = source.senderReports?.subscribe({
       next: (report) => {
         this.#lastReport = report;
@@ -116,8 +129,9 @@ export class LocalMedia implements ParticipantMedia {
         if (onEventPacket !== undefined && this.codec === "audio/telephone-event") onEventPacket(packet);
         this.#packets.next(packet);
       },
-      error: (error: unknown) => end(TonetapError.from(error, "internal", `${source.kind} source failed`)),
-      complete: () => end(),
+      error: (error: unknown) =>
+        this.#end(TonetapError.from(error, "internal", `${source.kind} source failed`)),
+      complete: () => this.#end(),
     });
   }
 
@@ -134,8 +148,14 @@ export class LocalMedia implements ParticipantMedia {
     try {
       await this.source.close();
     } finally {
-      this.abandon();
+      this.#end();
     }
+  }
+
+  #end(error?: TonetapError): void {
+    this.#listener?.onEnd(error);
+    this.#listener = undefined;
+    this.abandon();
   }
 
   #analysis(opus: OpusDecoder, { sample, index }: AnalysisStart): Observable<WindowUnit> {

@@ -173,8 +173,7 @@ export class Participant implements Closable, AsyncDisposable {
     readonly codec?: AudioMimeType;
     readonly refused?: Readonly<Record<string, number>>;
   } {
-    const { codec } = this;
-    const { refused = {} } = this.source;
+    const { codec, refused } = this.#media;
     return {
       ...this.#quality.take(),
       windows: this.windows,

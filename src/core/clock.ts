@@ -46,3 +46,12 @@ export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Prom
     signal?.addEventListener("abort", onAbort, { once: true });
   });
 }
+
+/** What to add to this thread's now() for a time that all threads and processes of a machine share, ms. */
+export const sharedOffsetMs = (): number => Number(process.hrtime.bigint()) / 1e6 - performance.now();
+
+/** The machine's clock as another thread has it. @param offsetMs that thread's sharedOffsetMs() */
+export function clockOfThread(offsetMs: number): Clock {
+  const aheadMs = sharedOffsetMs() - offsetMs;
+  return { ...systemClock, now: () => monotonicMs(performance.now() + aheadMs) };
+}

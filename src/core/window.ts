@@ -72,6 +72,9 @@ export interface SpeechEdge {
 /** What slidingWindows() gives on. */
 export type WindowUnit = FeatureWindow | GatedWindow | SpeechEdge;
 
+/** What a participant's media give on. A window may get lost on its way from another thread. */
+export type HeardUnit = WindowUnit | DroppedWindow;
+
 /** What the model said of one window. */
 export interface EmotionEstimate extends WindowInfo {
   readonly kind: "estimate";

@@ -2,7 +2,7 @@
 import { Observable, type OperatorFunction } from "rxjs";
 import { BoundedQueue } from "../core/bounded-queue.ts";
 import { assertRange, TonetapError } from "../core/errors.ts";
-import type { EstimateUnit, WindowBatcher, WindowOwner, WindowUnit } from "../core/window.ts";
+import type { EstimateUnit, HeardUnit, WindowBatcher, WindowOwner } from "../core/window.ts";
 import { droppedWindow } from "./window-info.ts";
 
 export interface InferEmotionOptions {
@@ -31,7 +31,7 @@ interface Place {
 export function inferEmotion(
   batcher: WindowBatcher,
   options: InferEmotionOptions,
-): OperatorFunction<WindowUnit, EstimateUnit> {
+): OperatorFunction<HeardUnit, EstimateUnit> {
   const { key, owner, maxPending = 64 } = options;
   assertRange("maxPending", maxPending, 1, 10_000, "units");
   return (source) =>

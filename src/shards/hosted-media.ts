@@ -1,0 +1,158 @@
+/** One participant's media in a shard: its runs, and the telling of what comes out of them. The main side is shard-media.ts. */
+import type { Subscription } from "rxjs";
+import type { AudioSource } from "../core/audio-source.ts";
+import type { Normalisation } from "../core/model.ts";
+import type { RtpPacket } from "../core/rtp.ts";
+import type { MonotonicMs } from "../core/units.ts";
+import type { FeatureWindow, HeardUnit, WindowScales } from "../core/window.ts";
+import { type AnalysisStart, LocalMedia, type PreparedAnalysis } from "../participant-media.ts";
+import type { WindowParts } from "../window-chain.ts";
+import { pushCounters } from "./counters.ts";
+import type { ForwardedSource } from "./forwarded-source.ts";
+import type { MediaCounters, ShardNews, ToldUnit } from "./shard-protocol.ts";
+import { told } from "./told-error.ts";
+import type { WindowMailbox } from "./window-mailbox.ts";
+
+export interface HostedMediaOptions {
+  readonly media: number;
+  readonly source: AudioSource;
+  readonly parts: Omit<WindowParts, "scales">;
+  readonly firstArrivalMs: MonotonicMs | undefined;
+  readonly mailbox: WindowMailbox;
+  readonly tell: (news: ShardNews) => void;
+  /** Nothing of it is left. */
+  readonly onOver: () => void;
+}
+
+export class HostedMedia {
+  /** If its packets come through the ring. */
+  readonly forwarded: ForwardedSource | undefined;
+  readonly #options: HostedMediaOptions;
+  readonly #local: LocalMedia;
+  readonly #prepared = new Map<number, PreparedAnalysis>();
+  readonly #running = new Map<number, Subscription>();
+  #scales: WindowScales;
+  #ended = false;
+  #abandoned = false;
+
+  constructor(options: HostedMediaOptions, forwarded: ForwardedSource | undefined) {
+    const { source, parts, firstArrivalMs } = options;
+    this.#options = options;
+    this.forwarded = forwarded;
+    const own: Normalisation = parts.manifest.normalisation;
+    this.#scales = { own };
+    this.#local = new LocalMedia(source, { ...parts, scales: () => this.#scales }, firstArrivalMs);
+  }
+
+  /** Its source was left to its owner. */
+  get abandoned(): boolean {
+    return this.#abandoned;
+  }
+
+  set scales(scales: WindowScales) {
+    this.#scales = scales;
+  }
+
+  get counters(): MediaCounters {
+    const { source, jitterStats, decodeStats, firstArrivalMs, lastPayloadType } = this.#local;
+    const numbers: number[] = [];
+    pushCounters(jitterStats, numbers);
+    pushCounters(decodeStats, numbers);
+    return {
+      media: this.#options.media,
+      numbers,
+      payloadType: lastPayloadType,
+      firstArrivalMs,
+      refused: source.refused,
+    };
+  }
+
+  async prepare(run: number): Promise<void> {
+    const analysis = await this.#local.prepare();
+    if (this.#ended) analysis.discard();
+    else this.#prepared.set(run, analysis);
+  }
+
+  begin(run: number, start: AnalysisStart): void {
+    const analysis = this.#prepared.get(run);
+    const { media, tell } = this.#options;
+    this.#prepared.delete(run);
+    if (analysis === undefined) {
+      // Its source ended before it began.
+      tell({ kind: "run-over", media, run, error: undefined });
+      return;
+    }
+    const over = (error: unknown): void => {
+      this.#running.delete(run);
+      this.#tellCounters();
+      tell({ kind: "run-over", media, run, error: error === undefined ? undefined : told(error) });
+      this.#forgetIfOver();
+    };
+    const running = analysis.begin(start).subscribe({
+      next: (unit) => tell({ kind: "unit", media, run, unit: this.#toldUnit(unit) }),
+      error: over,
+      complete: () => over(undefined),
+    });
+    if (!running.closed) this.#running.set(run, running);
+  }
+
+  stop(run: number): void {
+    this.#prepared.get(run)?.discard();
+    this.#prepared.delete(run);
+    // Closes every stage: audio and features are wiped.
+    this.#running.get(run)?.unsubscribe();
+    this.#running.delete(run);
+    this.#forgetIfOver();
+  }
+
+  listen(): void {
+    const { media, tell, source } = this.#options;
+    this.#local.listen({
+      onEnd: (error) => {
+        if (this.#ended) return;
+        this.#ended = true;
+        for (const analysis of this.#prepared.values()) analysis.discard();
+        this.#prepared.clear();
+        this.#tellCounters();
+        const timedOut = source.timedOut === true;
+        tell({ kind: "ended", media, error: error === undefined ? undefined : told(error), timedOut });
+        // The runs end after this.
+        queueMicrotask(() => this.#forgetIfOver());
+      },
+      onEventPacket: (packet: RtpPacket) => tell({ kind: "event-packet", media, packet }),
+    });
+  }
+
+  /** Ends all of it but its source. */
+  abandon(): void {
+    this.#ended = true;
+    this.#abandoned = true;
+    for (const run of [...this.#prepared.keys(), ...this.#running.keys()]) this.stop(run);
+    this.#local.abandon();
+    this.#forgetIfOver();
+  }
+
+  async close(): Promise<void> {
+    await this.#local.close();
+    this.#ended = true;
+    this.#forgetIfOver();
+  }
+
+  #tellCounters(): void {
+    this.#options.tell({ kind: "counters", counters: [this.counters] });
+  }
+
+  #forgetIfOver(): void {
+    if (this.#ended && this.#running.size === 0) this.#options.onOver();
+  }
+
+  /** Features go by the mailbox. Where that is full the main thread is far behind: the window is given up. */
+  #toldUnit(unit: HeardUnit): ToldUnit {
+    if (unit.kind !== "window") return unit;
+    const { features, shadowFeatures, ...rest }: FeatureWindow = unit;
+    const { mailbox } = this.#options;
+    const row = mailbox.put(features);
+    if (row === undefined) return { ...rest, kind: "dropped", reason: "overload" };
+    return { ...rest, row, shadowRow: shadowFeatures && mailbox.put(shadowFeatures) };
+  }
+}

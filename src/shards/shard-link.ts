@@ -1,0 +1,242 @@
+/**
+ * The main side of one shard's thread, from its start to its end: asks and orders out, news in. Starting another after a
+ * crash is shard-pool.ts, one participant's part is shard-media.ts.
+ */
+import type { EventLoopUtilization } from "node:perf_hooks";
+import { Worker } from "node:worker_threads";
+import { type Clock, sharedOffsetMs } from "../core/clock.ts";
+import { TonetapError } from "../core/errors.ts";
+import { featureChannels } from "../core/feature-spec.ts";
+import type { RtpPacket } from "../core/rtp.ts";
+import type { WindowParts } from "../window-chain.ts";
+import { releaseRows } from "./outbox.ts";
+import { createPacketRing, PacketRingWriter } from "./packet-ring.ts";
+import type {
+  FromShard,
+  OpenedRtp,
+  ShardAsk,
+  ShardNews,
+  ShardOrder,
+  ShardSetup,
+  ToShard,
+} from "./shard-protocol.ts";
+import { untold } from "./told-error.ts";
+import { createWindowMailbox, WindowMailbox } from "./window-mailbox.ts";
+
+/** About 0.5 s of 500 participants' packets. */
+const RING_BYTES = 2 << 20;
+/** Windows that the main thread may be behind. */
+const MAILBOX_ROWS = 256;
+/** A thread that was asked to end and has not is left behind after this, ms. */
+const CLOSE_LIMIT_MS = 5_000;
+
+// From source the thread is TypeScript, which Node ≥ 22.18 runs as it is; in the package it is the compiled file.
+const SCRIPT = new URL(
+  import.meta.url.endsWith(".ts") ? "./shard-thread.ts" : "./shard-thread.js",
+  import.meta.url,
+);
+
+/** News of one participant's media. */
+export type MediaNews = Exclude<ShardNews, { kind: "answer" | "refusal" | "counters" }>;
+
+/** Who is told what a shard says of one participant's media. */
+export interface MediaReceiver {
+  receive(news: MediaNews): void;
+  count(counters: Extract<ShardNews, { kind: "counters" }>["counters"][number]): void;
+  /** The shard is gone, unasked: nothing more will come. */
+  lost(error: TonetapError): void;
+}
+
+export interface ShardLinkOptions {
+  readonly clock: Clock;
+  readonly parts: Omit<WindowParts, "clock" | "scales">;
+  /** Of the thread's heap. */
+  readonly maxHeapMiB: number;
+  /** Called once, when the thread is gone without having been asked to; everyone on it was told before. */
+  readonly onLost: (error: TonetapError) => void;
+}
+
+export class ShardLink {
+  /** Resolves when it takes participants; rejects when it ends before. */
+  readonly ready: Promise<void>;
+  readonly mailbox: WindowMailbox;
+  readonly #clock: Clock;
+  readonly #worker: Worker;
+  readonly #ring: PacketRingWriter;
+  readonly #onLost: (error: TonetapError) => void;
+  readonly #receivers = new Map<number, MediaReceiver>();
+  readonly #asked = new Map<number, PromiseWithResolvers<OpenedRtp | undefined>>();
+  readonly #opening = Promise.withResolvers<void>();
+  readonly #exited = Promise.withResolvers<void>();
+  #requests = 0;
+  #bellDue = false;
+  #utilization: EventLoopUtilization;
+  /** Why it is of no more use, once it is. */
+  #ended: TonetapError | undefined;
+
+  constructor({ clock, parts, maxHeapMiB, onLost }: ShardLinkOptions) {
+    const { features, window } = parts.manifest;
+    const ring = createPacketRing(RING_BYTES);
+    const size = featureChannels(features) * window.frames;
+    const mailbox = createWindowMailbox(MAILBOX_ROWS, size);
+    const { jitter, window: windows } = parts.config;
+    const setup: ShardSetup = {
+      clockOffsetMs: sharedOffsetMs(),
+      config: { jitter, window: windows },
+      features,
+      window,
+      ring,
+      mailbox,
+    };
+    this.#clock = clock;
+    this.#onLost = onLost;
+    this.#ring = new PacketRingWriter(ring);
+    this.mailbox = new WindowMailbox(mailbox);
+    this.ready = this.#opening.promise;
+    this.ready.catch(() => undefined);
+    this.#worker = new Worker(SCRIPT, {
+      name: "tonetap-shard",
+      workerData: setup,
+      resourceLimits: { maxOldGenerationSizeMb: maxHeapMiB },
+    });
+    this.#utilization = this.#worker.performance.eventLoopUtilization();
+    this.#worker.on("message", (news: FromShard) => this.#receive(news));
+    this.#worker.on("error", (error) =>
+      this.#lose(TonetapError.from(error, "unavailable", "a shard failed")),
+    );
+    this.#worker.on("exit", (code) => {
+      this.#lose(new TonetapError("unavailable", `a shard ended with code ${code}`));
+      this.#exited.resolve();
+    });
+  }
+
+  get alive(): boolean {
+    return this.#ended === undefined;
+  }
+
+  /** Participants' media that it has. */
+  get media(): number {
+    return this.#receivers.size;
+  }
+
+  /** Packets for it that found the ring full. */
+  get droppedPackets(): number {
+    return this.#ring.dropped;
+  }
+
+  /** Resolves when the thread is gone and its sockets are free. */
+  get exited(): Promise<void> {
+    return this.#exited.promise;
+  }
+
+  /** Share of the time since it was last asked that its event loop was busy, 0–1. */
+  takeUtilization(): number {
+    const now = this.#worker.performance.eventLoopUtilization();
+    const { utilization } = this.#worker.performance.eventLoopUtilization(now, this.#utilization);
+    this.#utilization = now;
+    return utilization;
+  }
+
+  /** From here on news of these media go to `receiver`. */
+  register(media: number, receiver: MediaReceiver): void {
+    this.#receivers.set(media, receiver);
+  }
+
+  unregister(media: number): void {
+    this.#receivers.delete(media);
+  }
+
+  /** @throws what the shard refuses by; TonetapError unavailable when it is gone */
+  ask(ask: ShardAsk): Promise<OpenedRtp | undefined> {
+    if (this.#ended !== undefined) return Promise.reject(this.#ended);
+    const request = this.#requests++;
+    const asked = Promise.withResolvers<OpenedRtp | undefined>();
+    this.#asked.set(request, asked);
+    this.#post({ ...ask, request });
+    return asked.promise;
+  }
+
+  order(order: ShardOrder): void {
+    if (this.#ended === undefined) this.#post(order);
+  }
+
+  /** Hands a packet over. @returns false when it was dropped */
+  forward(media: number, packet: RtpPacket): boolean {
+    if (this.#ended !== undefined || !this.#ring.write(media, packet)) return false;
+    if (!this.#bellDue && this.#ring.isReaderAsleep) {
+      this.#bellDue = true;
+      // Once for all packets that come in this turn of the event loop.
+      setImmediate(() => {
+        this.#bellDue = false;
+        if (this.#ring.takeSleeper()) this.order({ kind: "packets" });
+      });
+    }
+    return true;
+  }
+
+  /** Ends the thread; whoever is still on it is not told. */
+  async close(): Promise<void> {
+    this.#end(new TonetapError("closed", "the shards are closed"));
+    void this.#worker.terminate();
+    const late = Promise.withResolvers<void>();
+    const cancel = this.#clock.schedule(CLOSE_LIMIT_MS, () => late.resolve());
+    await Promise.race([this.exited, late.promise]);
+    cancel();
+  }
+
+  /** For tests of what a crash does: the thread ends as if it had failed. */
+  async kill(): Promise<void> {
+    await this.#worker.terminate();
+  }
+
+  #receive(all: FromShard): void {
+    if (all.length === 0) this.#opening.resolve();
+    for (const news of all) {
+      switch (news.kind) {
+        case "answer":
+          this.#take(news.request)?.resolve(news.value);
+          break;
+        case "refusal":
+          this.#take(news.request)?.reject(untold(news.error));
+          break;
+        case "counters":
+          for (const counters of news.counters) this.#receivers.get(counters.media)?.count(counters);
+          break;
+        default:
+          this.#tell(news);
+      }
+    }
+  }
+
+  #tell(news: MediaNews): void {
+    const receiver = this.#receivers.get(news.media);
+    if (receiver !== undefined) receiver.receive(news);
+    else if (news.kind === "unit") releaseRows(this.mailbox, news);
+  }
+
+  #take(request: number): PromiseWithResolvers<OpenedRtp | undefined> | undefined {
+    const asked = this.#asked.get(request);
+    this.#asked.delete(request);
+    return asked;
+  }
+
+  #lose(error: TonetapError): void {
+    if (this.#ended !== undefined) return;
+    this.#end(error);
+    void this.#worker.terminate();
+    for (const receiver of [...this.#receivers.values()]) receiver.lost(error);
+    this.#receivers.clear();
+    this.#onLost(error);
+  }
+
+  #end(error: TonetapError): void {
+    this.#ended ??= error;
+    this.#opening.reject(error);
+    for (const asked of this.#asked.values()) asked.reject(error);
+    this.#asked.clear();
+  }
+
+  #post(message: ToShard): void {
+    this.#worker.postMessage(message);
+  }
+}

@@ -1,0 +1,343 @@
+/**
+ * One participant's media that a shard works on, as the main thread has them: hands over packets that come here, takes in
+ * windows, and finds them another shard when theirs breaks down. The shard's side is hosted-media.ts.
+ */
+import { Observable, type Subscriber, type Subscription } from "rxjs";
+import type { AudioSource } from "../core/audio-source.ts";
+import { TonetapError } from "../core/errors.ts";
+import type { Normalisation } from "../core/model.ts";
+import type { AudioMimeType, RtpPacket } from "../core/rtp.ts";
+import type { MonotonicMs } from "../core/units.ts";
+import type { HeardUnit, WindowScales } from "../core/window.ts";
+import type {
+  AnalysisStart,
+  MediaListener,
+  ParticipantMedia,
+  PreparedAnalysis,
+} from "../participant-media.ts";
+import { createDecodeStats } from "../stream/index.ts";
+import { createJitterStats } from "../transport/index.ts";
+import { pushCounters, readCounters } from "./counters.ts";
+import { releaseRows } from "./outbox.ts";
+import type { MediaNews, MediaReceiver, ShardLink } from "./shard-link.ts";
+import type { MediaCounters, MediaOrigin, ShardNews, ToldError } from "./shard-protocol.ts";
+import { ShardRtpSource } from "./shard-rtp-source.ts";
+import { told, untold } from "./told-error.ts";
+
+export interface ShardMediaOptions {
+  readonly media: number;
+  readonly source: AudioSource;
+  /** Whose scale its windows are on when it begins. */
+  readonly normalisation: Normalisation;
+  readonly scales: () => WindowScales;
+  /** Another shard, when its own broke down. @throws TonetapError when there will be none */
+  readonly findShard: () => Promise<ShardLink>;
+}
+
+/** Shards that may break down under it, before it is not tried again: it may be what breaks them. */
+const MAX_MOVES = 3;
+
+interface Run {
+  readonly number: number;
+  subscriber: Subscriber<HeardUnit> | undefined;
+}
+
+export class ShardMedia implements ParticipantMedia, MediaReceiver {
+  readonly source: AudioSource;
+  readonly jitterStats = createJitterStats();
+  readonly decodeStats = createDecodeStats();
+  readonly #options: ShardMediaOptions;
+  #link: ShardLink;
+  #listener: MediaListener | undefined;
+  #intake: Subscription | undefined;
+  #reports: Subscription | undefined;
+  #run: Run | undefined;
+  #runs = 0;
+  #told: WindowScales | undefined;
+  #payloadType = -1;
+  #firstArrivalMs: MonotonicMs | undefined;
+  #overruns = 0;
+  /** Counters of the shards before this one. */
+  #before: number[] = [];
+  #refused: Readonly<Record<string, number>> = {};
+  #moves = 0;
+  /** The move to another shard under way. */
+  #moving: Promise<void> | undefined;
+  /** Its source, here, gives no more. */
+  #sourceOver: { readonly error: ToldError | undefined } | undefined;
+  #ended = false;
+
+  private constructor(link: ShardLink, options: ShardMediaOptions) {
+    this.source = options.source;
+    this.#options = options;
+    this.#link = link;
+  }
+
+  /** @throws TonetapError closed (its source is over), unavailable (the shard is) */
+  static async open(link: ShardLink, options: ShardMediaOptions): Promise<ShardMedia> {
+    const media = new ShardMedia(link, options);
+    await media.#settle(link);
+    return media;
+  }
+
+  get codec(): AudioMimeType | undefined {
+    return this.source.codecs.get(this.#payloadType)?.mimeType;
+  }
+
+  get refused(): Readonly<Record<string, number>> {
+    const refused = this.source instanceof ShardRtpSource ? this.#refused : (this.source.refused ?? {});
+    return this.#overruns === 0 ? refused : { ...refused, "shard-behind": this.#overruns };
+  }
+
+  async prepare(): Promise<PreparedAnalysis> {
+    await this.#moving;
+    const { media } = this.#options;
+    const run: Run = { number: this.#runs++, subscriber: undefined };
+    const link = this.#link;
+    if (!this.#ended) await link.ask({ kind: "prepare", media, run: run.number });
+    return {
+      begin: (start) => this.#analysis(link, run, start),
+      discard: () => link.order({ kind: "stop", media, run: run.number }),
+    };
+  }
+
+  listen(listener: MediaListener): void {
+    this.#listener = listener;
+    this.#link.order({ kind: "listen", media: this.#options.media });
+    if (!(this.source instanceof ShardRtpSource)) this.#forward();
+  }
+
+  abandon(): void {
+    this.#link.order({ kind: "abandon", media: this.#options.media });
+    this.#forget();
+  }
+
+  async close(): Promise<void> {
+    try {
+      if (this.source instanceof ShardRtpSource) await this.#closeInShard();
+      else await this.source.close();
+    } finally {
+      // Even if it does not say so.
+      this.#endSource(undefined);
+      if (!this.#link.alive) this.#end(undefined);
+    }
+  }
+
+  receive(news: MediaNews): void {
+    switch (news.kind) {
+      case "unit":
+        this.#take(news);
+        return;
+      case "run-over":
+        this.#finishRun(news.run, news.error === undefined ? undefined : untold(news.error));
+        return;
+      case "ended":
+        if (this.source instanceof ShardRtpSource) this.source.ended(news.timedOut);
+        this.#end(news.error === undefined ? undefined : untold(news.error));
+        return;
+      case "nack":
+        this.source.requestRetransmission?.(news.sequences);
+        return;
+      case "event-packet":
+        this.#listener?.onEventPacket?.(news.packet);
+        return;
+      default:
+        news satisfies never;
+    }
+  }
+
+  count({ numbers, payloadType, firstArrivalMs, refused }: MediaCounters): void {
+    const all = numbers.map((value, i) => value + (this.#before[i] ?? 0));
+    readCounters(this.decodeStats, all, readCounters(this.jitterStats, all, 0));
+    if (payloadType >= 0) this.#payloadType = payloadType;
+    this.#firstArrivalMs = firstArrivalMs;
+    if (refused !== undefined) this.#refused = refused;
+  }
+
+  lost(error: TonetapError): void {
+    const run = this.#run;
+    this.#run = undefined;
+    if (!this.#ended) {
+      const canMove = !(this.source instanceof ShardRtpSource) || this.source.canMove;
+      if (canMove && this.#moves < MAX_MOVES) this.#move(error);
+      else this.#end(error);
+    }
+    // What it said before is judged; the participant begins anew, or leaves.
+    run?.subscriber?.complete();
+  }
+
+  #take(news: Extract<ShardNews, { kind: "unit" }>): void {
+    const { unit } = news;
+    const { mailbox } = this.#link;
+    const subscriber = this.#run?.number === news.run ? this.#run.subscriber : undefined;
+    if (subscriber === undefined) {
+      releaseRows(mailbox, news);
+      return;
+    }
+    if (unit.kind !== "window") {
+      subscriber.next(unit);
+      return;
+    }
+    const { row, shadowRow, ...rest } = unit;
+    this.#tellScales();
+    const shadow = shadowRow === undefined ? {} : { shadowFeatures: mailbox.at(shadowRow) };
+    subscriber.next({ ...rest, features: mailbox.at(row), ...shadow });
+    releaseRows(mailbox, news);
+  }
+
+  #analysis(link: ShardLink, run: Run, start: AnalysisStart): Observable<HeardUnit> {
+    const { media } = this.#options;
+    return new Observable((subscriber) => {
+      if (!link.alive) {
+        subscriber.complete();
+        return undefined;
+      }
+      run.subscriber = subscriber;
+      this.#run = run;
+      this.#tellScales();
+      link.order({ kind: "begin", media, run: run.number, start });
+      return () => {
+        if (this.#run !== run) return;
+        this.#run = undefined;
+        // What is under way is wiped as it comes.
+        link.order({ kind: "stop", media, run: run.number });
+      };
+    });
+  }
+
+  #finishRun(number: number, error: TonetapError | undefined): void {
+    if (this.#run?.number !== number) return;
+    const { subscriber } = this.#run;
+    this.#run = undefined;
+    if (error === undefined) subscriber?.complete();
+    else subscriber?.error(error);
+    if (this.#ended) this.#forget();
+  }
+
+  /** Models may have changed since: the shard is told what its windows are to be brought to. */
+  #tellScales(): void {
+    const scales = this.#options.scales();
+    if (scales === this.#told) return;
+    this.#told = scales;
+    this.#link.order({ kind: "scales", media: this.#options.media, scales });
+  }
+
+  /** Packets come on this thread: they go through the ring, what else the source says in messages. */
+  #forward(): void {
+    const { media } = this.#options;
+    const { source } = this;
+    this.#reports = source.senderReports?.subscribe({
+      next: (report) => this.#link.order({ kind: "report", media, report }),
+      error: () => undefined,
+    });
+    this.#intake = source.packets.subscribe({
+      next: (packet: RtpPacket) => {
+        if (!this.#link.forward(media, packet)) this.#overruns++;
+      },
+      error: (error: unknown) =>
+        this.#endSource(told(TonetapError.from(error, "internal", `${source.kind} source failed`))),
+      complete: () => this.#endSource(undefined),
+    });
+  }
+
+  /** Of a forwarded source: the shard ends when it has read the packets that came before. */
+  #endSource(error: ToldError | undefined): void {
+    if (this.#sourceOver !== undefined || this.source instanceof ShardRtpSource) return;
+    this.#sourceOver = { error };
+    this.#link.order({ kind: "source-ended", media: this.#options.media, error });
+  }
+
+  #end(error: TonetapError | undefined): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#listener?.onEnd(error);
+    if (this.#run === undefined) this.#forget();
+  }
+
+  #forget(): void {
+    this.#ended = true;
+    this.#link.unregister(this.#options.media);
+    queueMicrotask(() => {
+      this.#intake?.unsubscribe();
+      this.#reports?.unsubscribe();
+    });
+  }
+
+  async #closeInShard(): Promise<void> {
+    await this.#moving;
+    const link = this.#link;
+    try {
+      await link.ask({ kind: "close-media", media: this.#options.media });
+    } catch (error) {
+      // With its shard the socket is gone too.
+      if (link.alive) throw error;
+    }
+  }
+
+  async #settle(link: ShardLink): Promise<void> {
+    const { media, normalisation, source } = { ...this.#options, source: this.source };
+    const origin: MediaOrigin =
+      source instanceof ShardRtpSource
+        ? { kind: "own", source: source.number }
+        : {
+            kind: "forwarded",
+            codecs: source.codecs,
+            canRetransmit: source.requestRetransmission !== undefined,
+          };
+    this.#link = link;
+    link.register(media, this);
+    try {
+      const firstArrivalMs = this.#firstArrivalMs;
+      await link.ask({
+        kind: "adopt",
+        media,
+        origin,
+        sourceKind: source.kind,
+        normalisation,
+        firstArrivalMs,
+      });
+    } catch (error) {
+      link.unregister(media);
+      throw error;
+    }
+    this.#told = undefined;
+  }
+
+  /** Its shard broke down: it begins anew on another. */
+  #move(error: TonetapError): void {
+    this.#moves++;
+    // What is of the moment is not added up.
+    this.jitterStats.jitterMs = 0;
+    this.jitterStats.waitMs = 0;
+    this.#before = [];
+    pushCounters(this.jitterStats, this.#before);
+    pushCounters(this.decodeStats, this.#before);
+    this.#moving = this.#settleElsewhere().then(
+      () => {
+        this.#moving = undefined;
+        if (!this.#ended) this.#listener?.onMoved?.(error);
+      },
+      (failure: unknown) => {
+        this.#moving = undefined;
+        this.#end(TonetapError.from(failure));
+      },
+    );
+  }
+
+  async #settleElsewhere(): Promise<void> {
+    const { source } = this;
+    const { media, findShard } = this.#options;
+    // Until then its sockets are not free.
+    await this.#link.exited;
+    const link = await findShard();
+    if (this.#ended) return;
+    if (source instanceof ShardRtpSource) await source.openAgain(link);
+    await this.#settle(link);
+    if (this.#ended) {
+      this.abandon();
+      return;
+    }
+    if (this.#listener !== undefined) link.order({ kind: "listen", media });
+    if (this.#sourceOver !== undefined) link.order({ kind: "source-ended", media, ...this.#sourceOver });
+  }
+}

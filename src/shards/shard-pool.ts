@@ -1,0 +1,196 @@
+/**
+ * The threads that participants' media are worked on by: places each where the load is least, and replaces a thread that
+ * broke down. One thread's life is shard-link.ts.
+ */
+
+import type { AudioSource } from "../core/audio-source.ts";
+import { type Clock, sleep } from "../core/clock.ts";
+import { TonetapError } from "../core/errors.ts";
+import type { Closable } from "../core/lifecycle.ts";
+import type { MediaHost, MediaParts, RtpDoor, RtpDoorOptions, ShardStatus } from "../media-host.ts";
+import type { WindowParts } from "../window-chain.ts";
+import { ShardLink } from "./shard-link.ts";
+import { ShardMedia } from "./shard-media.ts";
+import { ShardRtpSource } from "./shard-rtp-source.ts";
+
+export interface ShardPoolOptions {
+  readonly clock: Clock;
+  readonly parts: Omit<WindowParts, "clock" | "scales">;
+  readonly count: number;
+  /** Of each thread's heap. */
+  readonly maxHeapMiB: number;
+  /** Gives up opening. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** ms between two looks at the load. */
+const LOAD_PERIOD_MS = 1_000;
+/** How much a new look counts against the ones before. */
+const LOAD_SHARE = 0.5;
+/** Load of a participant that nothing is known of yet: one core carries some hundreds. */
+const PARTICIPANT_LOAD = 1 / 400;
+/** Wait before a thread is started anew, ms; doubles with every crash in a row. */
+const FIRST_BACKOFF_MS = 100;
+const LONGEST_BACKOFF_MS = 10_000;
+/** A thread that has lived so long, ms, is not in a row with the one before. */
+const LIVED_MS = 60_000;
+
+interface Slot {
+  link: ShardLink;
+  startedMs: number;
+  /** Share of a core that its event loop is busy, smoothed. */
+  load: number;
+  /** Participants at that look. */
+  mediaThen: number;
+  restarts: number;
+  crashesInARow: number;
+  lastError: string;
+  droppedBefore: number;
+}
+
+export class ShardPool implements MediaHost, Closable {
+  readonly #options: ShardPoolOptions;
+  readonly #slots: Slot[] = [];
+  readonly #closing = new AbortController();
+  readonly #cancelLooks: () => void;
+  /** Who waits for any shard to be there again. */
+  readonly #waiting = new Set<() => void>();
+  #numbers = 0;
+  #closed: Promise<void> | undefined;
+
+  private constructor(options: ShardPoolOptions) {
+    this.#options = options;
+    for (let i = 0; i < options.count; i++) {
+      const slot: Slot = {
+        link: this.#start(i),
+        startedMs: options.clock.now(),
+        load: 0,
+        mediaThen: 0,
+        restarts: 0,
+        crashesInARow: 0,
+        lastError: "",
+        droppedBefore: 0,
+      };
+      this.#slots.push(slot);
+    }
+    this.#cancelLooks = options.clock.repeat(LOAD_PERIOD_MS, () => this.#look());
+  }
+
+  /** Starts the threads. @throws TonetapError unavailable when one cannot be had */
+  static async open(options: ShardPoolOptions): Promise<ShardPool> {
+    const pool = new ShardPool(options);
+    try {
+      await Promise.all(pool.#slots.map(({ link }) => link.ready));
+      options.signal?.throwIfAborted();
+      return pool;
+    } catch (error) {
+      await pool.close();
+      throw error;
+    }
+  }
+
+  get shards(): ShardStatus[] {
+    return this.#slots.map(({ link, load, restarts, lastError, droppedBefore }) => ({
+      up: link.alive,
+      participants: link.media,
+      utilization: load,
+      droppedPackets: droppedBefore + link.droppedPackets,
+      restarts,
+      lastError,
+    }));
+  }
+
+  async open(source: AudioSource, { normalisation, scales }: MediaParts): Promise<ShardMedia> {
+    const link = source instanceof ShardRtpSource ? source.link : await this.#place();
+    const media = this.#numbers++;
+    const findShard = (): Promise<ShardLink> => this.#place();
+    return ShardMedia.open(link, { media, source, normalisation, scales, findShard });
+  }
+
+  async openRtp(options: RtpDoorOptions): Promise<RtpDoor> {
+    return ShardRtpSource.open(this.#numbers++, await this.#place(), options);
+  }
+
+  /** Ends one thread at once, as a crash would: for one that hangs. Its participants move, or leave with an error. */
+  async replace(index: number): Promise<void> {
+    await this.#slots[index]?.link.kill();
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    this.#closing.abort(new TonetapError("closed", "the shards are closed"));
+    this.#cancelLooks();
+    for (const wake of this.#waiting) wake();
+    await Promise.all(this.#slots.map(({ link }) => link.close()));
+  }
+
+  /** The shard with the least to do. Waits while there is none. @throws TonetapError closed */
+  async #place(): Promise<ShardLink> {
+    for (;;) {
+      this.#closing.signal.throwIfAborted();
+      let best: Slot | undefined;
+      for (const slot of this.#slots) {
+        if (slot.link.alive && (best === undefined || isLighter(slot, best))) best = slot;
+      }
+      if (best !== undefined) {
+        await best.link.ready.catch(() => undefined);
+        if (best.link.alive) return best.link;
+        continue;
+      }
+      await new Promise<void>((resolve) => this.#waiting.add(resolve));
+      this.#waiting.clear();
+    }
+  }
+
+  #start(index: number): ShardLink {
+    const { clock, parts, maxHeapMiB } = this.#options;
+    const onLost = (error: TonetapError): void => void this.#replace(index, error);
+    return new ShardLink({ clock, parts, maxHeapMiB, onLost });
+  }
+
+  /** Never rejects: it tries until the pool is closed. */
+  async #replace(index: number, error: TonetapError): Promise<void> {
+    const slot = this.#slots[index];
+    if (slot === undefined || this.#closing.signal.aborted) return;
+    const { clock } = this.#options;
+    slot.lastError = error.message;
+    slot.droppedBefore += slot.link.droppedPackets;
+    slot.crashesInARow = clock.now() - slot.startedMs > LIVED_MS ? 1 : slot.crashesInARow + 1;
+    const backoffMs = Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (slot.crashesInARow - 1));
+    try {
+      await sleep(clock, backoffMs, this.#closing.signal);
+    } catch {
+      // Closed while it waited.
+      return;
+    }
+    slot.restarts++;
+    slot.startedMs = clock.now();
+    slot.load = 0;
+    slot.mediaThen = 0;
+    slot.link = this.#start(index);
+    for (const wake of this.#waiting) wake();
+  }
+
+  #look(): void {
+    for (const slot of this.#slots) {
+      if (!slot.link.alive) continue;
+      slot.load += LOAD_SHARE * (slot.link.takeUtilization() - slot.load);
+      slot.mediaThen = slot.link.media;
+    }
+  }
+}
+
+/** Load now, by the last look and who came since; of two that are alike the one with fewer participants. */
+function isLighter(a: Slot, b: Slot): boolean {
+  const difference = expectedLoad(a) - expectedLoad(b);
+  return Math.abs(difference) < PARTICIPANT_LOAD / 2 ? a.link.media < b.link.media : difference < 0;
+}
+
+function expectedLoad({ link, load, mediaThen }: Slot): number {
+  const each = mediaThen === 0 ? PARTICIPANT_LOAD : Math.max(load / mediaThen, PARTICIPANT_LOAD / 10);
+  return load + (link.media - mediaThen) * each;
+}

@@ -1,0 +1,123 @@
+/**
+ * What the main thread and a shard say to each other. Packets of sources on the main thread and the features of windows
+ * never travel here: they lie in shared memory (packet-ring.ts, window-mailbox.ts).
+ */
+import type { ErrorCode } from "../core/errors.ts";
+import type { FeatureSpec } from "../core/feature-spec.ts";
+import type { ModelManifest, Normalisation } from "../core/model.ts";
+import type { CodecMap, RtpPacket, SenderReport } from "../core/rtp.ts";
+import type { MonotonicMs } from "../core/units.ts";
+import type { FeatureWindow, HeardUnit, WindowScales } from "../core/window.ts";
+import type { RtpDoorOptions } from "../media-host.ts";
+import type { AnalysisStart } from "../participant-media.ts";
+import type { UdpAddress } from "../transport/index.ts";
+import type { WindowParts } from "../window-chain.ts";
+import type { PacketRingMemory } from "./packet-ring.ts";
+import type { WindowMailboxMemory } from "./window-mailbox.ts";
+
+/** What a shard is started with. */
+export interface ShardSetup {
+  /** The main thread's sharedOffsetMs(): both clocks tell the same time. */
+  readonly clockOffsetMs: number;
+  readonly config: WindowParts["config"];
+  readonly features: FeatureSpec;
+  readonly window: ModelManifest["window"];
+  readonly ring: PacketRingMemory;
+  readonly mailbox: WindowMailboxMemory;
+}
+
+/** A source's packets come through the ring, or the shard has opened it itself. */
+export type MediaOrigin =
+  | { readonly kind: "forwarded"; readonly codecs: CodecMap; readonly canRetransmit: boolean }
+  | { readonly kind: "own"; readonly source: number };
+
+/** What is answered, by `answer` or `refusal` of the same number. */
+export type ShardAsk =
+  /** Opens a UDP port; the answer is an {@link OpenedRtp}. */
+  | { readonly kind: "open-rtp"; readonly source: number; readonly options: RtpDoorOptions }
+  /** Closes a source that nobody was attached to. */
+  | { readonly kind: "close-source"; readonly source: number }
+  /** Makes a participant's media. */
+  | {
+      readonly kind: "adopt";
+      readonly media: number;
+      readonly origin: MediaOrigin;
+      readonly sourceKind: string;
+      readonly normalisation: Normalisation;
+      readonly firstArrivalMs: MonotonicMs | undefined;
+    }
+  | { readonly kind: "prepare"; readonly media: number; readonly run: number }
+  /** Closes its source; answered when it is closed. */
+  | { readonly kind: "close-media"; readonly media: number };
+
+/** What is not answered. */
+export type ShardOrder =
+  | { readonly kind: "begin"; readonly media: number; readonly run: number; readonly start: AnalysisStart }
+  /** Ends a run, or gives a prepared one back; audio, features and windows of it are wiped. */
+  | { readonly kind: "stop"; readonly media: number; readonly run: number }
+  | { readonly kind: "listen"; readonly media: number }
+  | { readonly kind: "abandon"; readonly media: number }
+  | { readonly kind: "scales"; readonly media: number; readonly scales: WindowScales }
+  /** Of a forwarded source. */
+  | { readonly kind: "report"; readonly media: number; readonly report: SenderReport }
+  /** A forwarded source gives no more; its packets are in the ring. */
+  | { readonly kind: "source-ended"; readonly media: number; readonly error: ToldError | undefined }
+  /** Packets are in the ring, and the shard slept. */
+  | { readonly kind: "packets" };
+
+export type ToShard = (ShardAsk & { readonly request: number }) | ShardOrder;
+
+export interface OpenedRtp {
+  readonly address: UdpAddress;
+  readonly codecs: CodecMap;
+}
+
+/** An error on its way between threads. */
+export interface ToldError {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly retryable: boolean;
+  /** `code` of the system error behind it, such as EADDRINUSE. */
+  readonly systemCode: string | undefined;
+}
+
+/** A unit without features; those of a window are in `row` of the mailbox, those for a shadow in `shadowRow`. */
+export type ToldUnit =
+  | Exclude<HeardUnit, FeatureWindow>
+  | (Omit<FeatureWindow, "features" | "shadowFeatures"> & {
+      readonly row: number;
+      readonly shadowRow: number | undefined;
+    });
+
+export type ShardNews =
+  | { readonly kind: "answer"; readonly request: number; readonly value: OpenedRtp | undefined }
+  | { readonly kind: "refusal"; readonly request: number; readonly error: ToldError }
+  | { readonly kind: "unit"; readonly media: number; readonly run: number; readonly unit: ToldUnit }
+  /** The analysis is over: its source has ended, or a stage threw. */
+  | {
+      readonly kind: "run-over";
+      readonly media: number;
+      readonly run: number;
+      readonly error: ToldError | undefined;
+    }
+  | {
+      readonly kind: "ended";
+      readonly media: number;
+      readonly error: ToldError | undefined;
+      readonly timedOut: boolean;
+    }
+  | { readonly kind: "nack"; readonly media: number; readonly sequences: readonly number[] }
+  | { readonly kind: "event-packet"; readonly media: number; readonly packet: RtpPacket }
+  | { readonly kind: "counters"; readonly counters: readonly MediaCounters[] };
+
+export interface MediaCounters {
+  readonly media: number;
+  /** As pushCounters() has those of the jitter buffer, then those of the decoder. */
+  readonly numbers: readonly number[];
+  readonly payloadType: number;
+  readonly firstArrivalMs: MonotonicMs | undefined;
+  readonly refused: Readonly<Record<string, number>> | undefined;
+}
+
+/** All that came up in one turn of the shard's event loop, in order. The first says that it is ready: it is empty. */
+export type FromShard = readonly ShardNews[];

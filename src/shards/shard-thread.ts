@@ -1,0 +1,169 @@
+/**
+ * A shard: a thread with the transports, decoders and feature kernels of its participants. It makes windows; whether it may,
+ * and what becomes of them, is said on the main thread. Its main side is shard-link.ts.
+ */
+import { parentPort, workerData } from "node:worker_threads";
+import type { AudioSource } from "../core/audio-source.ts";
+import { clockOfThread } from "../core/clock.ts";
+import { TonetapError } from "../core/errors.ts";
+import type { RtpDoorOptions } from "../media-host.ts";
+import { createUdpRtpSource, type UdpRtpSource } from "../transport/index.ts";
+import { ForwardedSource } from "./forwarded-source.ts";
+import { HostedMedia } from "./hosted-media.ts";
+import { Outbox } from "./outbox.ts";
+import { PacketRingReader } from "./packet-ring.ts";
+import type { MediaOrigin, OpenedRtp, ShardAsk, ShardOrder, ShardSetup, ToShard } from "./shard-protocol.ts";
+import { told, untold } from "./told-error.ts";
+import { WindowMailbox } from "./window-mailbox.ts";
+
+/** Packets read before anything else may have its turn: consent that is withdrawn does not wait for a backlog. */
+const PACKETS_A_TURN = 256;
+/** ms between two tellings of everyone's counters. */
+const COUNTERS_MS = 500;
+
+if (parentPort === null) throw new TonetapError("internal", "this script runs as a worker thread only");
+const port = parentPort;
+const { clockOffsetMs, config, features, window, ring, mailbox: mailboxMemory }: ShardSetup = workerData;
+const clock = clockOfThread(clockOffsetMs);
+const mailbox = new WindowMailbox(mailboxMemory);
+const reader = new PacketRingReader(ring);
+const outbox = new Outbox(mailbox, (news) => port.postMessage(news));
+const hosted = new Map<number, HostedMedia>();
+/** Sources whose sockets are here, until their media are over. */
+const sources = new Map<number, UdpRtpSource>();
+let reading = false;
+
+async function openRtp(source: number, options: RtpDoorOptions): Promise<OpenedRtp> {
+  const opened = await createUdpRtpSource({ ...options, clock });
+  sources.set(source, opened);
+  return { address: opened.address, codecs: opened.codecs };
+}
+
+function adopt({
+  media,
+  origin,
+  sourceKind,
+  normalisation,
+  firstArrivalMs,
+}: Extract<ShardAsk, { kind: "adopt" }>) {
+  const source = originOf(media, origin, sourceKind);
+  const parts = { clock, config, manifest: { features, window, normalisation } };
+  const tell = outbox.put;
+  const forwarded = source instanceof ForwardedSource ? source : undefined;
+  const onOver = (): void => {
+    hosted.delete(media);
+    if (origin.kind === "own" && !adopted.abandoned) sources.delete(origin.source);
+  };
+  const options = { media, source, parts, firstArrivalMs, mailbox, tell, onOver };
+  const adopted: HostedMedia = new HostedMedia(options, forwarded);
+  hosted.set(media, adopted);
+}
+
+function originOf(media: number, origin: MediaOrigin, kind: string): AudioSource {
+  if (origin.kind === "own") {
+    const source = sources.get(origin.source);
+    if (source === undefined) throw new TonetapError("closed", "the source has ended");
+    return source;
+  }
+  const nack = (sequences: readonly number[]): void => outbox.put({ kind: "nack", media, sequences });
+  const requestRetransmission = origin.canRetransmit ? nack : undefined;
+  return new ForwardedSource({ kind, codecs: origin.codecs, requestRetransmission });
+}
+
+function mediaOf(media: number): HostedMedia {
+  const found = hosted.get(media);
+  if (found === undefined) throw new TonetapError("closed", "its audio is over");
+  return found;
+}
+
+async function answer(ask: ShardAsk): Promise<OpenedRtp | undefined> {
+  switch (ask.kind) {
+    case "open-rtp":
+      return openRtp(ask.source, ask.options);
+    case "close-source":
+      await sources.get(ask.source)?.close();
+      sources.delete(ask.source);
+      return undefined;
+    case "adopt":
+      adopt(ask);
+      return undefined;
+    case "prepare":
+      await mediaOf(ask.media).prepare(ask.run);
+      return undefined;
+    case "close-media":
+      await hosted.get(ask.media)?.close();
+      return undefined;
+    default:
+      return ask satisfies never;
+  }
+}
+
+function obey(order: ShardOrder): void {
+  if (order.kind === "packets") {
+    readPackets();
+    return;
+  }
+  const media = hosted.get(order.media);
+  switch (order.kind) {
+    case "begin":
+      if (media === undefined)
+        outbox.put({ kind: "run-over", media: order.media, run: order.run, error: undefined });
+      media?.begin(order.run, order.start);
+      return;
+    case "stop":
+      media?.stop(order.run);
+      outbox.forget(order.media, order.run);
+      return;
+    case "listen":
+      media?.listen();
+      return;
+    case "abandon":
+      media?.abandon();
+      return;
+    case "scales":
+      if (media !== undefined) media.scales = order.scales;
+      return;
+    case "report":
+      media?.forwarded?.senderReports.next(order.report);
+      return;
+    case "source-ended":
+      // What it gave before is in the ring.
+      while (reader.read(PACKETS_A_TURN, take));
+      media?.forwarded?.end(order.error === undefined ? undefined : untold(order.error));
+      return;
+    default:
+      order satisfies never;
+  }
+}
+
+const take = (channel: number, packet: Parameters<ForwardedSource["packets"]["next"]>[0]): void =>
+  hosted.get(channel)?.forwarded?.packets.next(packet);
+
+function readPackets(): void {
+  if (reading) return;
+  if (reader.read(PACKETS_A_TURN, take) || !reader.sleep()) {
+    reading = true;
+    setImmediate(() => {
+      reading = false;
+      readPackets();
+    });
+  }
+}
+
+port.on("message", (message: ToShard) => {
+  if (!("request" in message)) {
+    obey(message);
+    return;
+  }
+  const { request } = message;
+  answer(message).then(
+    (value) => outbox.put({ kind: "answer", request, value }),
+    (error: unknown) => outbox.put({ kind: "refusal", request, error: told(error) }),
+  );
+});
+clock.repeat(COUNTERS_MS, () => {
+  if (hosted.size > 0)
+    outbox.put({ kind: "counters", counters: [...hosted.values()].map((media) => media.counters) });
+});
+readPackets();
+port.postMessage([]);

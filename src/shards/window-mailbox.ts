@@ -1,0 +1,65 @@
+/**
+ * Windows on their way from a shard to the batcher: rows of shared memory that the shard writes and takes, and the main
+ * thread wipes and gives back. What is said of a row is shard-protocol.ts.
+ */
+
+/** The mailbox itself; survives structured cloning. */
+export interface WindowMailboxMemory {
+  /** One a row: 1 while it is taken. */
+  readonly taken: Int32Array<SharedArrayBuffer>;
+  /** [rows, C × T] */
+  readonly features: Float32Array<SharedArrayBuffer>;
+}
+
+/**
+ * The system gives pages as rows are first written, and the lowest free row is taken first: what is never used costs
+ * nothing.
+ * @param size features of a window, C × T
+ */
+export function createWindowMailbox(rows: number, size: number): WindowMailboxMemory {
+  return {
+    taken: new Int32Array(new SharedArrayBuffer(4 * rows)),
+    features: new Float32Array(new SharedArrayBuffer(4 * rows * size)),
+  };
+}
+
+export class WindowMailbox {
+  readonly #taken: Int32Array<SharedArrayBuffer>;
+  readonly #features: Float32Array<SharedArrayBuffer>;
+  readonly #size: number;
+
+  constructor({ taken, features }: WindowMailboxMemory) {
+    this.#taken = taken;
+    this.#features = features;
+    this.#size = features.length / taken.length;
+  }
+
+  /** Rows that are taken. */
+  get used(): number {
+    let used = 0;
+    for (let row = 0; row < this.#taken.length; row++) used += Atomics.load(this.#taken, row);
+    return used;
+  }
+
+  /** The shard's part: copies a window into a free row. @returns undefined when there is none */
+  put(features: Float32Array): number | undefined {
+    for (let row = 0; row < this.#taken.length; row++) {
+      if (Atomics.load(this.#taken, row) === 1) continue;
+      Atomics.store(this.#taken, row, 1);
+      this.#features.set(features, row * this.#size);
+      return row;
+    }
+    return undefined;
+  }
+
+  /** A window in its place: valid until the row is released. */
+  at(row: number): Float32Array {
+    return this.#features.subarray(row * this.#size, (row + 1) * this.#size);
+  }
+
+  /** Wipes a row and gives it back: nothing of a voice stays behind. */
+  release(row: number): void {
+    this.#features.fill(0, row * this.#size, (row + 1) * this.#size);
+    Atomics.store(this.#taken, row, 0);
+  }
+}
