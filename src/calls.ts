@@ -116,7 +116,7 @@ export const speakerOf = ({ callId, participantId, role }: ParticipantIdentity) 
   role,
 });
 
-const failureOf = ({ code, message, retryable }: TonetapError) => ({ code, message, retryable });
+export const failureOf = ({ code, message, retryable }: TonetapError) => ({ code, message, retryable });
 
 function leftReason(
   { source, removed }: Participant,

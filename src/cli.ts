@@ -47,7 +47,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     run: async ({ flags, signal }) => {
       const { runService } = await import("./serve.ts");
       return runService({
-        config: configOf(flags),
+        config: serviceConfigOf(flags),
         out: process.stdout,
         logTo: process.stderr,
         signal,
@@ -190,6 +190,13 @@ function resolved(flags: Flags): ReturnType<typeof resolveConfig> {
 }
 
 const configOf = (flags: Flags) => resolved(flags).config;
+
+/** A service has its machine to itself: it takes all cores unless told otherwise. */
+function serviceConfigOf(flags: Flags) {
+  const { config, origins } = resolved(flags);
+  if (origins.get("shards.count") !== "default") return config;
+  return { ...config, shards: { ...config.shards, count: "auto" as const } };
+}
 
 function version(): string {
   const file = new URL("../package.json", import.meta.url);

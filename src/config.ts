@@ -6,6 +6,7 @@ import { z } from "zod";
 import { authSection } from "./auth-config.ts";
 import { json, number, numbers, secret, section, text, whole } from "./config-fields.ts";
 import { suggestion } from "./config-file.ts";
+import { fromText, type OptionInfo, optionsOf, rangeOf } from "./config-options.ts";
 import { consentSection, noticeSection } from "./consent-config.ts";
 import { TonetapError } from "./core/errors.ts";
 import { audioSocketSection, mediaSection } from "./media-config.ts";
@@ -75,6 +76,21 @@ export const configSchema = z.strictObject({
       .array(z.string().regex(/^.+=[1-9]\d{0,2}$/, "must be tenant=weight, weight 1–999"))
       .default([])
       .describe("Windows of a tenant's turn when they queue, as tenant=weight; 1 for the others."),
+  }),
+  shards: section("Threads that work on audio", {
+    count: z
+      .union([z.literal("auto"), z.int().min(0).max(64)])
+      .default(0)
+      .describe(
+        "Threads that receive, decode and make features; 0: the caller's own, auto: one a core if there are several. " +
+          "`tonetap serve` takes auto unless told otherwise.",
+      ),
+    maxHeapMiB: whole(
+      32,
+      65_536,
+      1_024,
+      "MiB of JavaScript heap that each may have; one that wants more is ended and replaced.",
+    ),
   }),
   window: section("Windows of speech and their features", {
     hopMs: whole(50, 5_000, 500, "ms of media between windows."),
@@ -194,84 +210,15 @@ export const configSchema = z.strictObject({
     ),
 });
 
+export { type OptionInfo, rangeOf } from "./config-options.ts";
+
 /** The effective configuration: every option present. */
 export type Config = z.output<typeof configSchema>;
 /** What a user writes: any subset. */
 export type ConfigInput = z.input<typeof configSchema>;
 
-/** One leaf of the schema, for flags, environment and documentation. */
-export interface OptionInfo {
-  /** `section.name` as in the configuration object. */
-  readonly path: string;
-  /** What its section is about; undefined for an option outside of one. */
-  readonly section?: string;
-  /** `--section-name`. */
-  readonly flag: string;
-  /** `TONETAP_SECTION_NAME`. */
-  readonly env: string;
-  readonly type: "number" | "string" | "list" | "choice" | "json";
-  readonly choices?: readonly string[];
-  readonly min?: number;
-  readonly max?: number;
-  readonly standard: unknown;
-  readonly meaning: string;
-  /** Its value is not to be shown. */
-  readonly secret: boolean;
-}
-
-interface JsonSchemaNode {
-  readonly properties?: Readonly<Record<string, JsonSchemaNode>>;
-  readonly type?: string;
-  readonly enum?: readonly string[];
-  readonly items?: JsonSchemaNode;
-  readonly minimum?: number;
-  readonly maximum?: number;
-  readonly default?: unknown;
-  readonly description?: string;
-  readonly secret?: boolean;
-}
-
-const kebab = (path: string): string =>
-  path.replaceAll(".", "-").replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-
 /** Every option, in the order of the schema. */
-export function describeOptions(): OptionInfo[] {
-  const options: OptionInfo[] = [];
-  const walk = (node: JsonSchemaNode, path: string, section?: string): void => {
-    for (const [name, child] of Object.entries(node.properties ?? {})) {
-      const childPath = path === "" ? name : `${path}.${name}`;
-      if (child.properties !== undefined) {
-        walk(child, childPath, child.description);
-        continue;
-      }
-      const flag = kebab(childPath);
-      options.push({
-        path: childPath,
-        ...(section === undefined ? {} : { section }),
-        flag: `--${flag}`,
-        env: `TONETAP_${flag.replaceAll("-", "_").toUpperCase()}`,
-        type:
-          child.enum !== undefined
-            ? "choice"
-            : child.type === "array"
-              ? child.items?.type === "object"
-                ? "json"
-                : "list"
-              : child.type === "string"
-                ? "string"
-                : "number",
-        ...(child.enum === undefined ? {} : { choices: child.enum }),
-        ...(child.minimum === undefined ? {} : { min: child.minimum }),
-        ...(child.maximum === undefined ? {} : { max: child.maximum }),
-        standard: child.default,
-        meaning: child.description ?? "",
-        secret: child.secret ?? false,
-      });
-    }
-  };
-  walk(z.toJSONSchema(configSchema, { io: "input" }) as JsonSchemaNode, "");
-  return options;
-}
+export const describeOptions = (): OptionInfo[] => optionsOf(configSchema);
 
 /**
  * Fills in defaults and checks ranges.
@@ -294,14 +241,6 @@ export function parseConfig(input: ConfigInput = {}): Config {
     return `${path} must be ${option === undefined ? "an object" : rangeOf(option)}, got ${came}`;
   });
   throw new TonetapError("invalid-argument", lines.join("; "));
-}
-
-/** The permitted values of an option in words: `5–1000`, `one of eu, none`, `a text`. */
-export function rangeOf(option: OptionInfo): string {
-  if (option.choices !== undefined) return `one of ${option.choices.join(", ")}`;
-  if (option.type === "number") return `${option.min}–${option.max}`;
-  if (option.type === "json") return "a list of objects, as JSON";
-  return option.type === "list" ? "a list of texts" : "a text";
 }
 
 /** Where an effective value came from. */
@@ -341,28 +280,4 @@ export function resolveConfig(
     target[leaf] = fromText(option, raw);
   }
   return { config: parseConfig(input as ConfigInput), origins };
-}
-
-/** What a flag or an environment variable says. What cannot be read stays text, for parseConfig() to name. */
-function fromText({ type }: OptionInfo, raw: string): unknown {
-  switch (type) {
-    case "number":
-      return raw.trim() === "" || Number.isNaN(Number(raw)) ? raw : Number(raw);
-    case "list":
-      return raw
-        .split(",")
-        .map((item) => item.trim())
-        .filter((item) => item !== "");
-    case "json":
-      try {
-        return JSON.parse(raw);
-      } catch {
-        return raw;
-      }
-    case "string":
-    case "choice":
-      return raw;
-    default:
-      return type satisfies never;
-  }
 }

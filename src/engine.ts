@@ -4,16 +4,17 @@
  */
 import type { Observable } from "rxjs";
 import { assertAdmissible, callIdOf, windowOwner } from "./admission.ts";
-import { type Call, CallRegistry, speakerOf } from "./calls.ts";
+import { type Call, CallRegistry, failureOf, speakerOf } from "./calls.ts";
 import { type Config, type ConfigInput, parseConfig } from "./config.ts";
 import type { AudioSource, ParticipantInfo } from "./core/audio-source.ts";
-import { type Clock, systemClock } from "./core/clock.ts";
+import type { Clock } from "./core/clock.ts";
 import { TonetapError } from "./core/errors.ts";
-import { type Closable, CloseStack } from "./core/lifecycle.ts";
+import type { Closable, CloseStack } from "./core/lifecycle.ts";
 import type { ModelManifest } from "./core/model.ts";
 import type { EmotionUnit } from "./core/window.ts";
+import { type EngineOptions, type EngineParts, openEngineParts } from "./engine-parts.ts";
 import {
-  AlertRules,
+  type AlertRules,
   type EventData,
   EventFactory,
   EventHub,
@@ -26,32 +27,17 @@ import {
   speechStartedData,
   type TonetapEvent,
 } from "./events/index.ts";
-import {
-  type BackendDescription,
-  type BatcherStats,
-  findModel,
-  loadModelPackage,
-  ModelHost,
-} from "./inference/index.ts";
+import type { BackendDescription, BatcherStats, ModelHost } from "./inference/index.ts";
 import { LoadGuard, type LoadReport } from "./load-guard.ts";
-import { modelOptions } from "./model-options.ts";
+import type { MediaHost } from "./media-host.ts";
 import type { NoticeHook, NoticeTerms } from "./notice/index.ts";
 import { noticeTerms } from "./notice-terms.ts";
 import { Participant } from "./participant.ts";
 import type { ParticipantIdentity } from "./participant-contract.ts";
-import { LocalMedia, type ParticipantMedia, type PreparedAnalysis } from "./participant-media.ts";
-import { ServiceMeter } from "./service-meter.ts";
+import type { ParticipantMedia, PreparedAnalysis } from "./participant-media.ts";
+import { ServiceMeter, serviceStats } from "./service-meter.ts";
 
-export interface EngineOptions {
-  readonly clock?: Clock;
-  /** Gives up opening. */
-  readonly signal?: AbortSignal;
-  /**
-   * Tells people that they are analysed, and gives the proof: instead of what `notice` of the configuration says. Under
-   * policy `eu` nobody is analysed before it.
-   */
-  readonly notice?: NoticeHook;
-}
+export type { EngineOptions } from "./engine-parts.ts";
 
 /**
  * Loads the model and gives an engine that participants can be attached to.
@@ -67,6 +53,8 @@ export class Engine implements Closable, AsyncDisposable {
   readonly hub: EventHub;
   /** What judges windows, and how that is changed while calls go on. */
   readonly models: ModelHost;
+  /** Where participants' audio is worked on: open UDP ports here. */
+  readonly media: MediaHost;
   readonly #factory: EventFactory;
   /** What alerts are raised by. */
   readonly alertRules: AlertRules;
@@ -82,17 +70,11 @@ export class Engine implements Closable, AsyncDisposable {
   #shuttingDown = false;
   #closing: Promise<void> | undefined;
 
-  private constructor(
-    config: Config,
-    clock: Clock,
-    models: ModelHost,
-    rules: AlertRules,
-    notice: NoticeTerms | undefined,
-    resources: CloseStack,
-  ) {
+  private constructor(config: Config, { clock, models, media, rules, notice, resources }: EngineParts) {
     this.config = config;
     this.clock = clock;
     this.models = models;
+    this.media = media;
     this.#resources = resources;
     this.#factory = new EventFactory({ instance: config.events.instance, clock });
     const { replayMs, replayMiB } = config.events;
@@ -119,27 +101,28 @@ export class Engine implements Closable, AsyncDisposable {
     this.#meter = new ServiceMeter(clock);
     this.#guard = resources.use(
       "load guard",
-      new LoadGuard({ clock, config: config.overload, models, participants: () => this.#participants }),
+      new LoadGuard({
+        clock,
+        config: config.overload,
+        models,
+        participants: () => this.#participants,
+        others: () => media.shards.map(({ utilization }) => utilization),
+      }),
     );
+    const { qualityMs, statsMs } = config.events;
     resources.defer(
       "quality timer",
-      clock.repeat(config.events.qualityMs, () => this.#publishQuality()),
+      clock.repeat(qualityMs, () => this.#publishQuality()),
     );
     resources.defer(
       "stats timer",
-      clock.repeat(config.events.statsMs, () => this.#publishStats()),
+      clock.repeat(statsMs, () => this.#publishStats()),
     );
   }
 
   /** See {@link createEngine}. */
   static async open(config: Config, options: EngineOptions = {}): Promise<Engine> {
-    const { clock = systemClock, signal } = options;
-    const notice = noticeTerms(config, clock, options.notice);
-    const model = await loadModelPackage(await findModel(config.model.package), signal);
-    const rules = new AlertRules(model.manifest.labels, config.alerts.rules);
-    const resources = new CloseStack();
-    const models = await ModelHost.open(model, await modelOptions(config), { clock, signal });
-    return new Engine(config, clock, resources.use("models", models), rules, notice, resources);
+    return new Engine(config, await openEngineParts(config, options));
   }
 
   /** Every event from the subscription on. An observer that is slow makes the engine slow: see {@link stream}. */
@@ -178,7 +161,8 @@ export class Engine implements Closable, AsyncDisposable {
     const backends = this.describeBackends();
     const down = backends.filter(({ state }) => state !== "ready");
     if (down.length === backends.length) return `no model worker is ready: ${down[0]?.state}`;
-    return undefined;
+    const { shards } = this.media;
+    return shards.length > 0 && !shards.some(({ up }) => up) ? "no shard is up" : undefined;
   }
 
   /**
@@ -207,10 +191,12 @@ export class Engine implements Closable, AsyncDisposable {
     const key = JSON.stringify([callId, participantId]);
     this.#attaching.add(key);
     try {
-      const scales = () => this.models.scalesOf(callId);
-      const pace = () => this.#guard.paceOf(owner.priority ?? "normal");
       const { clock, config, manifest } = this;
-      const media = new LocalMedia(source, { clock, config, manifest, scales, pace });
+      const media = await this.media.open(source, {
+        normalisation: manifest.normalisation,
+        scales: () => this.models.scalesOf(callId),
+        pace: () => this.#guard.paceOf(owner.priority ?? "normal"),
+      });
       const first = await media.prepare();
       const call = this.#openCall(callId, media, first);
       this.#participants++;
@@ -248,6 +234,8 @@ export class Engine implements Closable, AsyncDisposable {
           onConsent: (to, previous, by) =>
             this.#publish("participant.consent", { ...speakerOf(identity), consent: to, previous, by }),
           onNotice: (news) => this.#publish("participant.notice", { ...speakerOf(identity), ...news }),
+          onMoved: (error) =>
+            this.#publish("participant.recovered", { ...speakerOf(identity), error: failureOf(error) }),
           onEnded: (error) => {
             this.#publishQualityOf(participant);
             this.#participants--;
@@ -388,17 +376,8 @@ export class Engine implements Closable, AsyncDisposable {
   }
 
   #publishStats(): void {
-    const hub = this.hub.stats;
-    const [backend] = this.describeBackends();
-    this.#publish("service.stats", {
-      calls: this.#calls.size,
-      participants: this.#participants,
-      subscribers: hub.subscribers,
-      backend: `${backend?.engine.split(" ")[0] ?? ""}/${backend?.provider ?? ""}`,
-      model: backend?.model ?? "",
-      droppedEvents: hub.dropped,
-      ...this.#meter.take(this.batcherStats),
-      load: this.load,
-    });
+    const counted = this.#meter.take(this.batcherStats);
+    const numbers = { calls: this.#calls.size, participants: this.#participants };
+    this.#publish("service.stats", { ...numbers, ...serviceStats(this), ...counted, load: this.load });
   }
 }

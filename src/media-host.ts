@@ -37,6 +37,8 @@ export interface MediaParts {
   readonly normalisation: Normalisation;
   /** Whose scale they are on now. */
   readonly scales: () => WindowScales;
+  /** Of its windows one in so many is judged, now. */
+  readonly pace: () => number;
 }
 
 export interface MediaHost extends Closable {
@@ -50,7 +52,7 @@ export interface MediaHost extends Closable {
 
 export interface LocalMediaHostOptions {
   readonly clock: Clock;
-  readonly parts: Omit<WindowParts, "clock" | "scales">;
+  readonly parts: Pick<WindowParts, "config" | "manifest">;
 }
 
 export class LocalMediaHost implements MediaHost {
@@ -61,10 +63,10 @@ export class LocalMediaHost implements MediaHost {
     this.#options = options;
   }
 
-  open(source: AudioSource, { normalisation, scales }: MediaParts): Promise<ParticipantMedia> {
+  open(source: AudioSource, { normalisation, scales, pace }: MediaParts): Promise<ParticipantMedia> {
     const { clock, parts } = this.#options;
     const manifest = { ...parts.manifest, normalisation };
-    return Promise.resolve(new LocalMedia(source, { ...parts, clock, manifest, scales }));
+    return Promise.resolve(new LocalMedia(source, { ...parts, clock, manifest, scales, pace }));
   }
 
   openRtp(options: RtpDoorOptions): Promise<RtpDoor> {

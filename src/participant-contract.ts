@@ -28,6 +28,8 @@ export interface ParticipantHooks {
   readonly onConsent: (consent: ConsentState, previous: ConsentState, by: string) => void;
   /** Before what follows from it. */
   readonly onNotice: (news: NoticeNews) => void;
+  /** What worked on its audio broke down, and something else does from here on. */
+  readonly onMoved: (error: TonetapError) => void;
   /** Once, last: the source has ended and everything it gave is answered. */
   readonly onEnded: (error: TonetapError | undefined) => void;
 }

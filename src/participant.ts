@@ -102,6 +102,7 @@ export class Participant implements Closable, AsyncDisposable {
         if (error !== undefined) this.#error = error;
         this.#endSource();
       },
+      onMoved: (error) => hooks.onMoved(error),
     });
     this.#line.begin(media.source);
   }
@@ -294,8 +295,21 @@ export class Participant implements Closable, AsyncDisposable {
           this.#error = TonetapError.from(error);
           this.#end();
         },
-        complete: () => this.#end(),
+        complete: () => {
+          if (this.#sourceOver) this.#end();
+          else this.#orEnd(this.#goOn());
+        },
       });
+  }
+
+  /** What made windows broke down, and the last of them is answered: the rest is heard by whatever makes them now. */
+  async #goOn(): Promise<void> {
+    const generation = ++this.#generation;
+    this.#chain = undefined;
+    this.#tellEndOfSpurt();
+    const analysis = await this.#media.prepare();
+    if (generation === this.#generation && !this.#sourceOver) this.#run(analysis);
+    else analysis.discard();
   }
 
   #count(unit: EmotionUnit): void {

@@ -10,7 +10,6 @@ import { type HttpServer, jsonResponse, operation } from "./events/index.ts";
 import { participantPath } from "./participant-routes.ts";
 import {
   codecOfRtpmap,
-  createUdpRtpSource,
   DEFAULT_UDP_CODECS,
   parseInlineKey,
   SRTP_SUITES,
@@ -102,21 +101,22 @@ export function addRtpRoutes(http: HttpServer, engine: Engine): void {
     const { port = 0, rtcp = "same-port", srtp, codecs: own, ...fields } = json;
     // Before the port is opened: who may not bring anyone costs nothing.
     const participant = admitted(caller, given(fields));
-    const source = await createUdpRtpSource({
-      clock: engine.clock,
-      host: rtp.host,
-      port,
-      rtcp,
-      inactivityMs: rtp.inactivityMs,
-      armingMs: rtp.armingMs,
-      maxPacketsPerSecond: rtp.maxPacketsPerSecond,
-      ...(own === undefined ? {} : { codecs: withCodecs(own) }),
-      ...(srtp === undefined ? {} : { srtp: keysOf(srtp) }),
-    }).catch((error: unknown) => {
-      throw isPortTaken(error)
-        ? new TonetapError("conflict", `UDP port ${port} is taken`, { cause: error })
-        : error;
-    });
+    const source = await engine.media
+      .openRtp({
+        host: rtp.host,
+        port,
+        rtcp,
+        inactivityMs: rtp.inactivityMs,
+        armingMs: rtp.armingMs,
+        maxPacketsPerSecond: rtp.maxPacketsPerSecond,
+        ...(own === undefined ? {} : { codecs: withCodecs(own) }),
+        ...(srtp === undefined ? {} : { srtp: keysOf(srtp) }),
+      })
+      .catch((error: unknown) => {
+        throw isPortTaken(error)
+          ? new TonetapError("conflict", `UDP port ${port} is taken`, { cause: error })
+          : error;
+      });
     try {
       await engine.attach(source, participant);
     } catch (error) {

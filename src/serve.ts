@@ -91,6 +91,8 @@ export async function openService({ config, out, signal, log }: ServeOptions): P
     out.write("Warning AudioSocket has no login: whoever reaches its port can send a call.\n");
   }
   out.write(`Model   ${describeModel(service.engine)}\n`);
+  const shards = service.engine.media.shards.length;
+  if (shards > 0) out.write(`Shards  ${shards} thread(s) receive, decode and make features\n`);
   return service;
 }
 

@@ -1,7 +1,9 @@
-/** How the service is doing over a period: the part of a stats event that is counted rather than looked up. */
+/** How the service is doing over a period: the part of a stats event that is counted, and the part that is looked up. */
 import type { Clock } from "./core/clock.ts";
 import { LatencyHistogram } from "./core/histogram.ts";
 import type { MonotonicMs } from "./core/units.ts";
+import type { Engine } from "./engine.ts";
+import type { EventData } from "./events/index.ts";
 import type { BatcherStats } from "./inference/index.ts";
 
 export interface ServiceLoad {
@@ -54,4 +56,24 @@ export class ServiceMeter {
     this.latency.reset();
     return load;
   }
+}
+
+type LookedUp = "subscribers" | "backend" | "model" | "droppedEvents" | "shards";
+
+/** What an engine's parts say of themselves. */
+export function serviceStats({
+  hub,
+  media,
+  models,
+}: Pick<Engine, "hub" | "media" | "models">): Pick<EventData<"service.stats">, LookedUp> {
+  const { subscribers, dropped } = hub.stats;
+  const [backend] = models.describeBackends();
+  const shards = media.shards.map(({ lastError, ...shard }) => shard);
+  return {
+    subscribers,
+    backend: `${backend?.engine.split(" ")[0] ?? ""}/${backend?.provider ?? ""}`,
+    model: backend?.model ?? "",
+    droppedEvents: dropped,
+    ...(shards.length === 0 ? {} : { shards }),
+  };
 }

@@ -131,6 +131,10 @@ export function eventExamples(): EventExamples {
         at: new Date(START + 1650).toISOString(),
       },
     }),
+    "participant.recovered": at(41_000).create("participant.recovered", {
+      ...SPEAKER,
+      error: { code: "unavailable", message: "a shard ended with code 1", retryable: true },
+    }),
     "speech.started": at(2100).create(
       "speech.started",
       speechStartedData(SPEAKER, {

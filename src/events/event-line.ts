@@ -34,6 +34,8 @@ function detailsOf(event: TonetapEvent): string[] {
     case "tonetap.participant.resumed":
     case "tonetap.participant.discarded":
       return [event.data.reason];
+    case "tonetap.participant.recovered":
+      return [event.data.error.code, event.data.error.message];
     case "tonetap.participant.consent":
       return [event.data.consent, `by ${event.data.by}`];
     case "tonetap.participant.notice": {

@@ -133,6 +133,7 @@ export class LiveState {
         return;
       // What is over is no part of the picture.
       case "tonetap.participant.discarded":
+      case "tonetap.participant.recovered":
       case "tonetap.utterance":
       case "tonetap.call.failed":
       case "tonetap.service.stats":

@@ -99,4 +99,11 @@ export const PARTICIPANT_DATA = {
       reason: z.string().max(256).optional().describe("Why it failed, for people."),
     })
     .describe("What became of telling a participant that it is analysed, where somebody is to tell it."),
+
+  "participant.recovered": z
+    .object({ ...person, role, error: failure })
+    .describe(
+      "What worked on this audio broke down (see `error`), and another thread does from here on. A talk-spurt that was " +
+        "open has ended; windows go on with their numbers.",
+    ),
 } as const;

@@ -227,6 +227,18 @@ export const EVENT_DATA = {
           refusedParticipants: count("Participants refused for it since the service started."),
         })
         .describe("How busy the machine is, and what is done about it."),
+      shards: z
+        .array(
+          z.object({
+            up: z.boolean().describe("It works; else it broke down and is started anew."),
+            participants: count("Participants whose audio it works on."),
+            utilization: share("Share of a core that its event loop is busy, lately"),
+            droppedPackets: count("Packets for it that were dropped because it was behind, since the start."),
+            restarts: count("Times that it broke down, since the start."),
+          }),
+        )
+        .optional()
+        .describe("Threads that work on audio, if there are such beside the main one."),
     })
     .describe("How the service is doing, every few seconds."),
 } as const;
@@ -295,6 +307,7 @@ export const EVENT_SCHEMAS = {
   "participant.discarded": envelope("participant.discarded"),
   "participant.consent": envelope("participant.consent"),
   "participant.notice": envelope("participant.notice"),
+  "participant.recovered": envelope("participant.recovered"),
   emotion: envelope("emotion"),
   "speech.started": envelope("speech.started"),
   "speech.ended": envelope("speech.ended"),
@@ -319,6 +332,7 @@ export const tonetapEventSchema = z.discriminatedUnion("type", [
   EVENT_SCHEMAS["participant.discarded"],
   EVENT_SCHEMAS["participant.consent"],
   EVENT_SCHEMAS["participant.notice"],
+  EVENT_SCHEMAS["participant.recovered"],
   EVENT_SCHEMAS.emotion,
   EVENT_SCHEMAS["speech.started"],
   EVENT_SCHEMAS["speech.ended"],

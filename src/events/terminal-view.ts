@@ -135,6 +135,7 @@ export class TerminalView {
       case "tonetap.participant.discarded":
       case "tonetap.participant.consent":
       case "tonetap.participant.notice":
+      case "tonetap.participant.recovered":
         return;
       default:
         event satisfies never;

@@ -80,6 +80,11 @@ function logEvent(log: Logger, event: TonetapEvent): void {
       log.info({ callId, participantId, reason }, event.type.slice("tonetap.".length).replace(".", " "));
       return;
     }
+    case "tonetap.participant.recovered": {
+      const { callId, participantId, error } = event.data;
+      log.warn({ callId, participantId, error }, "participant recovered");
+      return;
+    }
     case "tonetap.participant.notice": {
       const { callId, participantId, state, attempt, reason } = event.data;
       const fields = { callId, participantId, state, attempt, reason };

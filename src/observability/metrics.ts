@@ -8,9 +8,10 @@ import type { Closable } from "../core/lifecycle.ts";
 import { OVERLOAD_STEPS } from "../core/overload.ts";
 import type { Engine } from "../engine.ts";
 import type { EventData, TonetapEvent } from "../events/index.ts";
+import type { ShardStatus } from "../media-host.ts";
 
 /** What is read of an engine. */
-export type Observed = Pick<Engine, "hub" | "models" | "load">;
+export type Observed = Pick<Engine, "hub" | "media" | "models" | "load">;
 
 const LATENCY_BUCKETS_S = [
   0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 2.5,
@@ -91,6 +92,7 @@ export class ServiceMetrics implements Closable {
     this.#addGauges();
     this.#addBatcher();
     this.#addLoad();
+    this.#addShards();
     this.#subscription = observed.hub.events$.subscribe((event) => this.#count(event));
   }
 
@@ -298,6 +300,24 @@ export class ServiceMetrics implements Closable {
       "Participants refused because there was too much to do.",
       () => observed.load.refusedParticipants,
     );
+  }
+
+  #addShards(): void {
+    const { media } = this.#observed;
+    const each = (value: (shard: ShardStatus) => number) => () =>
+      media.shards.map((shard, index) => ({ labels: { shard: String(index) }, value: value(shard) }));
+    const help = (text: string): string => `${text}, of each thread that works on audio.`;
+    const up = each((shard) => Number(shard.up));
+    this.#readAll("gauge", "tonetap_shard_up", help("1 where it works"), up);
+    const participants = each((shard) => shard.participants);
+    this.#readAll("gauge", "tonetap_shard_participants", help("Participants"), participants);
+    const busy = each((shard) => shard.utilization);
+    this.#readAll("gauge", "tonetap_shard_utilization_ratio", help("Busy share of the event loop"), busy);
+    const dropped = each((shard) => shard.droppedPackets);
+    const behind = help("Packets dropped because it was behind");
+    this.#readAll("counter", "tonetap_shard_dropped_packets_total", behind, dropped);
+    const restarts = each((shard) => shard.restarts);
+    this.#readAll("counter", "tonetap_shard_restarts_total", help("Times that it broke down"), restarts);
   }
 
   #counter<L extends string>(name: string, help: string, ...labelNames: L[]): Counter<L> {

@@ -4,19 +4,19 @@ import type { AudioSource } from "../core/audio-source.ts";
 import type { Normalisation } from "../core/model.ts";
 import type { RtpPacket } from "../core/rtp.ts";
 import type { MonotonicMs } from "../core/units.ts";
-import type { FeatureWindow, HeardUnit, WindowScales } from "../core/window.ts";
+import type { FeatureWindow, HeardUnit } from "../core/window.ts";
 import { type AnalysisStart, LocalMedia, type PreparedAnalysis } from "../participant-media.ts";
 import type { WindowParts } from "../window-chain.ts";
 import { pushCounters } from "./counters.ts";
 import type { ForwardedSource } from "./forwarded-source.ts";
-import type { MediaCounters, ShardNews, ToldUnit } from "./shard-protocol.ts";
+import type { MediaCounters, ShardNews, ToldUnit, WindowTerms } from "./shard-protocol.ts";
 import { told } from "./told-error.ts";
 import type { WindowMailbox } from "./window-mailbox.ts";
 
 export interface HostedMediaOptions {
   readonly media: number;
   readonly source: AudioSource;
-  readonly parts: Omit<WindowParts, "scales">;
+  readonly parts: Pick<WindowParts, "clock" | "config" | "manifest">;
   readonly firstArrivalMs: MonotonicMs | undefined;
   readonly mailbox: WindowMailbox;
   readonly tell: (news: ShardNews) => void;
@@ -31,7 +31,8 @@ export class HostedMedia {
   readonly #local: LocalMedia;
   readonly #prepared = new Map<number, PreparedAnalysis>();
   readonly #running = new Map<number, Subscription>();
-  #scales: WindowScales;
+  /** Changed by the main thread at any time. */
+  terms: WindowTerms;
   #ended = false;
   #abandoned = false;
 
@@ -40,17 +41,15 @@ export class HostedMedia {
     this.#options = options;
     this.forwarded = forwarded;
     const own: Normalisation = parts.manifest.normalisation;
-    this.#scales = { own };
-    this.#local = new LocalMedia(source, { ...parts, scales: () => this.#scales }, firstArrivalMs);
+    this.terms = { scales: { own }, pace: 1 };
+    const scales = () => this.terms.scales;
+    const pace = () => this.terms.pace;
+    this.#local = new LocalMedia(source, { ...parts, scales, pace }, firstArrivalMs);
   }
 
   /** Its source was left to its owner. */
   get abandoned(): boolean {
     return this.#abandoned;
-  }
-
-  set scales(scales: WindowScales) {
-    this.#scales = scales;
   }
 
   get counters(): MediaCounters {

@@ -49,7 +49,7 @@ export interface MediaReceiver {
 
 export interface ShardLinkOptions {
   readonly clock: Clock;
-  readonly parts: Omit<WindowParts, "clock" | "scales">;
+  readonly parts: Pick<WindowParts, "config" | "manifest">;
   /** Of the thread's heap. */
   readonly maxHeapMiB: number;
   /** Called once, when the thread is gone without having been asked to; everyone on it was told before. */

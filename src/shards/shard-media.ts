@@ -5,10 +5,10 @@
 import { Observable, type Subscriber, type Subscription } from "rxjs";
 import type { AudioSource } from "../core/audio-source.ts";
 import { TonetapError } from "../core/errors.ts";
-import type { Normalisation } from "../core/model.ts";
 import type { AudioMimeType, RtpPacket } from "../core/rtp.ts";
 import type { MonotonicMs } from "../core/units.ts";
-import type { HeardUnit, WindowScales } from "../core/window.ts";
+import type { HeardUnit } from "../core/window.ts";
+import type { MediaParts } from "../media-host.ts";
 import type {
   AnalysisStart,
   MediaListener,
@@ -20,16 +20,13 @@ import { createJitterStats } from "../transport/index.ts";
 import { pushCounters, readCounters } from "./counters.ts";
 import { releaseRows } from "./outbox.ts";
 import type { MediaNews, MediaReceiver, ShardLink } from "./shard-link.ts";
-import type { MediaCounters, MediaOrigin, ShardNews, ToldError } from "./shard-protocol.ts";
+import type { MediaCounters, MediaOrigin, ShardNews, ToldError, WindowTerms } from "./shard-protocol.ts";
 import { ShardRtpSource } from "./shard-rtp-source.ts";
 import { told, untold } from "./told-error.ts";
 
-export interface ShardMediaOptions {
+export interface ShardMediaOptions extends MediaParts {
   readonly media: number;
   readonly source: AudioSource;
-  /** Whose scale its windows are on when it begins. */
-  readonly normalisation: Normalisation;
-  readonly scales: () => WindowScales;
   /** Another shard, when its own broke down. @throws TonetapError when there will be none */
   readonly findShard: () => Promise<ShardLink>;
 }
@@ -53,7 +50,7 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
   #reports: Subscription | undefined;
   #run: Run | undefined;
   #runs = 0;
-  #told: WindowScales | undefined;
+  #told: WindowTerms | undefined;
   #payloadType = -1;
   #firstArrivalMs: MonotonicMs | undefined;
   #overruns = 0;
@@ -152,6 +149,7 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
     if (payloadType >= 0) this.#payloadType = payloadType;
     this.#firstArrivalMs = firstArrivalMs;
     if (refused !== undefined) this.#refused = refused;
+    this.#tellTerms();
   }
 
   lost(error: TonetapError): void {
@@ -179,7 +177,7 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
       return;
     }
     const { row, shadowRow, ...rest } = unit;
-    this.#tellScales();
+    this.#tellTerms();
     const shadow = shadowRow === undefined ? {} : { shadowFeatures: mailbox.at(shadowRow) };
     subscriber.next({ ...rest, features: mailbox.at(row), ...shadow });
     releaseRows(mailbox, news);
@@ -194,7 +192,7 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
       }
       run.subscriber = subscriber;
       this.#run = run;
-      this.#tellScales();
+      this.#tellTerms();
       link.order({ kind: "begin", media, run: run.number, start });
       return () => {
         if (this.#run !== run) return;
@@ -214,12 +212,13 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
     if (this.#ended) this.#forget();
   }
 
-  /** Models may have changed since: the shard is told what its windows are to be brought to. */
-  #tellScales(): void {
+  /** Models and load may have changed since: the shard is told how its windows are to be made. */
+  #tellTerms(): void {
     const scales = this.#options.scales();
-    if (scales === this.#told) return;
-    this.#told = scales;
-    this.#link.order({ kind: "scales", media: this.#options.media, scales });
+    const pace = this.#options.pace();
+    if (scales === this.#told?.scales && pace === this.#told.pace) return;
+    this.#told = { scales, pace };
+    this.#link.order({ kind: "terms", media: this.#options.media, terms: this.#told });
   }
 
   /** Packets come on this thread: they go through the ring, what else the source says in messages. */

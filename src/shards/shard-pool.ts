@@ -15,7 +15,7 @@ import { ShardRtpSource } from "./shard-rtp-source.ts";
 
 export interface ShardPoolOptions {
   readonly clock: Clock;
-  readonly parts: Omit<WindowParts, "clock" | "scales">;
+  readonly parts: Pick<WindowParts, "config" | "manifest">;
   readonly count: number;
   /** Of each thread's heap. */
   readonly maxHeapMiB: number;
@@ -100,11 +100,11 @@ export class ShardPool implements MediaHost, Closable {
     }));
   }
 
-  async open(source: AudioSource, { normalisation, scales }: MediaParts): Promise<ShardMedia> {
+  async open(source: AudioSource, parts: MediaParts): Promise<ShardMedia> {
     const link = source instanceof ShardRtpSource ? source.link : await this.#place();
     const media = this.#numbers++;
     const findShard = (): Promise<ShardLink> => this.#place();
-    return ShardMedia.open(link, { media, source, normalisation, scales, findShard });
+    return ShardMedia.open(link, { ...parts, media, source, findShard });
   }
 
   async openRtp(options: RtpDoorOptions): Promise<RtpDoor> {

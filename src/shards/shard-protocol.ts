@@ -50,6 +50,13 @@ export type ShardAsk =
   /** Closes its source; answered when it is closed. */
   | { readonly kind: "close-media"; readonly media: number };
 
+/** How windows are to be made now. */
+export interface WindowTerms {
+  readonly scales: WindowScales;
+  /** One in so many is judged. */
+  readonly pace: number;
+}
+
 /** What is not answered. */
 export type ShardOrder =
   | { readonly kind: "begin"; readonly media: number; readonly run: number; readonly start: AnalysisStart }
@@ -57,7 +64,7 @@ export type ShardOrder =
   | { readonly kind: "stop"; readonly media: number; readonly run: number }
   | { readonly kind: "listen"; readonly media: number }
   | { readonly kind: "abandon"; readonly media: number }
-  | { readonly kind: "scales"; readonly media: number; readonly scales: WindowScales }
+  | { readonly kind: "terms"; readonly media: number; readonly terms: WindowTerms }
   /** Of a forwarded source. */
   | { readonly kind: "report"; readonly media: number; readonly report: SenderReport }
   /** A forwarded source gives no more; its packets are in the ring. */

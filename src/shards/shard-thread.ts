@@ -120,8 +120,8 @@ function obey(order: ShardOrder): void {
     case "abandon":
       media?.abandon();
       return;
-    case "scales":
-      if (media !== undefined) media.scales = order.scales;
+    case "terms":
+      if (media !== undefined) media.terms = order.terms;
       return;
     case "report":
       media?.forwarded?.senderReports.next(order.report);

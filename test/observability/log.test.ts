@@ -26,13 +26,13 @@ function publishAll(hub: EventHub): void {
   for (const event of Object.values(eventExamples())) hub.publish(event as TonetapEvent);
 }
 
-test("of all kinds of events the log tells 11 lines with call ids, and nothing that a voice expressed", () => {
+test("of all kinds of events the log tells 12 lines with call ids, and nothing that a voice expressed", () => {
   const text = logOf("json", publishAll);
   const lines = text
     .trim()
     .split("\n")
     .map((line) => JSON.parse(line) as Record<string, unknown>);
-  expect(lines).toHaveLength(11);
+  expect(lines).toHaveLength(12);
   for (const line of lines.slice(0, -1)) expect(line.callId).toBe("support-4711");
   expect(lines.at(-1)).toMatchObject({ level: "error", code: "internal", msg: "defect: a defect" });
   expect(text).not.toMatch(

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { EventFactory, EventHub, type TonetapEvent } from "../../src/events/index.ts";
+import type { MediaHost } from "../../src/media-host.ts";
 import { ServiceMetrics } from "../../src/observability/index.ts";
 import { Service } from "../../src/service.ts";
 import { sendImpaired } from "../engine/impaired-sender.ts";
@@ -76,11 +77,20 @@ describe("GET /metrics", () => {
     }
   });
 
-  test("40 kinds of sources of users' own get 32 series and `other`", async () => {
+  test("40 kinds of sources of users' own get 32 series and `other`; 1 shard has its own", async () => {
     const hub = new EventHub();
     const { clock, models, load } = service.engine;
     const factory = new EventFactory({ instance: "test", clock });
-    const metrics = new ServiceMetrics({ hub, models, load });
+    const shard = {
+      up: true,
+      participants: 12,
+      utilization: 0.25,
+      droppedPackets: 3,
+      restarts: 1,
+      lastError: "",
+    };
+    const media = { shards: [shard] } as unknown as MediaHost;
+    const metrics = new ServiceMetrics({ hub, models, media, load });
     for (let i = 0; i < 40; i++) {
       hub.publish(
         factory.create("participant.joined", {
@@ -97,6 +107,9 @@ describe("GET /metrics", () => {
     const series = [...samplesOf(text)].filter(([name]) => name.startsWith("tonetap_participants{"));
     expect(series).toHaveLength(33);
     expect(Object.fromEntries(series)['tonetap_participants{transport="other"}']).toBe(8);
+    const all = Object.fromEntries(samplesOf(text));
+    expect(all['tonetap_shard_utilization_ratio{shard="0"}']).toBe(0.25);
+    expect(all['tonetap_shard_restarts_total{shard="0"}']).toBe(1);
     await metrics.close();
     await hub.close();
   });

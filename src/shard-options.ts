@@ -1,0 +1,34 @@
+/** How many threads work on participants' audio, off the configuration. What they do is shards/. */
+import { availableParallelism } from "node:os";
+import type { Config } from "./config.ts";
+import { type Clock, systemClock } from "./core/clock.ts";
+import { TonetapError } from "./core/errors.ts";
+import type { ModelManifest } from "./core/model.ts";
+import { LocalMediaHost, type MediaHost } from "./media-host.ts";
+import { ShardPool } from "./shards/shard-pool.ts";
+
+/** @throws TonetapError invalid-argument (shards on a clock of the caller's own), unavailable */
+export async function openMediaHost(
+  config: Config,
+  manifest: ModelManifest,
+  clock: Clock,
+  signal: AbortSignal | undefined,
+): Promise<MediaHost> {
+  const count = shardCount(config);
+  const parts = { config, manifest };
+  if (count === 0) return new LocalMediaHost({ clock, parts });
+  if (clock !== systemClock) {
+    throw new TonetapError(
+      "invalid-argument",
+      `shards.count must be 0 where the caller gives a clock: other threads cannot read it; got ${config.shards.count}`,
+    );
+  }
+  return ShardPool.open({ clock, parts, count, maxHeapMiB: config.shards.maxHeapMiB, signal });
+}
+
+/** `auto`: one a core; on a machine of one core, none. */
+export function shardCount({ shards: { count } }: Config): number {
+  if (count !== "auto") return count;
+  const cores = availableParallelism();
+  return cores > 1 ? cores : 0;
+}
