@@ -20,9 +20,16 @@ const LEFT = {
 const PAUSED = {
   "consent-pending": "waiting for consent",
   "consent-withdrawn": "consent withdrawn",
+  "notice-pending": "waiting for the notice",
   policy: "paused by policy",
   operator: "paused",
 };
+
+/** Of who joins paused: who has agreed waits for the notice. @param {string} consent */
+const pausedText = (consent) =>
+  PAUSED[
+    /** @type {keyof typeof PAUSED} */ (consent === "granted" ? "notice-pending" : `consent-${consent}`)
+  ];
 
 /** RFC 3339 → seconds since the epoch. */
 export const secondsOf = (/** @type {string} */ time) => Date.parse(time) / 1000;
@@ -38,7 +45,11 @@ export class LiveParticipant {
     this.transport = joined.transport;
     /** @type {"quiet" | "speaking" | "paused" | "left"} */
     this.state = joined.paused ? "paused" : "quiet";
-    this.stateText = joined.paused ? "waiting for consent" : "silent";
+    this.stateText = joined.paused ? pausedText(joined.consent) : "silent";
+    /** @type {"pending" | "granted" | "withdrawn"} */
+    this.consent = joined.consent;
+    /** Data of the latest participant.notice event. @type {any} */
+    this.notice = undefined;
     /** Data of the latest quality event. @type {any} */
     this.quality = undefined;
     this.forget();
@@ -242,6 +253,12 @@ function hearOf(
       if (entry !== undefined) entry.cleared = data;
       break;
     }
+    case "participant.consent":
+      participant.consent = data.consent;
+      break;
+    case "participant.notice":
+      participant.notice = data;
+      break;
     case "participant.paused":
       participant.forget();
       participant.state = "paused";

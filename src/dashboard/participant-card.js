@@ -1,8 +1,9 @@
 /** One participant in full: timeline, score bars, trend, facts. Reads a LiveParticipant; knows nothing of sockets. */
 import { find, setText } from "./dom.js";
 import { colourOf, ordered } from "./expressions.js";
+import { setConsent } from "./service-api.js";
 import { Strip } from "./strip.js";
-import { confidenceText, expressionText, percent, signed, trendText } from "./words.js";
+import { confidenceText, expressionText, noticeText, percent, signed, trendText } from "./words.js";
 
 export class ParticipantCard {
   /** @param {HTMLElement} host @param {import("./live-store.js").LiveParticipant} participant @param {{now: () => number}} clock */
@@ -16,6 +17,7 @@ export class ParticipantCard {
     this.#fact("via", participant.transport);
     /** @type {Map<string, HTMLElement>} */
     this.bars = new Map();
+    find(this.root, ".consent").addEventListener("click", () => this.#changeConsent());
     host.append(this.root);
     this.strip = new Strip(find(this.root, ".chart"), participant, clock, {
       axis: true,
@@ -49,6 +51,8 @@ export class ParticipantCard {
       "aria-label",
       `${participant.name}: ${expressionText(emotion)} ${confidenceText(emotion)}, ${trendText(rolling) || "nothing heard yet"}`,
     );
+    this.#consent();
+    this.#fact("notice", noticeText(participant.notice));
     this.#bars(emotion);
     this.#meter("valence", emotion?.valence);
     this.#meter("arousal", emotion?.arousal);
@@ -70,6 +74,36 @@ export class ParticipantCard {
   close() {
     this.strip.close();
     this.root.remove();
+  }
+
+  /** What the button would do. */
+  get #wanted() {
+    return this.participant.consent === "granted" ? "withdrawn" : "granted";
+  }
+
+  #consent() {
+    const button = find(this.root, ".consent");
+    button.hidden = this.participant.state === "left";
+    setText(button, this.#wanted === "withdrawn" ? "Withdraw consent" : "Record consent");
+    const of = `${button.textContent} of ${this.participant.name}`;
+    if (button.getAttribute("aria-label") !== of) button.setAttribute("aria-label", of);
+  }
+
+  /** The service's event, not its answer, changes what is shown. */
+  async #changeConsent() {
+    const button = /** @type {HTMLButtonElement} */ (find(this.root, ".consent"));
+    const problem = find(this.root, ".error");
+    const { call, id } = this.participant;
+    button.disabled = true;
+    try {
+      await setConsent(call.id, id, this.#wanted);
+      problem.hidden = true;
+    } catch (error) {
+      setText(problem, error instanceof Error ? error.message : String(error));
+      problem.hidden = false;
+    } finally {
+      button.disabled = false;
+    }
   }
 
   #bars(/** @type {any} */ emotion) {

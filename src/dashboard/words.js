@@ -33,6 +33,15 @@ export function expressionText(emotion) {
 export const confidenceText = (/** @type {any} */ emotion) =>
   emotion === undefined || emotion.abstained ? "" : percent(emotion.confidence);
 
+const NOTICE = { requested: "asked for", failed: "not given", cancelled: "not needed" };
+
+/** Whether somebody was told that they are analysed: `played by ivr-2`. @param {any} notice data of participant.notice */
+export function noticeText(notice) {
+  if (notice === undefined) return "–";
+  if (notice.proof !== undefined) return `${notice.proof.how} by ${notice.proof.by}`;
+  return NOTICE[/** @type {keyof typeof NOTICE} */ (notice.state)] ?? notice.state;
+}
+
 const CLEARED = {
   calm: "no longer met",
   paused: "analysis paused",

@@ -36,17 +36,21 @@ export class OperationsView {
       ),
       el("div.columns", null, panel("queues", "Queues and drops"), panel("transports", "Doors")),
       panel("devices", "Model workers"),
+      panel("shards", "Shards: threads that work on audio"),
       el("p.dim", null, "The same numbers for Prometheus: ", el("a", { href: "metrics" }, "/metrics"), "."),
     );
     host.append(this.root);
     this.curves = CURVES.map(({ title, of }) => new Curve(find(this.root, ".curves"), title, of));
     this.closed = false;
+    this.#showShards();
     this.#poll();
   }
 
   /** @param {import("../live-store.js").Change} change */
   apply({ kind, data }) {
-    if (kind === "service.stats") for (const curve of this.curves) curve.add(data);
+    if (kind !== "service.stats") return;
+    for (const curve of this.curves) curve.add(data);
+    this.#showShards(data.shards);
   }
 
   recolour() {
@@ -57,6 +61,25 @@ export class OperationsView {
     this.closed = true;
     clearTimeout(this.timer);
     for (const curve of this.curves) curve.close();
+  }
+
+  /** Threads that work on audio; a service that has none beside its main one tells nothing. @param {any[] | undefined} shards */
+  #showShards(shards = []) {
+    const body = find(this.root, '[data-panel="shards"]');
+    /** @type {HTMLElement} */ (body.parentElement).hidden = shards.length === 0;
+    body.replaceChildren(
+      table(
+        ["Shard", "state", "voices", "busy", "packets dropped", "restarts"],
+        shards.map(({ up, participants, utilization, droppedPackets, restarts }, index) => [
+          index + 1,
+          up ? "works" : "down",
+          participants,
+          percent(utilization),
+          droppedPackets,
+          restarts,
+        ]),
+      ),
+    );
   }
 
   async #poll() {
