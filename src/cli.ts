@@ -5,7 +5,7 @@ import { type ParseArgsConfig, parseArgs } from "node:util";
 import { isUsedByAnalysis } from "./analysis-options.ts";
 import { commandHelp, type Described, help, optionsOf } from "./cli-help.ts";
 import { describeOptions, resolveConfig } from "./config.ts";
-import { assertKnownVariables, readConfigFile } from "./config-file.ts";
+import { assertKnownVariables, assertNotKubernetes, readConfigFile } from "./config-file.ts";
 import { systemClock } from "./core/clock.ts";
 import { TonetapError } from "./core/errors.ts";
 
@@ -185,6 +185,7 @@ function resolved(flags: Flags): ReturnType<typeof resolveConfig> {
     process.env,
     describeOptions().map(({ env }) => env),
   );
+  assertNotKubernetes(process.env, textFlags(flags));
   const path = typeof flags.config === "string" ? flags.config : process.env.TONETAP_CONFIG;
   return resolveConfig(process.env, textFlags(flags), path === undefined ? {} : readConfigFile(path));
 }

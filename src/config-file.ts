@@ -49,6 +49,35 @@ export function assertKnownVariables(
   throw new TonetapError("invalid-argument", lines.join("; "));
 }
 
+/**
+ * Beside a Kubernetes Service called `tonetap`, pods are given its address in variables that are called as two options
+ * are. Listening there is not what anybody meant.
+ * @param flags without dashes
+ * @throws TonetapError invalid-argument, saying where they came from and what to do
+ */
+export function assertNotKubernetes(
+  environment: Readonly<Record<string, string | undefined>>,
+  flags: Readonly<Record<string, string | undefined>>,
+): void {
+  const { TONETAP_SERVICE_HOST: host = "", TONETAP_PORT: link = "" } = environment;
+  // Who sets the variable in the pod's own specification has another address there than the link has.
+  const injected = host !== "" && /^(tcp|udp|sctp):\/\//.test(link) && hostOf(link) === host;
+  if (!injected || (flags["service-host"] !== undefined && flags["service-port"] !== undefined)) return;
+  throw new TonetapError(
+    "invalid-argument",
+    `TONETAP_SERVICE_HOST=${host} was set by Kubernetes for a Service called "tonetap" (TONETAP_PORT=${link}), not as ` +
+      "the option service.host: set enableServiceLinks: false in the pod, or call the Service something else, or give " +
+      "both --service-host and --service-port",
+  );
+}
+
+/** `tcp://10.0.0.11:8080`, `tcp://[fd00::1]:8080` */
+const hostOf = (link: string): string =>
+  link
+    .replace(/^\w+:\/\//, "")
+    .replace(/:\d+$/, "")
+    .replace(/^\[|\]$/g, "");
+
 /** `, did you mean …?`, or nothing where nothing is near. */
 export function suggestion(name: string, known: readonly string[]): string {
   let best = "";

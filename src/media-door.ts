@@ -33,12 +33,14 @@ export function openMediaDoor(
   http: HttpServer,
   door: DoorOptions,
   authorize: MediaSocketOptions["authorize"] | undefined,
+  onRefused: NonNullable<MediaSocketOptions["onRefused"]>,
 ): MediaSocketServer {
   const { tokens: _, audiohookKeys, ...limits } = engine.config.media;
   return new MediaSocketServer(http.server, {
     ...limits,
     clock: engine.clock,
     admit: (request) => checkDoor(request, door),
+    onRefused,
     ...(authorize === undefined ? {} : { authorize }),
     ...(audiohookKeys.length === 0 ? {} : { audiohookSecrets: secretsOf(audiohookKeys) }),
     onVoice: async (source, { participant }) => {
@@ -55,6 +57,7 @@ export async function openAudioSocketDoor(
   engine: Engine,
   http: HttpServer,
   onError?: (error: TonetapError) => void,
+  onRefused?: (error: TonetapError) => void,
 ): Promise<AudioSocketServer | undefined> {
   const { listen, unannounced, defaultRole, defaultConsent, ...options } = engine.config.audioSocket;
   if (listen === "off") return undefined;
@@ -65,6 +68,7 @@ export async function openAudioSocketDoor(
     // Who is refused by policy or a limit is no defect.
     onError: (error) => {
       if (error.code === "internal") onError?.(error);
+      else onRefused?.(error);
     },
     onCall: async (source, { uuid }) => {
       const known = announced.take(uuid);

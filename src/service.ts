@@ -1,5 +1,5 @@
 /** The engine behind HTTP: page, events and media over WebSocket, WHIP; SIP and AudioSocket beside it. Opens in order, closes in reverse; knows no command line. */
-import { AuditLog, recordCalls } from "./audit/index.ts";
+import { AuditLog, Refusals, recordCalls } from "./audit/index.ts";
 import { type Config, type ConfigInput, parseConfig } from "./config.ts";
 import { systemClock } from "./core/clock.ts";
 import type { TonetapError } from "./core/errors.ts";
@@ -96,6 +96,10 @@ export class Service implements Closable, AsyncDisposable {
       const engine = resources.use("engine", await createEngine(checked, options));
       const { clock, hub } = engine;
       const audit = await openAudit(engine, resources, onError);
+      const refusals =
+        audit === undefined ? undefined : resources.use("refusals", new Refusals(audit, clock));
+      const refusedAt = (door: string) => (error: TonetapError, source?: string) =>
+        refusals?.add({ door, error, source });
       const { service, whip, events } = engine.config;
       const door = { allowedHosts: service.allowedHosts, allowedOrigins: service.allowedOrigins };
       const http = resources.use(
@@ -104,13 +108,17 @@ export class Service implements Closable, AsyncDisposable {
           ...door,
           clock,
           identify: (headers) => authority.identifyRequest(headers),
+          onRefused: (error, { socket }) => refusedAt("http")(error, socket.remoteAddress),
           ...(options.onError === undefined ? {} : { onError: options.onError }),
           ...(tls === undefined ? {} : { tls: tls.material }),
         }),
       );
       if (tls !== undefined) resources.use("certificate", tls).watch((material) => http.renewTls(material));
       const authorizeMedia = options.authorizeMedia ?? mediaAuthorization(checked, authority);
-      const media = resources.use("media", openMediaDoor(engine, http, door, authorizeMedia));
+      const media = resources.use(
+        "media",
+        openMediaDoor(engine, http, door, authorizeMedia, refusedAt("media")),
+      );
       const subscribers = {
         source: `/tonetap/${events.instance}`,
         gate: new SubscriberGate({
@@ -126,6 +134,7 @@ export class Service implements Closable, AsyncDisposable {
           ...door,
           ...subscribers,
           servedElsewhere: (path) => media.serves(path),
+          onRefused: (error, { socket }) => refusedAt("events")(error, socket.remoteAddress),
         }),
       );
       resources.use("event sources", new EventSourceServer(http, hub, subscribers));
@@ -155,9 +164,9 @@ export class Service implements Closable, AsyncDisposable {
           },
         }),
       );
-      const sip = await openSipDoor(engine, options.onError);
+      const sip = await openSipDoor(engine, options.onError, refusedAt("sip"));
       if (sip !== undefined) resources.use("SIP", sip);
-      const audioSocket = await openAudioSocketDoor(engine, http, options.onError);
+      const audioSocket = await openAudioSocketDoor(engine, http, options.onError, refusedAt("audiosocket"));
       if (audioSocket !== undefined) resources.use("AudioSocket", audioSocket);
       // Closed before the sockets: subscribers are told that everyone has left.
       resources.defer("calls", () => engine.drain());

@@ -25,6 +25,7 @@ type SipConfig = Engine["config"]["sip"];
 export async function openSipDoor(
   engine: Engine,
   onError?: (error: TonetapError) => void,
+  onRefused?: (error: TonetapError) => void,
 ): Promise<SipServer | undefined> {
   const { sip } = engine.config;
   const transports = sip.transports as readonly SipTransportName[];
@@ -50,7 +51,14 @@ export async function openSipDoor(
     sessionExpiresS: sip.sessionExpiresS,
     maxCalls: sip.maxCalls,
     ...(sip.registerAs === "" ? {} : { register: registrationOf(sip) }),
-    onCall: (source, { participant }) => engine.attach(source, ofTenant(participant)),
+    onCall: async (source, { participant }) => {
+      try {
+        return await engine.attach(source, ofTenant(participant));
+      } catch (error) {
+        onRefused?.(TonetapError.from(error));
+        throw error;
+      }
+    },
     onConsent: (participant) => {
       const { participantId, consent = "pending" } = participant;
       const heard = engine.participant(callIdOf(ofTenant(participant)), participantId);

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { configurationPage } from "../scripts/generate-config-docs.ts";
 import { describeOptions, parseConfig, resolveConfig } from "../src/config.ts";
-import { assertKnownVariables, readConfigFile } from "../src/config-file.ts";
+import { assertKnownVariables, assertNotKubernetes, readConfigFile } from "../src/config-file.ts";
 
 test("an empty input gives every default, and each of the defaults lies within its own range", () => {
   const config = parseConfig() as unknown as Record<string, Record<string, unknown>>;
@@ -119,4 +119,20 @@ test("1 unknown variable is named with its nearest; keys, Kubernetes' own and ot
     { TONETAP_KEY: "k", TONETAP_CONFIG: "f", TONETAP_PORT_8080_TCP: "x", PATH: "y", TONETAP_POLICY: "eu" },
     known,
   );
+});
+
+test("the variables that Kubernetes sets beside a Service called tonetap are told from one's own: 3 refused, 4 taken", () => {
+  const link = { TONETAP_PORT: "tcp://10.96.0.11:8080", TONETAP_SERVICE_PORT: "8080" };
+  const injected = { ...link, TONETAP_SERVICE_HOST: "10.96.0.11" };
+  expect(() => assertNotKubernetes(injected, {})).toThrow(
+    /TONETAP_SERVICE_HOST=10\.96\.0\.11 was set by Kubernetes .*enableServiceLinks: false.*--service-host and --service-port/,
+  );
+  expect(() => assertNotKubernetes(injected, { "service-host": "0.0.0.0" })).toThrow("Kubernetes");
+  const six = { TONETAP_PORT: "udp://[fd00::b]:9", TONETAP_SERVICE_HOST: "fd00::b" };
+  expect(() => assertNotKubernetes(six, {})).toThrow("Kubernetes");
+
+  assertNotKubernetes({}, {});
+  assertNotKubernetes({ TONETAP_SERVICE_HOST: "10.96.0.11" }, {});
+  assertNotKubernetes({ ...link, TONETAP_SERVICE_HOST: "0.0.0.0" }, {});
+  assertNotKubernetes(injected, { "service-host": "0.0.0.0", "service-port": "8080" });
 });

@@ -92,7 +92,7 @@ export function eventExamples(): EventExamples {
     schedule: never,
     repeat: never,
   };
-  const factory = new EventFactory({ instance: "local", clock });
+  const factory = new EventFactory({ instance: "local", clock, random: () => 24_301 });
   const at = (ms: number): EventFactory => {
     elapsedMs = ms;
     return factory;

@@ -1,4 +1,5 @@
 /** Makes events: ids, subjects, times and rounding. What the kinds contain is schema.ts; delivering them is hub.ts. */
+import { randomInt } from "node:crypto";
 import { type Clock, systemClock } from "../core/clock.ts";
 import { TonetapError } from "../core/errors.ts";
 import { type EventData, type EventKind, type EventOf, SCHEMA_VERSION } from "./schema.ts";
@@ -7,10 +8,16 @@ export interface EventFactoryOptions {
   /** Names this service in `source`. 1–64 letters, digits, `.`, `_`, `-`. Default `local`. */
   readonly instance?: string;
   readonly clock?: Clock;
+  /** A whole number from 0 up, below the limit. Default: node:crypto's. */
+  readonly random?: (limit: number) => number;
 }
 
-/** Digits of the counter in an id: room for 10¹⁰ events, so that ids of one run sort as strings. */
-const COUNTER_DIGITS = 10;
+/** Digits, base 36, of each half of an id: room for 89 years in ms, and above 2⁴¹. So ids of one run sort as strings. */
+const ID_DIGITS = 8;
+const LOW_LIMIT = 36 ** ID_DIGITS;
+/** Where the lower half begins in a new millisecond, and how far it goes with another event of the same. */
+const LOW_START = 2 ** 40;
+const LOW_STEP = 2 ** 20;
 
 /** Decimals kept of every number, so that a line of JSON stays readable. */
 const DECIMALS = 1e4;
@@ -24,10 +31,14 @@ export class EventFactory {
    * after a restart: CloudEvents §3.1.1 wants source + id unique.
    */
   readonly epoch: string;
-  #counter = 0;
+  readonly #random: (limit: number) => number;
+  readonly #startMs: number;
+  /** The latest id: ms of this run, and what tells those of one ms apart. */
+  #idMs = -1;
+  #idLow = 0;
 
   /** @throws TonetapError invalid-argument for an instance name that does not fit in a URI path. */
-  constructor({ instance = "local", clock = systemClock }: EventFactoryOptions = {}) {
+  constructor({ instance = "local", clock = systemClock, random = randomInt }: EventFactoryOptions = {}) {
     if (!/^[\w.-]{1,64}$/.test(instance)) {
       throw new TonetapError(
         "invalid-argument",
@@ -36,6 +47,8 @@ export class EventFactory {
     }
     this.source = `/tonetap/${instance}`;
     this.#clock = clock;
+    this.#random = random;
+    this.#startMs = clock.now();
     this.epoch = Math.floor(clock.wall()).toString(36).padStart(9, "0");
   }
 
@@ -43,7 +56,7 @@ export class EventFactory {
   create<K extends EventKind>(kind: K, data: EventData<K>): EventOf<K> {
     return {
       specversion: "1.0",
-      id: `${this.epoch}-${String(this.#counter++).padStart(COUNTER_DIGITS, "0")}`,
+      id: this.#nextId(),
       source: this.source,
       type: `tonetap.${kind}`,
       subject: subjectOf(data),
@@ -53,7 +66,23 @@ export class EventFactory {
       data: rounded(data),
     };
   }
+
+  /**
+   * Rises with every event, and does not count them: who sees some of them, as a tenant does, learns nothing of how many
+   * others there are. What it tells, when it was made, is in the event anyway. The way is that of UUIDv7 (RFC 9562 §6.2).
+   */
+  #nextId(): string {
+    const ms = Math.floor(this.#clock.now() - this.#startMs);
+    if (ms <= this.#idMs) this.#idLow += 1 + this.#random(LOW_STEP);
+    if (ms > this.#idMs || this.#idLow >= LOW_LIMIT) {
+      this.#idMs = Math.max(ms, this.#idMs + 1);
+      this.#idLow = this.#random(LOW_START);
+    }
+    return `${this.epoch}-${digits(this.#idMs)}${digits(this.#idLow)}`;
+  }
 }
+
+const digits = (value: number): string => value.toString(36).padStart(ID_DIGITS, "0");
 
 /** `calls/<callId>/participants/<participantId>`, `calls/<callId>` or `service`. */
 export function subjectOf(data: EventData<EventKind>): string {

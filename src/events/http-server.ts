@@ -16,7 +16,7 @@ import type { Duplex } from "node:stream";
 import { type SecureContextOptions, type SecureVersion, Server as TlsServer } from "node:tls";
 import { ANYONE, type Caller, NOBODY } from "../core/caller.ts";
 import { type Clock, systemClock } from "../core/clock.ts";
-import { TonetapError } from "../core/errors.ts";
+import { type ErrorCode, TonetapError } from "../core/errors.ts";
 import type { Closable } from "../core/lifecycle.ts";
 import { checkDoor, type DoorOptions, isForeignOrigin, requestUrl } from "./door.ts";
 import {
@@ -52,6 +52,8 @@ export interface HttpServerOptions extends DoorOptions {
    * too often (429). Default: nobody has to say.
    */
   readonly identify?: (headers: IncomingHttpHeaders) => Promise<Caller>;
+  /** Told of every request that was refused for who sent it or what is allowed: 401, 403, 429. */
+  readonly onRefused?: (error: TonetapError, request: IncomingMessage) => void;
   /** ms that open requests get to end when the server closes. Default 2,000. */
   readonly closeGraceMs?: number;
   readonly clock?: Clock;
@@ -70,6 +72,12 @@ const SECURITY_HEADERS = {
 } as const;
 
 const NO_BODY = Buffer.alloc(0);
+
+const REFUSALS: ReadonlyMap<number, ErrorCode> = new Map([
+  [401, "unauthenticated"],
+  [403, "policy"],
+  [429, "overloaded"],
+]);
 
 const LIMITS = {
   maxHeaderSize: 16_384,
@@ -217,6 +225,7 @@ export class HttpServer implements Closable, AsyncDisposable {
       if (error.code === "internal") this.#options.onError?.(error);
       answer = problemResponse(error);
     }
+    this.#tellRefusal(answer, request);
     if (response.destroyed) return;
     const { status = 200, headers = {}, body = "", stream } = answer;
     if (stream !== undefined && request.method !== "HEAD") {
@@ -277,6 +286,15 @@ export class HttpServer implements Closable, AsyncDisposable {
     if (method === "OPTIONS") return { status: 204, headers: { allow } };
     const error = new TonetapError("invalid-argument", `${method} is not for ${pathname}`);
     return withHeaders(problemResponse(error, 405), { allow });
+  }
+
+  /** Whoever refused, a door behind a route too, said it in a problem document. */
+  #tellRefusal({ status, body }: HttpResponse, request: IncomingMessage): void {
+    const { onRefused } = this.#options;
+    const code = status === undefined ? undefined : REFUSALS.get(status);
+    if (onRefused === undefined || code === undefined || typeof body !== "string") return;
+    const { detail = "" } = JSON.parse(body) as { readonly detail?: string };
+    onRefused(new TonetapError(code, detail), request);
   }
 
   /** Who asks, or what to say to one who asks too often. @throws TonetapError unauthenticated, policy */

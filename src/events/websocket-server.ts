@@ -47,6 +47,8 @@ export interface EventSocketOptions extends DoorOptions {
   readonly pongTimeoutMs?: number;
   /** ms for the closing handshake. 0–60,000, default 2,000. */
   readonly closeGraceMs?: number;
+  /** Told of every connection that was turned away. */
+  readonly onRefused?: (error: TonetapError, request: IncomingMessage) => void;
   readonly clock?: Clock;
 }
 
@@ -72,9 +74,11 @@ export class EventSocketServer implements Closable, AsyncDisposable {
   readonly #counts: SessionCounts = { errors: 0, dropped: 0, closedAbusive: 0, closedSlow: 0, closedDead: 0 };
   readonly #stopTicking: () => void;
   readonly #onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
-    this.#upgrade(request, socket, head).catch((error: unknown) =>
-      this.#refuse(socket, TonetapError.from(error)),
-    );
+    this.#upgrade(request, socket, head).catch((thrown: unknown) => {
+      const error = TonetapError.from(thrown);
+      this.#options.onRefused?.(error, request);
+      this.#refuse(socket, error);
+    });
   };
   #accepted = 0;
   #refused = 0;

@@ -296,6 +296,7 @@ describe("a running service", () => {
     const fragments = { "content-type": "application/trickle-ice-sdpfrag" };
     const published = await ask("publishWhip", { text: publisher.offer, headers: sdp });
     expect((await ask("publishWhip", { text: "v=0", headers: fragments })).status).toBe(415);
+    expect(published.status, published.body).toBe(201);
     const path = published.headers.get("location") ?? "";
     await publisher.connect(published.body);
     const own = publisher.peer.localDescription?.sdp ?? "";

@@ -108,3 +108,32 @@ describe("emotion data", () => {
     );
   });
 });
+
+describe("ids of events", () => {
+  test("rise over 20,000 events at 1 moment and over moments, and say nothing of how many were between", async () => {
+    const clock = new ManualClock();
+    const factory = new EventFactory({ clock });
+    const ids: string[] = [];
+    for (let n = 0; n < 20_000; n++) {
+      if (n % 1_000 === 999) await clock.advance(n % 2_000 === 999 ? 1 : 250);
+      ids.push(factory.create("call.started", { callId: "c" }).id);
+    }
+    expect(new Set(ids).size).toBe(20_000);
+    expect(ids).toEqual([...ids].sort());
+    expect(new Set(ids.map((id) => id.length)).size).toBe(1);
+
+    // Two of the same second: with 0 and with 1,000 events of others between, the later id is as good as any.
+    const gapAfter = async (others: number): Promise<string> => {
+      const own = new EventFactory({ clock });
+      own.create("call.started", { callId: "c" });
+      await clock.advance(500);
+      for (let n = 0; n < others; n++) own.create("call.started", { callId: "x" });
+      await clock.advance(500);
+      return own.create("call.started", { callId: "c" }).id.split("-")[1] ?? "";
+    };
+    const [alone, among] = [await gapAfter(0), await gapAfter(1_000)];
+    // The moment is the same, and what follows it is random.
+    expect(alone.slice(0, 8)).toBe(among.slice(0, 8));
+    expect(alone.slice(8)).not.toBe(among.slice(8));
+  });
+});

@@ -2,6 +2,7 @@
  * What follows from events: utterances, rolling states of voices and calls, alerts. The engine shows it every event,
  * before and after publishing it; what follows is published in turn. One voice is voice.ts.
  */
+import { randomBytes } from "node:crypto";
 import type { Clock } from "../../core/clock.ts";
 import type { Closable } from "../../core/lifecycle.ts";
 import type { Speaker } from "../event-data.ts";
@@ -37,12 +38,12 @@ export class Insights implements Closable {
   readonly #parts: VoiceParts;
   readonly #calls = new Map<string, CallInsight>();
   readonly #stops: readonly (() => void)[];
-  #alerts = 0;
 
   constructor(options: InsightOptions) {
     const { clock, stateMs, stateTimeConstantMs, publish, rules, epoch } = options;
     this.#options = options;
-    const nextAlertId = (): string => `${epoch}-a${this.#alerts++}`;
+    // No counter: a tenant would learn how many alerts others have.
+    const nextAlertId = (): string => `${epoch}-a${randomBytes(9).toString("base64url")}`;
     this.#parts = { clock, stateMs, stateTimeConstantMs, publish, nextAlertId };
     this.#stops = [
       clock.repeat(TICK_MS, () => this.#tick()),

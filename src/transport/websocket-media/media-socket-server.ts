@@ -59,6 +59,8 @@ export interface MediaSocketOptions {
   readonly audiohookSecrets?: ReadonlyMap<string, string>;
   /** Throws a TonetapError to turn a request away before anything else, as a browser guard does. */
   readonly admit?: (request: IncomingMessage) => void;
+  /** Told of every connection and every voice that was turned away, with the address it came from. */
+  readonly onRefused?: (error: TonetapError, remoteAddress: string | undefined) => void;
   /** Connections at once; one more gets 503. 1–10,000, default 200. */
   readonly maxConnections?: number;
   /** Bytes of a message; a longer one closes with 1009. 1,024–1,048,576, default 65,536. */
@@ -204,7 +206,9 @@ export class MediaSocketServer implements Closable, AsyncDisposable {
         this.#open(peer, dialect, request, target.searchParams, permission),
       );
     } catch (thrown) {
-      this.#refuse(socket, TonetapError.from(thrown));
+      const error = TonetapError.from(thrown);
+      this.#options.onRefused?.(error, request.socket.remoteAddress);
+      this.#refuse(socket, error);
     }
   }
 
@@ -225,7 +229,7 @@ export class MediaSocketServer implements Closable, AsyncDisposable {
     this.#opening++;
     try {
       const answer = await authorize(token, dialect);
-      if (answer === false) throw new TonetapError("unauthenticated", "a valid token is needed");
+      if (answer === false) throw needsToken();
       return answer === true ? AS_IT_SAYS : answer;
     } finally {
       this.#opening--;
@@ -235,11 +239,11 @@ export class MediaSocketServer implements Closable, AsyncDisposable {
   #open(
     socket: WebSocket,
     dialect: MediaDialectName,
-    { headers }: IncomingMessage,
+    { headers, socket: { remoteAddress } }: IncomingMessage,
     query: URLSearchParams,
     permission: Admit | undefined,
   ): void {
-    const { authorize = () => true, onVoice } = this.#options;
+    const { authorize = () => true, onVoice, onRefused } = this.#options;
     let admit = permission;
     socket.on("error", () => {
       // RFC 6455 violations and messages too long: ws answers with the right close code and closes.
@@ -265,11 +269,17 @@ export class MediaSocketServer implements Closable, AsyncDisposable {
             // Whatever was wrong with it: the peer hears that it needs a valid one.
             admit = undefined;
           }
+          if (admit === undefined) onRefused?.(needsToken(), remoteAddress);
           return admit !== undefined;
         },
-        onVoice: (source, participant) => {
-          if (admit === undefined) throw new TonetapError("unauthenticated", "a valid token is needed");
-          return onVoice(source, { dialect, participant: admit(participant) });
+        onVoice: async (source, participant) => {
+          try {
+            if (admit === undefined) throw needsToken();
+            await onVoice(source, { dialect, participant: admit(participant) });
+          } catch (error) {
+            onRefused?.(TonetapError.from(error), remoteAddress);
+            throw error;
+          }
         },
       });
     } catch (error) {
@@ -304,6 +314,8 @@ export class MediaSocketServer implements Closable, AsyncDisposable {
 }
 
 const AS_IT_SAYS: Admit = (participant) => participant;
+
+const needsToken = (): TonetapError => new TonetapError("unauthenticated", "a valid token is needed");
 
 const ignore = (): void => undefined;
 
