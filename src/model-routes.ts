@@ -17,6 +17,7 @@ const batcherStats = z
     estimated: counted.describe("Of those, judged."),
     dropped: z.object({ overload: counted, deadline: counted, backend: counted, closed: counted }),
     batches: counted,
+    inferenceMs: z.number().min(0).describe("Time that all batches took in the model, ms."),
     batchSizes: z.array(counted).describe("Entry n: batches of n windows."),
     queued: counted.describe("Windows waiting now."),
     queueLimit: counted,
