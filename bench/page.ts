@@ -15,6 +15,9 @@ interface Figures {
   readonly p95: number;
   readonly p99: number;
   readonly lateShare: number;
+  /** Tasks of more than 50 ms (Long Tasks API), and the longest, ms. */
+  readonly longTasks: number;
+  readonly longestTaskMs: number;
   /** Of the page's own thread, 0–1. */
   readonly busy: number;
 }
@@ -86,15 +89,19 @@ async function measure(page: Page): Promise<Figures> {
   };
   await page.waitForTimeout(WARM_UP_MS);
   const before = await taskSeconds();
-  const times = await page.evaluate(
+  const { frames: times, tasks } = await page.evaluate(
     (ms) =>
-      new Promise<number[]>((resolve) => {
+      new Promise<{ frames: number[]; tasks: number[] }>((resolve) => {
         const frames: number[] = [];
+        const tasks: number[] = [];
+        new PerformanceObserver((list) => {
+          for (const { duration } of list.getEntries()) tasks.push(duration);
+        }).observe({ type: "longtask" });
         const begun = performance.now();
         const frame = (at: number): void => {
           frames.push(at);
           if (at - begun < ms) requestAnimationFrame(frame);
-          else resolve(frames);
+          else resolve({ frames, tasks });
         };
         requestAnimationFrame(frame);
       }),
@@ -112,6 +119,8 @@ async function measure(page: Page): Promise<Figures> {
     p95: quantile(0.95),
     p99: quantile(0.99),
     lateShare: late / intervals.length,
+    longTasks: tasks.length,
+    longestTaskMs: Math.max(0, ...tasks),
     busy,
   };
 }
@@ -126,10 +135,10 @@ try {
     const hush = talk(service, roomOf);
     const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
     await page.goto(new URL(address, service.url).href);
-    const { p50, p95, p99, lateShare, busy } = await measure(page);
+    const { p50, p95, p99, lateShare, longTasks, longestTaskMs, busy } = await measure(page);
     const ms = (value: number): string => `${value.toFixed(1)} ms`;
     console.log(
-      `${name}: frame ${ms(p50)} (p95 ${ms(p95)}, p99 ${ms(p99)}), ${(lateShare * 100).toFixed(1)} % over 30 ms, the page's thread busy ${(busy * 100).toFixed(0)} %`,
+      `${name}: frame ${ms(p50)} (p95 ${ms(p95)}, p99 ${ms(p99)}), ${(lateShare * 100).toFixed(1)} % over 30 ms, ${longTasks} tasks over 50 ms (longest ${ms(longestTaskMs)}), the page's thread busy ${(busy * 100).toFixed(0)} %`,
     );
     hush();
     await page.close();

@@ -20,6 +20,15 @@ export function setText(/** @type {Element} */ element, /** @type {string} */ te
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** The same for an attribute: who writes what was there already has styles looked up anew. */
+export function setAttribute(
+  /** @type {Element} */ element,
+  /** @type {string} */ name,
+  /** @type {string} */ value,
+) {
+  if (element.getAttribute(name) !== value) element.setAttribute(name, value);
+}
+
 /** @param {ParentNode} root @param {string} selector @returns {HTMLElement} */
 export function find(root, selector) {
   const element = root.querySelector(selector);

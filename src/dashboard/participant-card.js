@@ -1,5 +1,5 @@
 /** One participant in full: timeline, score bars, trend, facts. Reads a LiveParticipant; knows nothing of sockets. */
-import { find, setText } from "./dom.js";
+import { find, setAttribute, setText } from "./dom.js";
 import { colourOf, ordered } from "./expressions.js";
 import { setConsent } from "./service-api.js";
 import { Strip } from "./strip.js";
@@ -37,8 +37,8 @@ export class ParticipantCard {
   show() {
     const { participant } = this;
     const { emotion, rolling, quality } = participant;
-    this.root.dataset.state = participant.state;
-    this.root.dataset.unsure = String(emotion?.abstained ?? false);
+    setAttribute(this.root, "data-state", participant.state);
+    setAttribute(this.root, "data-unsure", String(emotion?.abstained ?? false));
     this.#text(".state", participant.stateText);
     this.#text(".expression", expressionText(emotion));
     this.#text(".confidence", emotion?.abstained ? likeliest(emotion) : confidenceText(emotion));
@@ -47,7 +47,8 @@ export class ParticipantCard {
       ".alerts",
       [...participant.alerts.values()].map((alert) => `⚑ ${alert.ruleName ?? alert.ruleId}`).join("  "),
     );
-    find(this.root, ".chart").setAttribute(
+    setAttribute(
+      find(this.root, ".chart"),
       "aria-label",
       `${participant.name}: ${expressionText(emotion)} ${confidenceText(emotion)}, ${trendText(rolling) || "nothing heard yet"}`,
     );
@@ -86,7 +87,7 @@ export class ParticipantCard {
     button.hidden = this.participant.state === "left";
     setText(button, this.#wanted === "withdrawn" ? "Withdraw consent" : "Record consent");
     const of = `${button.textContent} of ${this.participant.name}`;
-    if (button.getAttribute("aria-label") !== of) button.setAttribute("aria-label", of);
+    setAttribute(button, "aria-label", of);
   }
 
   /** The service's event, not its answer, changes what is shown. */
@@ -115,7 +116,7 @@ export class ParticipantCard {
     if (this.bars.size === 0) this.#buildBars(ordered(Object.keys(emotion.scores)));
     for (const [label, bar] of this.bars) {
       const share = emotion.scores[label] ?? 0;
-      bar.setAttribute("aria-current", String(label === emotion.top && !emotion.abstained));
+      setAttribute(bar, "aria-current", String(label === emotion.top && !emotion.abstained));
       find(bar, ".fill").style.transform = `scaleX(${share})`;
       setText(find(bar, ".number"), String(Math.round(share * 100)));
     }

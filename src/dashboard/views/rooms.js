@@ -1,5 +1,5 @@
 /** All live calls, one line a participant. */
-import { el, find, setText } from "../dom.js";
+import { el, find, setAttribute, setText } from "../dom.js";
 import { Strip } from "../strip.js";
 import { confidenceText, duration, expressionText, trendText } from "../words.js";
 
@@ -60,7 +60,7 @@ export class RoomsView {
 
   #showEmpty() {
     this.empty.hidden = this.rooms.size > 0;
-    this.empty.dataset.reachable = String(this.store.reachable);
+    setAttribute(this.empty, "data-reachable", String(this.store.reachable));
   }
 
   #tick() {
@@ -100,9 +100,10 @@ class Room {
 
   /** @param {string} kind @param {import("../live-store.js").LiveParticipant} [participant] */
   update(kind, participant) {
-    this.root.dataset.over = String(this.call.over);
+    setAttribute(this.root, "data-over", String(this.call.over));
     if (kind === "call.state") setText(find(this.root, ".trend"), trendText(this.call.rolling));
     if (participant !== undefined) this.#row(participant).update(kind);
+    if (kind === "participant.joined" || kind === "participant.left") this.tick();
   }
 
   tick() {
@@ -163,8 +164,8 @@ class Row {
     if (kind === "emotion") this.strip.addPoint();
     else if (kind !== "quality" && kind !== "participant.state") this.strip.redraw();
     const { participant } = this;
-    this.root.dataset.state = participant.state;
-    this.root.dataset.unsure = String(participant.emotion?.abstained ?? false);
+    setAttribute(this.root, "data-state", participant.state);
+    setAttribute(this.root, "data-unsure", String(participant.emotion?.abstained ?? false));
     setText(this.state, `${participant.role} · ${participant.stateText}`);
     setText(this.now, expressionText(participant.emotion));
     setText(this.confidence, confidenceText(participant.emotion));
