@@ -5,10 +5,10 @@ import { TonetapError } from "./core/errors.ts";
 import type { ModelRuntimeOptions } from "./inference/index.ts";
 
 /** @throws TonetapError invalid-argument (model.caFile) */
-export async function modelOptions({ model }: Config): Promise<ModelRuntimeOptions> {
+export async function modelOptions({ model, window }: Config): Promise<ModelRuntimeOptions> {
   const { caFile } = model;
   const ca = caFile === "" ? {} : { ca: await readPem(caFile) };
-  return { ...model, ...ca, tenantWeights: weights(model.tenantWeights) };
+  return { ...model, ...ca, hopMs: window.hopMs, tenantWeights: weights(model.tenantWeights) };
 }
 
 async function readPem(file: string): Promise<string> {

@@ -374,6 +374,8 @@ export class Participant implements Closable, AsyncDisposable {
     this.#over = true;
     this.#sourceOver = true;
     this.#chain?.unsubscribe();
+    // What a model carries of this voice goes with it.
+    this.#parts.batcher.forget?.(this.#key);
     this.#gate.notice.cancel();
     this.#line.end();
     const error = this.#error;

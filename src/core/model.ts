@@ -26,6 +26,25 @@ export interface LabelAffect {
   readonly arousal: number;
 }
 
+/**
+ * The same network in two parts, for windows that follow one another.
+ * - `files.encoder`, causal, sees every frame once: features float32 [N, C, 1, F] (F any multiple of `strideFrames`) and
+ *   state float32 [N, S] → embeddings float32 [N, F / strideFrames, E] and next_state [N, S]. A state of zeros is the
+ *   start of a talk-spurt.
+ * - `files.head`, once a window: embeddings float32 [N, steps, E] and mask [N, steps], valid steps first → logits
+ *   float32 [N, labels].
+ */
+export interface StreamingSpec {
+  /** Frames of one step. */
+  readonly strideFrames: number;
+  /** S: floats that the encoder carries from chunk to chunk. */
+  readonly stateSize: number;
+  /** E: floats of one step's embedding. */
+  readonly embeddingChannels: number;
+  /** Steps of a full window: window.frames / strideFrames. */
+  readonly steps: number;
+}
+
 export interface ModelManifest {
   readonly format: "tonetap-model/1";
   /** Lower-case letters, digits and dashes. */
@@ -36,7 +55,12 @@ export interface ModelManifest {
   /** SPDX id or `LicenseRef-…` of the weights. */
   readonly licence: string;
   /** File names inside the package. */
-  readonly files: { readonly onnx: string };
+  readonly files: {
+    readonly onnx: string;
+    /** See {@link StreamingSpec}. */
+    readonly encoder?: string | undefined;
+    readonly head?: string | undefined;
+  };
   readonly features: FeatureSpec;
   readonly window: {
     /** T: frames of the model's input. */
@@ -47,6 +71,8 @@ export interface ModelManifest {
   readonly normalisation: Normalisation;
   /** Tensor names. features: float32 [N, C, 1, T]; mask: float32 [N, 1, 1, T], 1 where a frame is valid; logits: float32 [N, labels]. */
   readonly tensors: { readonly features: string; readonly mask: string; readonly logits: string };
+  /** For models that can also judge a window by its new frames alone; equal to the whole file's answer. */
+  readonly streaming?: StreamingSpec | undefined;
   readonly labels: readonly string[];
   /** Logits are divided by it before softmax. */
   readonly temperature: number;

@@ -29,11 +29,19 @@ export interface FeatureWindow extends WindowInfo {
   readonly kind: "window";
   /**
    * Normalised features, channel-major [C, T]: features[c · T + t]; zero from `frames` on.
-   * Borrowed: valid only during the synchronous emission; the batcher copies it.
+   * Borrowed: valid only during the synchronous emission; the batcher copies it. Where `freshFeatures` are given it is
+   * computed when it is first read, because most windows of a stream do without.
    */
   readonly features: Float32Array;
   /** Valid frames, 1…T. */
   readonly frames: number;
+  /**
+   * Given where windows of a talk-spurt continue each other, on one scale: how many of the last frames came after the
+   * window of this key before it; all of `frames` where such a stream begins. Absent: the window stands alone.
+   */
+  readonly fresh?: number;
+  /** Those frames alone, [C, fresh]; borrowed as `features` is. Given only if there are older ones. */
+  readonly freshFeatures?: Float32Array;
   /** The same frames on the scale of a model that judges beside the one in force; borrowed as `features` is. */
   readonly shadowFeatures?: Float32Array;
 }
@@ -44,6 +52,8 @@ export interface WindowScales {
   readonly own: Normalisation;
   /** Of one that only looks on. */
   readonly shadow?: Normalisation | undefined;
+  /** Frames of the judging model's steps, if it judges windows by their new frames; absent: each window stands alone. */
+  readonly strideFrames?: number | undefined;
 }
 
 /** A window that does not reach the model, and why. */
@@ -144,14 +154,15 @@ export interface WindowOwner {
 /** Where windows of all calls meet. Implemented by inference/batcher.ts; inferEmotion() needs no more than this. */
 export interface WindowBatcher {
   /**
-   * Copies `window.features` at once and answers when the window's batch has run. Never rejects:
+   * Copies the window's features at once and answers when the window's batch has run. Never rejects:
    * overload, deadline and failure are answers.
    * @param key whose window it is (call and participant); answers of one key come in the order of its submits.
    */
   submit(key: string, window: FeatureWindow, owner?: WindowOwner): Promise<EmotionEstimate | DroppedWindow>;
   /**
-   * Consent is gone: wipes what waits of one key, at once. What is in the model at this moment is wiped when that batch is
-   * done, some ms later. @returns windows that waited
+   * Consent is gone, or its voice has left: wipes what waits of one key and what a model carries of it from window to
+   * window, at once. What is in the model at this moment is wiped when that batch is done, some ms later.
+   * @returns windows that waited
    */
   forget?(key: string): number;
 }

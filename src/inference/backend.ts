@@ -1,6 +1,7 @@
 /** The contract between the batcher and whatever runs the model. One implementation a file; the batcher knows no more than this. */
 import type { Closable } from "../core/lifecycle.ts";
 import type { ModelPackage } from "./model-package.ts";
+import type { StreamMemory, StreamPart, StreamShape } from "./stream-memory.ts";
 import type { WindowMemory } from "./window-memory.ts";
 
 /** Windows to run together. */
@@ -8,8 +9,16 @@ export interface WindowBatch {
   readonly memory: WindowMemory;
   /** One row of `memory` a window, 1 … maxBatch of them, in the order of the answers. */
   readonly rows: readonly number[];
+  /** Windows that are judged by their streams; only for a backend that has `streams`. */
+  readonly streams?: BatchStreams;
   /** Monotonic time, ms, from which on nobody waits for the answer. */
   readonly dueMs?: number;
+}
+
+export interface BatchStreams {
+  readonly memory: StreamMemory;
+  /** One a row; undefined: that window is judged whole. No slot is in two of the batches under way. */
+  readonly parts: readonly (StreamPart | undefined)[];
 }
 
 export interface BatchTiming {
@@ -55,6 +64,8 @@ export interface BackendDescription {
 export interface InferenceBackend extends Closable {
   /** Most windows in one run(). */
   readonly maxBatch: number;
+  /** What it carries from window to window; undefined where it judges each window whole. Known after load(). */
+  readonly streams?: StreamShape | undefined;
 
   /**
    * Opens the model and warms it up; called once.
@@ -64,7 +75,8 @@ export interface InferenceBackend extends Closable {
   load(model: ModelPackage, signal?: AbortSignal): Promise<void>;
 
   /**
-   * Runs one batch and writes its raw logits, [rows.length, L], to `out`. Several may be under way.
+   * Runs one batch and writes its raw logits, [rows.length, L], to `out`; once it is fulfilled, and only then, the
+   * slots of its streams have moved on. Several may be under way.
    * While it is under way the rows must not be written. Once settled, fulfilled or not, rows and `out` are the
    * caller's again; an abort is heeded only before the model starts.
    * @throws TonetapError unavailable (the backend is down: wait for ready()), internal (the model failed on this

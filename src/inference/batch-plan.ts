@@ -1,7 +1,8 @@
 /** Chooses batch size and delay for a latency target, from what a device's batches were measured to take. Sending them is batcher.ts. */
 import type { Clock } from "../core/clock.ts";
 import { assertRange } from "../core/errors.ts";
-import type { InferenceBackend } from "./backend.ts";
+import type { BatchStreams, InferenceBackend } from "./backend.ts";
+import { StreamMemory } from "./stream-memory.ts";
 import { type ModelShape, WindowMemory } from "./window-memory.ts";
 
 /** What a batch of so many windows takes. */
@@ -72,6 +73,7 @@ export function measuredSizes(maxBatch: number): readonly number[] {
 
 /**
  * Times a loaded backend that does nothing else meanwhile. Takes about 8 batches of the largest size.
+ * @param stepFrames where windows are judged by their streams: the frames that one adds
  * @throws TonetapError as the backend's run()
  */
 export async function measureBatchCurve(
@@ -79,11 +81,13 @@ export async function measureBatchCurve(
   shape: ModelShape,
   clock: Clock,
   signal?: AbortSignal,
+  stepFrames?: number,
 ): Promise<BatchPoint[]> {
   const memory = new WindowMemory(backend.maxBatch, shape);
   const silence = new Float32Array(shape.channels * shape.frames);
   for (let row = 0; row < memory.rows; row++) memory.write(row, silence, shape.frames);
   const out = new Float32Array(backend.maxBatch * shape.labels);
+  const streams = stepFrames === undefined ? undefined : fullStreams(backend, stepFrames);
   const curve: BatchPoint[] = [];
   for (const windows of measuredSizes(backend.maxBatch)) {
     const rows = Array.from({ length: windows }, (_, row) => row);
@@ -91,7 +95,7 @@ export async function measureBatchCurve(
     // The first run of a size may still allocate.
     for (let run = 0; run <= RUNS; run++) {
       const startedMs = clock.now();
-      await backend.run({ memory, rows }, out, signal);
+      await backend.run({ memory, rows, ...streams?.(windows) }, out, signal);
       // What a window waits for is the whole way there and back, not the model's share of it.
       if (run > 0) times.push(clock.now() - startedMs);
     }
@@ -99,4 +103,27 @@ export async function measureBatchCurve(
     curve.push({ windows, ms: times[RUNS >> 1] ?? 0 });
   }
   return curve;
+}
+
+/** Batches in which every window adds `frames` to a stream that is full. */
+function fullStreams(
+  { streams: shape, maxBatch }: InferenceBackend,
+  frames: number,
+): ((windows: number) => { readonly streams: BatchStreams }) | undefined {
+  if (shape === undefined) return undefined;
+  const memory = new StreamMemory(maxBatch, shape);
+  const { stateSize, steps, embeddingChannels, strideFrames } = shape;
+  const slots = Array.from({ length: maxBatch }, () => memory.take() ?? 0);
+  for (const slot of slots) {
+    const whole = memory.part(slot, { frames: steps * strideFrames, offset: 0, stride: frames }, false);
+    memory.commit(whole, new Float32Array(stateSize), new Float32Array(steps * embeddingChannels));
+  }
+  return (windows) => ({
+    streams: {
+      memory,
+      parts: slots
+        .slice(0, windows)
+        .map((slot) => memory.part(slot, { frames, offset: 0, stride: frames }, true)),
+    },
+  });
 }

@@ -26,5 +26,10 @@ export interface BatcherOptions {
   readonly queueLimit?: number;
   /** Windows of each tenant's turn, 1–1,000, where windows queue up; 1 for tenants not named. */
   readonly tenantWeights?: Readonly<Record<string, number>>;
+  /**
+   * Streams that a streaming model carries from window to window at most; the one longest unused goes first. 1–1,048,576,
+   * default 4,096, or as many as fit into 1 GiB.
+   */
+  readonly streamLimit?: number;
   readonly clock?: Clock;
 }

@@ -1,6 +1,7 @@
 /** Counts what the batcher did, in fixed memory. */
 import { LatencyHistogram } from "../core/histogram.ts";
 import type { DroppedWindow } from "../core/window.ts";
+import type { StreamStats } from "./streams.ts";
 
 export interface LatencyStats {
   readonly p50Ms: number;
@@ -33,6 +34,8 @@ export interface BatcherStats {
   readonly inference: LatencyStats;
   /** Why a batch failed, the last time; empty if none did. */
   readonly lastError: string;
+  /** Where windows are judged by their streams. */
+  readonly streams?: StreamStats;
 }
 
 /** Counts of models that judge the same calls, together; latencies and the last error are the first's. */
@@ -56,7 +59,24 @@ export function addStats(first: BatcherStats, others: readonly BatcherStats[]): 
     batchSizes: Array.from({ length: sizes }, (_, n) => total(({ batchSizes }) => batchSizes[n] ?? 0)),
     queued: total(({ queued }) => queued),
     inFlight: total(({ inFlight }) => inFlight),
+    ...addStreams(all),
   };
+}
+
+/** The limit is the first's that has streams. */
+function addStreams(all: readonly BatcherStats[]): Pick<BatcherStats, "streams"> {
+  const each = all.flatMap(({ streams }) => (streams === undefined ? [] : [streams]));
+  const [first] = each;
+  if (first === undefined) return {};
+  const total = (of: (stats: StreamStats) => number): number => each.reduce((sum, one) => sum + of(one), 0);
+  const streams: StreamStats = {
+    steps: total(({ steps }) => steps),
+    rebuilds: total(({ rebuilds }) => rebuilds),
+    held: total(({ held }) => held),
+    limit: first.limit,
+    evicted: total(({ evicted }) => evicted),
+  };
+  return { streams };
 }
 
 export class BatcherCounters {
@@ -92,7 +112,7 @@ export class BatcherCounters {
   }
 
   snapshot(
-    now: Pick<BatcherStats, "queued" | "queueLimit" | "inFlight" | "backends" | "backendsUp">,
+    now: Pick<BatcherStats, "queued" | "queueLimit" | "inFlight" | "backends" | "backendsUp" | "streams">,
   ): BatcherStats {
     const { submitted, estimated, dropped, batches, inferenceMs, batchSizes, lastError } = this;
     return {

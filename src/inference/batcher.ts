@@ -12,13 +12,15 @@ import type {
   WindowOwner,
 } from "../core/window.ts";
 import { AnswerOrder, type Question } from "./answer-order.ts";
-import type { BatchTiming, InferenceBackend } from "./backend.ts";
+import type { BatchStreams, BatchTiming } from "./backend.ts";
+import { BackendPool, type Instance, MAX_RUNNING } from "./backend-pool.ts";
 import type { BatcherOptions } from "./batcher-options.ts";
 import { BatcherCounters, type BatcherStats } from "./batcher-stats.ts";
 import { FairQueue, type Waiting } from "./fair-queue.ts";
 import { softmax } from "./softmax.ts";
+import { StreamBook, type StreamOutcome, type StreamPlace } from "./streams.ts";
 import { droppedWindow, windowInfo } from "./window-info.ts";
-import { type ModelShape, modelShape, WindowMemory } from "./window-memory.ts";
+import { assertWindow, freshFeatures, type ModelShape, modelShape, WindowMemory } from "./window-memory.ts";
 
 type Answer = EmotionEstimate | DroppedWindow;
 
@@ -30,17 +32,8 @@ interface Ticket extends Waiting {
   readonly frames: number;
   readonly row: number;
   readonly submittedMs: MonotonicMs;
-}
-
-/** One backend and what it has to do. */
-interface Instance {
-  readonly backend: InferenceBackend;
-  /** `name@version` of what it runs. */
-  readonly model: string;
-  /** Batches under way. */
-  running: number;
-  /** `down`: waiting for its ready(). `dead`: never again. */
-  state: "up" | "down" | "dead";
+  /** In its stream; undefined where it stands alone. */
+  readonly place: StreamPlace | undefined;
 }
 
 /**
@@ -48,10 +41,14 @@ interface Instance {
  * has waited `maxDelayMs`, as soon as a backend is idle. A full batch may also go to a backend that is busy with one
  * batch, so that it never waits for this thread between two. Where more windows wait than a batch takes, those of a
  * higher priority go first, and tenants and calls take turns.
+ *
+ * Where model and backends can, a window that continues the one before it is judged by its new frames and what its stream
+ * carries (streams.ts). Windows of a stream go out one after the other, never two at once; one that would wait for a
+ * backend that hangs is judged whole.
  */
 export class DynamicBatcher implements WindowBatcher, Closable {
   readonly #clock: Clock;
-  readonly #instances: readonly Instance[];
+  readonly #pool: BackendPool;
   readonly #shape: ModelShape;
   readonly #temperature: number;
   readonly #maxBatch: number;
@@ -60,11 +57,15 @@ export class DynamicBatcher implements WindowBatcher, Closable {
   readonly #maxDelayMs: number;
   readonly #deadlineMs: number;
   readonly #memory: WindowMemory;
+  /** Undefined where every window is judged whole. */
+  readonly #streams: StreamBook | undefined;
   readonly #queue: FairQueue<Ticket>;
   readonly #order = new AnswerOrder<Answer>();
   readonly #counters: BatcherCounters;
   readonly #closing = new AbortController();
   #lastRow = -1;
+  /** All that waits, waits for the window before it in its stream. */
+  #held = false;
   #inFlight = 0;
   #timer: { readonly dueMs: number; readonly cancel: () => void } | undefined;
   /** Nothing waits for batch-mates any more. */
@@ -96,16 +97,14 @@ export class DynamicBatcher implements WindowBatcher, Closable {
     this.#clock = options.clock ?? systemClock;
     this.#shape = modelShape(manifest);
     this.#temperature = manifest.temperature;
-    this.#instances = backends.map((backend) => ({
-      backend,
-      model: backend.describe().model,
-      running: 0,
-      state: "up",
-    }));
+    this.#pool = new BackendPool(backends);
     this.#queue = new FairQueue<Ticket>(queueLimit, options.tenantWeights);
     // One row for the arriving window, before another gives up its own.
     const rows = queueLimit + 1 + backends.length * MAX_RUNNING * this.#maxBatch;
     this.#memory = new WindowMemory(rows, this.#shape);
+    const { streams } = backends[0] ?? {};
+    const can = streams !== undefined && backends.every((backend) => backend.streams !== undefined);
+    this.#streams = can ? new StreamBook(manifest, streams, options.streamLimit) : undefined;
     this.#counters = new BatcherCounters(this.#maxBatch);
   }
 
@@ -114,9 +113,15 @@ export class DynamicBatcher implements WindowBatcher, Closable {
       queued: this.#queue.length,
       queueLimit: this.#queue.limit,
       inFlight: this.#inFlight,
-      backends: this.#instances.length,
-      backendsUp: this.#instances.filter((instance) => instance.state === "up").length,
+      backends: this.#pool.size,
+      backendsUp: this.#pool.up,
+      ...(this.#streams && { streams: this.#streams.stats }),
     });
+  }
+
+  /** Frames of the steps that windows of a stream should come in; undefined where every window is judged whole. */
+  get strideFrames(): number | undefined {
+    return this.#streams?.memory.shape.strideFrames;
   }
 
   /**
@@ -126,6 +131,8 @@ export class DynamicBatcher implements WindowBatcher, Closable {
   submit(key: string, window: FeatureWindow, owner: WindowOwner = {}): Promise<Answer> {
     this.#assertFits(window, owner);
     const refusal = this.#refusal();
+    const place = refusal === undefined ? this.#streams?.admit(key, window) : undefined;
+    const row = refusal === undefined ? this.#store(window, place) : NO_ROW;
     const { question, answer } = this.#order.ask(key);
     const submittedMs = this.#clock.now();
     const ticket: Ticket = {
@@ -133,8 +140,9 @@ export class DynamicBatcher implements WindowBatcher, Closable {
       question,
       info: windowInfo(window),
       frames: window.frames,
-      row: refusal === undefined ? this.#store(window) : NO_ROW,
+      row,
       submittedMs,
+      place,
       dueMs: submittedMs + (owner.deadlineMs ?? this.#deadlineMs),
       call: owner.call ?? key,
       tenant: owner.tenant ?? "",
@@ -153,6 +161,7 @@ export class DynamicBatcher implements WindowBatcher, Closable {
 
   forget(key: string): number {
     const forgotten = this.#queue.takeWhere((ticket) => ticket.key === key);
+    this.#streams?.forget(key);
     for (const ticket of forgotten) this.#drop(ticket, "closed");
     // Someone may wait for nothing to wait any more.
     this.#pump();
@@ -188,14 +197,15 @@ export class DynamicBatcher implements WindowBatcher, Closable {
   /** Why no window can be answered now or later, if so. */
   #refusal(): "closed" | "backend" | undefined {
     if (this.#closing.signal.aborted) return "closed";
-    return this.#instances.every((instance) => instance.state === "dead") ? "backend" : undefined;
+    return this.#pool.dead ? "backend" : undefined;
   }
 
-  #store(window: FeatureWindow): number {
+  #store(window: FeatureWindow, place: StreamPlace | undefined): number {
     // While windows wait, the next row follows theirs: together they are one tensor without a copy.
     const row = this.#memory.take(this.#queue.length === 0 ? NO_ROW : this.#lastRow);
     if (row === undefined) throw new TonetapError("internal", "no window row is free: rows were lost");
-    this.#memory.write(row, window.features, window.frames);
+    if (place?.compact === true) this.#memory.writeFresh(row, freshFeatures(window, this.#shape));
+    else this.#memory.write(row, window.features, window.frames);
     this.#lastRow = row;
     return row;
   }
@@ -210,10 +220,11 @@ export class DynamicBatcher implements WindowBatcher, Closable {
       }
     }
     for (const ticket of this.#queue.takeLate(nowMs)) this.#drop(ticket, "deadline");
-    for (let size = this.#batchSize(nowMs); size > 0; size = this.#batchSize(nowMs)) {
-      const instance = this.#instanceFor(size === this.#maxBatch);
+    this.#held = false;
+    for (let size = this.#batchSize(nowMs); size > 0 && !this.#held; size = this.#batchSize(nowMs)) {
+      const instance = this.#pool.pick(size === this.#maxBatch);
       if (instance === undefined) break;
-      this.#send(instance, size);
+      this.#held = !this.#send(instance, size, nowMs);
     }
     this.#arm();
     if (this.#inFlight + this.#queue.length === 0) {
@@ -230,16 +241,6 @@ export class DynamicBatcher implements WindowBatcher, Closable {
     return this.#preferred.findLast((size) => size <= waiting) ?? 0;
   }
 
-  /** The least busy backend that may take a batch now. */
-  #instanceFor(full: boolean): Instance | undefined {
-    let best: Instance | undefined;
-    for (const instance of this.#instances) {
-      if (instance.state !== "up" || instance.running >= (full ? MAX_RUNNING : 1)) continue;
-      if (best === undefined || instance.running < best.running) best = instance;
-    }
-    return best;
-  }
-
   /** Wakes up when the oldest window must go out or one must be dropped, whichever comes first. */
   #arm(): void {
     const oldest = this.#queue.oldest(submittedMs);
@@ -247,10 +248,9 @@ export class DynamicBatcher implements WindowBatcher, Closable {
       this.#disarm();
       return;
     }
-    const idle = this.#instanceFor(false) !== undefined;
-    const dueMs = idle
-      ? Math.min(oldest.submittedMs + this.#maxDelayMs, this.#queue.nextDueMs)
-      : this.#queue.nextDueMs;
+    const idle = this.#pool.pick(false) !== undefined;
+    const goesMs = this.#held ? overtakesMs(oldest) : oldest.submittedMs + this.#maxDelayMs;
+    const dueMs = idle ? Math.min(goesMs, this.#queue.nextDueMs) : this.#queue.nextDueMs;
     if (this.#timer !== undefined) {
       // Firing too early is harmless, and cheaper than a new timer for every window.
       if (this.#timer.dueMs <= dueMs) return;
@@ -268,18 +268,25 @@ export class DynamicBatcher implements WindowBatcher, Closable {
     this.#timer = undefined;
   }
 
-  #send(instance: Instance, size: number): void {
+  /** @returns whether any window could go */
+  #send(instance: Instance, size: number, nowMs: number): boolean {
     const tickets: Ticket[] = [];
+    const ready = (ticket: Ticket): boolean =>
+      ticket.place === undefined ||
+      this.#streams?.ready(ticket.place) === true ||
+      nowMs >= overtakesMs(ticket);
     while (tickets.length < size) {
-      const ticket = this.#queue.take();
+      const ticket = this.#queue.take(ready);
       if (ticket === undefined) break;
       tickets.push(ticket);
     }
+    if (tickets.length === 0) return false;
     // Whose turn comes first matters no more; rows in sequence are one tensor.
     tickets.sort((a, b) => a.row - b.row);
     instance.running++;
     this.#inFlight += tickets.length;
     void this.#run(instance, tickets);
+    return true;
   }
 
   /** Never rejects: a failed batch is answered as dropped (`backend`). */
@@ -289,9 +296,12 @@ export class DynamicBatcher implements WindowBatcher, Closable {
     try {
       const rows = tickets.map((ticket) => ticket.row);
       const dueMs = tickets.reduce((latest, ticket) => Math.max(latest, ticket.dueMs), 0);
-      timing = await instance.backend.run({ memory: this.#memory, rows, dueMs }, logits);
+      const batch = { memory: this.#memory, rows, dueMs, ...this.#partsOf(tickets) };
+      timing = await instance.backend.run(batch, logits);
     } catch (error) {
-      this.#failed(instance, TonetapError.from(error));
+      const reason = TonetapError.from(error);
+      this.#counters.lastError = reason.message;
+      this.#pool.failed(instance, reason, this.#closing.signal, () => this.#pump());
     }
     instance.running--;
     this.#inFlight -= tickets.length;
@@ -301,6 +311,14 @@ export class DynamicBatcher implements WindowBatcher, Closable {
       else this.#estimate(instance, ticket, logits, i, tickets.length, timing.inferenceMs);
     }
     this.#pump();
+  }
+
+  /** What of a batch is judged by streams. */
+  #partsOf(tickets: readonly Ticket[]): { readonly streams?: BatchStreams } {
+    const streams = this.#streams;
+    if (streams === undefined) return {};
+    const parts = tickets.map(({ place }) => place && streams.send(place));
+    return parts.every((part) => part === undefined) ? {} : { streams: { memory: streams.memory, parts } };
   }
 
   #estimate(
@@ -316,68 +334,46 @@ export class DynamicBatcher implements WindowBatcher, Closable {
     if (probabilities === undefined) {
       // One window's overflow says nothing of the others in its batch.
       this.#counters.lastError = "the model gave a result that is not finite";
-      this.#drop(ticket, "backend");
+      this.#drop(ticket, "backend", "spoilt");
+      return;
+    }
+    if (ticket.place?.stream.forgotten === true) {
+      this.#drop(ticket, "closed");
       return;
     }
     const queuedMs = Math.max(0, this.#clock.now() - ticket.submittedMs - inferenceMs);
     this.#counters.estimate(queuedMs);
-    this.#answer(ticket, {
-      ...ticket.info,
-      kind: "estimate",
-      probabilities,
-      frames: ticket.frames,
-      model: instance.model,
-      batchSize,
-      queuedMs,
-      inferenceMs,
-    });
-  }
-
-  /** Takes a backend that is down out of use until it says that it is back. */
-  #failed(instance: Instance, error: TonetapError): void {
-    this.#counters.lastError = error.message;
-    if (error.code !== "unavailable" && error.code !== "closed") return;
-    if (instance.state !== "up") return;
-    instance.state = "down";
-    instance.backend.ready(this.#closing.signal).then(
-      () => {
-        instance.state = "up";
-        this.#pump();
-      },
-      () => {
-        instance.state = "dead";
-        this.#pump();
-      },
+    const { info, frames } = ticket;
+    const { model } = instance;
+    this.#answer(
+      ticket,
+      { ...info, kind: "estimate", probabilities, frames, model, batchSize, queuedMs, inferenceMs },
+      "moved",
     );
   }
 
-  #drop(ticket: Ticket, reason: DroppedWindow["reason"]): void {
+  #drop(ticket: Ticket, reason: DroppedWindow["reason"], outcome: StreamOutcome = "kept"): void {
     this.#counters.dropped[reason]++;
-    this.#answer(ticket, droppedWindow(ticket.info, reason));
+    this.#answer(ticket, droppedWindow(ticket.info, reason), outcome);
   }
 
-  #answer(ticket: Ticket, answer: Answer): void {
+  #answer(ticket: Ticket, answer: Answer, outcome: StreamOutcome): void {
     if (ticket.row !== NO_ROW) this.#memory.release(ticket.row);
+    if (ticket.place !== undefined) this.#streams?.answered(ticket.place, outcome);
     this.#order.answer(ticket.question, answer);
   }
 
   #assertFits(window: FeatureWindow, { deadlineMs }: WindowOwner): void {
-    const { channels, frames } = this.#shape;
-    if (window.features.length !== channels * frames) {
-      throw new TonetapError(
-        "invalid-argument",
-        `a window must have ${channels} × ${frames} features, got ${window.features.length}`,
-      );
-    }
-    assertRange("frames of a window", window.frames, 1, frames);
+    assertWindow(window, this.#shape);
     if (deadlineMs !== undefined) {
       assertRange("deadlineMs of a window", deadlineMs, this.#maxDelayMs + 1, 60_000, "ms");
     }
   }
 }
 
-/** Batches under way in one backend at most: one runs, a full one is ready to follow. */
-const MAX_RUNNING = 2;
 const NO_ROW = -1;
+
+/** When a window waits no longer for the one before it in its stream: half of its time is gone. */
+const overtakesMs = ({ submittedMs, dueMs }: Ticket): number => (submittedMs + dueMs) / 2;
 
 const submittedMs = (ticket: Ticket): number => ticket.submittedMs;

@@ -126,13 +126,15 @@ export class FairQueue<T extends Waiting> {
     return victim?.entry;
   }
 
-  /** Takes out the entry whose turn it is. */
-  take(): T | undefined {
+  /**
+   * Takes out the entry whose turn it is.
+   * @param ready entries that are not are passed over; their calls keep their turns
+   */
+  take(ready: (entry: T) => boolean = () => true): T | undefined {
     for (const level of this.#levels) {
-      const tenant = level.turns.first?.value;
-      const call = tenant?.turns.first?.value;
-      const place = call?.line.first?.value;
-      if (tenant === undefined || call === undefined || place === undefined) continue;
+      const place = firstReady(level, ready);
+      if (place === undefined) continue;
+      const { tenant, call } = place;
       // Turns pass on before the entry goes: what has nothing left loses its place.
       if (call.link !== undefined) tenant.turns.moveToEnd(call.link);
       if (++tenant.sent >= tenant.weight && tenant.link !== undefined) {
@@ -231,6 +233,18 @@ export class FairQueue<T extends Waiting> {
     level.weight -= tenant.weight;
     level.tenants.delete(tenant.name);
   }
+}
+
+/** In order of turns: the first that is, of a level. */
+function firstReady<T>(level: Level<T>, ready: (entry: T) => boolean): Place<T> | undefined {
+  for (let tenant = level.turns.first; tenant !== undefined; tenant = tenant.after) {
+    for (let call = tenant.value.turns.first; call !== undefined; call = call.after) {
+      for (let place = call.value.line.first; place !== undefined; place = place.after) {
+        if (ready(place.value.entry)) return place.value;
+      }
+    }
+  }
+  return undefined;
 }
 
 function callOf<T>(tenant: Tenant<T>, name: string): Call<T> {

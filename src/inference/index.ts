@@ -28,6 +28,7 @@ export { OnnxBackend, type OnnxBackendOptions } from "./onnx-backend.ts";
 export type { ShadowFigures } from "./shadow-comparison.ts";
 export { EmotionSmoother, type SmoothingOptions, smoothEmotion } from "./smooth-emotion.ts";
 export { softmax } from "./softmax.ts";
+export { StreamMemory, type StreamPart, type StreamShape } from "./stream-memory.ts";
 export { onnxToTfjs } from "./tfjs/onnx-to-tfjs.ts";
 export { TfjsBackend, type TfjsBackendOptions } from "./tfjs-backend.ts";
 export { type ModelShape, modelShape, WindowMemory, type WindowMemoryView } from "./window-memory.ts";

@@ -21,6 +21,7 @@ import { addStats, type BatcherStats } from "./batcher-stats.ts";
 import type { ModelPackage } from "./model-package.ts";
 import { ModelRuntime, type ModelRuntimeOptions, type OpenOptions } from "./model-runtime.ts";
 import { ShadowComparison, type ShadowFigures } from "./shadow-comparison.ts";
+import { windowInfo } from "./window-info.ts";
 
 /**
  * How a new model begins. `live`: it judges every call at once. `canary`: it judges a share of the calls, each call by
@@ -162,7 +163,9 @@ export class ModelHost implements WindowBatcher, Closable {
     }
     const answer = this.#live.batcher.submit(key, window, owner);
     if (candidate.mode === "shadow" && window.shadowFeatures !== undefined) {
-      const own = { ...window, features: window.shadowFeatures };
+      // Its scale is its own, and so would be its streams: it judges each window whole.
+      const { frames, shadowFeatures: features } = window;
+      const own: FeatureWindow = { ...windowInfo(window), kind: "window", features, frames };
       // Nobody waits for it: where it runs beside others, they go first.
       const second = candidate.runtime.batcher.submit(key, own, { ...owner, priority: "low" });
       candidate.comparison.compare(answer, second);
@@ -300,10 +303,15 @@ export class ModelHost implements WindowBatcher, Closable {
   }
 
   #currentScales(): { live: WindowScales; canary: WindowScales } {
-    const own = this.#live.model.manifest.normalisation;
-    const second = this.#candidate?.runtime.model.manifest.normalisation;
-    const shadow = this.#candidate?.mode === "shadow" ? second : undefined;
-    return { live: { own, shadow }, canary: { own: second ?? own } };
+    const scales = ({ model, batcher }: ModelRuntime): WindowScales => ({
+      own: model.manifest.normalisation,
+      strideFrames: batcher.strideFrames,
+    });
+    const live = scales(this.#live);
+    if (this.#candidate === undefined) return { live, canary: live };
+    const candidate = scales(this.#candidate.runtime);
+    const shadow = this.#candidate.mode === "shadow" ? candidate.own : undefined;
+    return { live: { ...live, shadow }, canary: candidate };
   }
 }
 

@@ -12,6 +12,8 @@ export interface ModelPackage {
   readonly manifest: ModelManifest;
   /** Absolute. */
   readonly onnxPath: string;
+  /** Absolute paths of a streaming model's two parts. */
+  readonly streamingPaths?: { readonly encoder: string; readonly head: string };
   /** `name@version` */
   readonly id: string;
 }
@@ -51,6 +53,15 @@ const featuresSchema = object({
   logEnergy: flag,
 });
 
+const onnxFile = text("a plain file name ending in .onnx", /^[\w-][\w.-]*\.onnx$/);
+
+const streamingSchema = object({
+  strideFrames: whole("a whole number of frames 1–100", 1, 100),
+  stateSize: whole("a whole number of floats 1–1048576", 1, 1 << 20),
+  embeddingChannels: whole("a whole number 1–4096", 1, 4_096),
+  steps: whole("a whole number 1–6000", 1, 6_000),
+});
+
 /** `model.json`, field by field; its output type is exactly {@link ModelManifest}. */
 export const modelManifestSchema = object({
   format: z.literal("tonetap-model/1", '"tonetap-model/1" (the only format this version reads)'),
@@ -61,7 +72,7 @@ export const modelManifestSchema = object({
   ),
   description: z.string("a text"),
   licence: text("an SPDX id or LicenseRef-…", /^[0-9A-Za-z][0-9A-Za-z.+-]*$/),
-  files: object({ onnx: text("a plain file name ending in .onnx", /^[\w-][\w.-]*\.onnx$/) }),
+  files: object({ onnx: onnxFile, encoder: onnxFile.optional(), head: onnxFile.optional() }),
   features: featuresSchema,
   window: object({
     frames: whole("a whole number 1–6000", 1, 6_000),
@@ -75,6 +86,7 @@ export const modelManifestSchema = object({
     maxFrames: number("a number of frames, 0 or more", 0, Number.MAX_VALUE),
   }),
   tensors: object({ features: line, mask: line, logits: line }),
+  streaming: streamingSchema.optional(),
   labels: lines("an array of texts"),
   temperature: number("0.01–100", 0.01, 100),
   abstainBelow: number("0–1", 0, 1),
@@ -138,14 +150,23 @@ export async function loadModelPackage(dir: string, signal?: AbortSignal): Promi
   }
   const file = join(root, "model.json");
   const manifest = parseManifest(await readText(file, signal), `${basename(root)}${sep}model.json`);
-  const onnxPath = join(root, manifest.files.onnx);
-  if (!(await isKind(onnxPath, "file"))) {
+  const { files, streaming } = manifest;
+  const named = { "files.onnx": files.onnx, "files.encoder": files.encoder, "files.head": files.head };
+  for (const [field, name] of Object.entries(named)) {
+    if (name === undefined || (await isKind(join(root, name), "file"))) continue;
     throw new TonetapError(
       "not-found",
-      `${basename(root)}${sep}model.json: files.onnx names ${manifest.files.onnx}, which is not in ${root}`,
+      `${basename(root)}${sep}model.json: ${field} names ${name}, which is not in ${root}`,
     );
   }
-  return { manifest, onnxPath, id: modelId(manifest) };
+  return {
+    manifest,
+    onnxPath: join(root, files.onnx),
+    ...(streaming && {
+      streamingPaths: { encoder: join(root, files.encoder ?? ""), head: join(root, files.head ?? "") },
+    }),
+    id: modelId(manifest),
+  };
 }
 
 /**
@@ -211,6 +232,26 @@ function contradictions(manifest: ModelManifest): string[] {
     `one entry a label (${labels.join(", ")})`,
     Object.keys(affect),
   );
+  for (const part of ["encoder", "head"] as const) {
+    const file = manifest.files[part];
+    const want = manifest.streaming === undefined ? "given with streaming only" : "the name of a file";
+    expect((file !== undefined) === (manifest.streaming !== undefined), `files.${part}`, want, file);
+  }
+  if (manifest.streaming !== undefined) {
+    const { strideFrames, steps } = manifest.streaming;
+    expect(
+      strideFrames * steps === window.frames,
+      "streaming.steps",
+      `window.frames / strideFrames, ${window.frames} / ${strideFrames}`,
+      steps,
+    );
+    expect(
+      window.minFrames % strideFrames === 0,
+      "window.minFrames",
+      `a multiple of streaming.strideFrames, ${strideFrames}`,
+      window.minFrames,
+    );
+  }
   expect(
     new Set(Object.values(tensors)).size === 3,
     "tensors",

@@ -1,6 +1,7 @@
 /** One model, loaded and ready: its backends and the batcher before them. Which model a call is judged by is model-host.ts. */
 import { type Clock, systemClock } from "../core/clock.ts";
 import { type Closable, CloseStack } from "../core/lifecycle.ts";
+import { SAMPLES_PER_MS } from "../core/units.ts";
 import type { BackendDescription, DeviceOption, InferenceBackend } from "./backend.ts";
 import { type BatchPlan, measureBatchCurve, planBatches } from "./batch-plan.ts";
 import { DynamicBatcher } from "./batcher.ts";
@@ -34,6 +35,13 @@ export interface ModelRuntimeOptions {
   readonly deadlineMs: number;
   readonly queueLimit: number;
   readonly tenantWeights: Readonly<Record<string, number>>;
+  /**
+   * `auto`: where package and backend can, and the hop is whole steps of the model, windows are judged by their new
+   * frames; `off`: each window whole.
+   */
+  readonly incremental: "auto" | "off";
+  /** ms of media between windows. */
+  readonly hopMs: number;
 }
 
 export interface OpenOptions {
@@ -72,10 +80,11 @@ export class ModelRuntime implements Closable {
   ): Promise<ModelRuntime> {
     const resources = new CloseStack();
     try {
-      const backends = createBackends(options, clock);
+      const stepFrames = stepOf(model, options);
+      const backends = createBackends(options, clock, stepFrames !== undefined);
       for (const [i, backend] of backends.entries()) resources.use(`backend ${i}`, backend);
       for (const backend of backends) await backend.load(model, signal);
-      const plan = await planFor(model, options, backends, clock, signal);
+      const plan = await planFor(model, options, backends, clock, signal, stepFrames);
       const { maxBatch, maxDelayMs } = plan ?? options;
       const batcher = resources.use(
         "batcher",
@@ -109,7 +118,19 @@ export class ModelRuntime implements Closable {
   }
 }
 
-function createBackends(options: ModelRuntimeOptions, clock: Clock): InferenceBackend[] {
+/** Frames that a window adds to its stream; undefined where windows are to be judged whole. */
+function stepOf({ manifest }: ModelPackage, { incremental, hopMs }: ModelRuntimeOptions): number | undefined {
+  const { streaming, features, window } = manifest;
+  const frames = (hopMs * SAMPLES_PER_MS) / features.hopLength;
+  const fits = streaming !== undefined && frames % streaming.strideFrames === 0 && frames < window.frames;
+  return incremental === "auto" && fits ? frames : undefined;
+}
+
+function createBackends(
+  options: ModelRuntimeOptions,
+  clock: Clock,
+  incremental: boolean,
+): InferenceBackend[] {
   const { device, deviceIds, workers, maxBatch } = options;
   if (options.backend === "kserve") {
     const { url, remoteName, token, ca } = options;
@@ -125,7 +146,7 @@ function createBackends(options: ModelRuntimeOptions, clock: Clock): InferenceBa
   }
   const devices = deviceIds.length === 0 ? [undefined] : deviceIds;
   return devices.flatMap((deviceId) => {
-    const common = { device, maxBatch, clock, ...(deviceId === undefined ? {} : { deviceId }) };
+    const common = { device, maxBatch, clock, incremental, ...(deviceId === undefined ? {} : { deviceId }) };
     return Array.from({ length: workers }, () =>
       options.backend === "tfjs" ? new TfjsBackend(common) : new OnnxBackend(common),
     );
@@ -138,10 +159,11 @@ async function planFor(
   backends: readonly InferenceBackend[],
   clock: Clock,
   signal: AbortSignal | undefined,
+  stepFrames: number | undefined,
 ): Promise<BatchPlan | undefined> {
   const [first] = backends;
   if (latencyTargetMs === 0 || first === undefined) return undefined;
   // All instances are alike; the first stands for them.
-  const curve = await measureBatchCurve(first, modelShape(manifest), clock, signal);
+  const curve = await measureBatchCurve(first, modelShape(manifest), clock, signal, stepFrames);
   return planBatches(curve, { latencyTargetMs, maxBatch, maxDelayMs });
 }

@@ -6,6 +6,8 @@ import { parentPort } from "node:worker_threads";
 import { systemClock } from "../core/clock.ts";
 import { TonetapError } from "../core/errors.ts";
 import { holding, letGo } from "./native-hold.ts";
+import type { StreamMemoryView } from "./stream-memory.ts";
+import { type StreamModel, StreamRunner, type StreamWindow } from "./stream-runner.ts";
 import type { ModelShape, WindowMemoryView } from "./window-memory.ts";
 import type { FromWorker, LoadRequest, OpenedReply, RunRequest, ToWorker } from "./worker-protocol.ts";
 
@@ -15,12 +17,15 @@ export interface ThreadModel {
   readonly opened: Omit<OpenedReply, "kind">;
   /** Runs `count` rows from `first`. @returns their logits, [count, L]; valid until the next call */
   infer(view: WindowMemoryView, first: number, count: number): Promise<Float32Array>;
+  /** Its two parts, where they were asked for. */
+  readonly streams?: StreamModel | undefined;
   release(): Promise<void>;
 }
 
 interface Loaded {
   readonly model: ThreadModel;
   readonly request: LoadRequest;
+  readonly streams: StreamRunner | undefined;
   /** Where scattered rows are brought together; made when first needed. */
   gathered: WindowMemoryView | undefined;
 }
@@ -30,6 +35,7 @@ export function runModelThread(open: (request: LoadRequest) => Promise<ThreadMod
   if (parentPort === null) throw new TonetapError("internal", "this script runs as a worker thread only");
   const port = parentPort;
   const memories = new Map<number, WindowMemoryView>();
+  const streamMemories = new Map<number, StreamMemoryView>();
   let loaded: Loaded | undefined;
   let isClosing = false;
   /** The last thing taken on. One runs after the other: they share `gathered`, and a batch's time is its own. */
@@ -38,7 +44,10 @@ export function runModelThread(open: (request: LoadRequest) => Promise<ThreadMod
 
   const load = async (request: LoadRequest): Promise<void> => {
     const model = await open(request).finally(() => letGo(request.hold));
-    loaded = { model, request, gathered: undefined };
+    const { shape, maxBatch, streaming } = request;
+    const streams =
+      streaming && model.streams && new StreamRunner(model.streams, shape, streaming.shape, maxBatch);
+    loaded = { model, request, streams, gathered: undefined };
     reply({ kind: "opened", ...model.opened });
   };
   port.on("message", (message: ToWorker) => {
@@ -52,9 +61,15 @@ export function runModelThread(open: (request: LoadRequest) => Promise<ThreadMod
       case "memory":
         memories.set(message.memory, message.view);
         return;
+      case "streams":
+        streamMemories.set(message.memory, message.view);
+        return;
       case "run":
         last = last
-          .then(() => run(isClosing ? undefined : loaded, memories.get(message.memory), message))
+          .then(() => {
+            const streams = message.streams && streamMemories.get(message.streams.memory);
+            return run(isClosing ? undefined : loaded, memories.get(message.memory), streams, message);
+          })
           .then(
             (inferenceMs) => reply({ kind: "done", slot: message.slot, inferenceMs }),
             (error: unknown) =>
@@ -79,15 +94,59 @@ const release = async (loaded: Loaded | undefined): Promise<void> => {
 async function run(
   loaded: Loaded | undefined,
   view: WindowMemoryView | undefined,
-  { slot, memory, rows }: RunRequest,
+  streamView: StreamMemoryView | undefined,
+  { slot, memory, rows, streams }: RunRequest,
 ): Promise<number> {
-  const first = rows[0];
-  if (loaded === undefined || view === undefined || first === undefined) {
-    throw new TonetapError("internal", `slot ${slot}: no model, memory ${memory} or rows`);
+  if (loaded === undefined || view === undefined) {
+    throw new TonetapError("internal", `slot ${slot}: no model or memory ${memory}`);
   }
-  const { model, request } = loaded;
-  const { maxBatch, shape, logits, hold } = request;
+  const { maxBatch, shape, logits, hold } = loaded.request;
   const startedMs = systemClock.now();
+  const results = logits.subarray(slot * maxBatch * shape.labels, (slot + 1) * maxBatch * shape.labels);
+  if (streams === undefined) results.set(await inferRows(loaded, view, rows));
+  else {
+    const { streaming } = loaded.request;
+    const windows: StreamWindow[] = [];
+    const alone: { readonly index: number; readonly row: number }[] = [];
+    for (const [index, row] of rows.entries()) {
+      const part = streams.parts[index];
+      if (part === undefined) alone.push({ index, row });
+      else windows.push({ index, row, part });
+    }
+    if (alone.length > 0) {
+      const rowsAlone = alone.map(({ row }) => row);
+      const output = await inferRows(loaded, view, rowsAlone);
+      for (const [i, { index }] of alone.entries()) {
+        results.set(output.subarray(i * shape.labels, (i + 1) * shape.labels), index * shape.labels);
+      }
+    }
+    if (windows.length > 0) {
+      if (loaded.streams === undefined || streamView === undefined || streaming === undefined) {
+        throw new TonetapError("internal", `slot ${slot}: no streaming model or memory`);
+      }
+      const { stateSize, steps, embeddingChannels } = streaming.shape;
+      const first = slot * maxBatch;
+      const given = {
+        logits: results,
+        states: streaming.states.subarray(first * stateSize),
+        embeddings: streaming.embeddings.subarray(first * steps * embeddingChannels),
+      };
+      const runner = loaded.streams;
+      await holding(hold, () => runner.run(windows, view, streamView, given));
+    }
+  }
+  return systemClock.now() - startedMs;
+}
+
+/** Judges windows whole. @returns [rows.length, L] */
+async function inferRows(
+  loaded: Loaded,
+  view: WindowMemoryView,
+  rows: readonly number[],
+): Promise<Float32Array> {
+  const { model, request } = loaded;
+  const { shape, hold } = request;
+  const first = rows[0] ?? 0;
   const together = rows.every((row, i) => row === first + i);
   const output = await holding(hold, () =>
     together
@@ -102,8 +161,7 @@ async function run(
       `the model gave ${output.length} logits for ${rows.length} × ${shape.labels}`,
     );
   }
-  logits.set(output, slot * maxBatch * shape.labels);
-  return systemClock.now() - startedMs;
+  return output;
 }
 
 /** Copies scattered rows together: about 10 µs a window. Rows are handed out in sequence, so it is the exception. */

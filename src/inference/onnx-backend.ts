@@ -11,6 +11,6 @@ const SCRIPT = new URL(
 
 export class OnnxBackend extends WorkerBackend {
   constructor(options: OnnxBackendOptions = {}) {
-    super("onnxruntime-node", SCRIPT, options);
+    super("onnxruntime-node", SCRIPT, options, { streams: true });
   }
 }

@@ -4,8 +4,9 @@ import { systemClock } from "../core/clock.ts";
 import { TonetapError } from "../core/errors.ts";
 import { runModelThread, silence, type ThreadModel, warmUp } from "./model-thread.ts";
 import { chooseProvider, inspectMachine, onnxRuntimeVersion, type ProviderName } from "./onnx-providers.ts";
+import type { StreamModel } from "./stream-runner.ts";
 import type { WindowMemoryView } from "./window-memory.ts";
-import type { LoadRequest } from "./worker-protocol.ts";
+import type { LoadRequest, StreamingRequest } from "./worker-protocol.ts";
 
 /** Runs timed before a GPU is preferred to the processor. */
 const TIMED_RUNS = 3;
@@ -15,6 +16,12 @@ interface OpenSession {
   readonly request: LoadRequest;
 }
 
+/** A streaming model's parts. */
+interface OpenParts {
+  readonly encoder: InferenceSession;
+  readonly head: InferenceSession;
+}
+
 runModelThread(async (request): Promise<ThreadModel> => {
   const machine = inspectMachine(listSupportedBackends().map((backend) => backend.name));
   const { provider, session, tried } = await chooseProvider<OpenSession>(request.device, machine, {
@@ -22,6 +29,8 @@ runModelThread(async (request): Promise<ThreadModel> => {
     fullBatchMs,
     release: ({ session }) => session.release(),
   });
+  // On the provider that the whole model runs on: who judges a window must not change with the way it is judged.
+  const parts = request.streaming && (await openParts(request, request.streaming, provider));
   return {
     opened: {
       engine: `onnxruntime-node ${onnxRuntimeVersion()}`,
@@ -31,12 +40,17 @@ runModelThread(async (request): Promise<ThreadModel> => {
       threads: 1,
     },
     infer: (view, first, count) => infer(session, view, first, count),
-    release: () => session.session.release(),
+    ...(parts && request.streaming && { streams: streamModel(parts, request, request.streaming) }),
+    release: async () => {
+      await session.session.release();
+      await parts?.encoder.release();
+      await parts?.head.release();
+    },
   };
 });
 
 async function openSession(request: LoadRequest, provider: ProviderName): Promise<OpenSession> {
-  const session = await createSession(request, provider);
+  const session = await createSession(request, request.onnxPath, provider);
   try {
     checkTensors(session, request);
     const open: OpenSession = { session, request };
@@ -49,7 +63,8 @@ async function openSession(request: LoadRequest, provider: ProviderName): Promis
 }
 
 function createSession(
-  { onnxPath, deviceId }: LoadRequest,
+  { deviceId }: LoadRequest,
+  onnxPath: string,
   provider: ProviderName,
 ): Promise<InferenceSession> {
   const numbered = deviceId !== undefined && (provider === "cuda" || provider === "tensorrt");
@@ -68,14 +83,31 @@ function createSession(
 /** @throws TonetapError invalid-argument when the file's tensors are not those that the manifest describes */
 function checkTensors(session: InferenceSession, { tensors, shape }: LoadRequest): void {
   const { channels, frames, labels } = shape;
+  expectTensors(
+    session,
+    "the ONNX file",
+    { [tensors.features]: [channels, 1, frames], [tensors.mask]: [1, 1, frames] },
+    { [tensors.logits]: [labels] },
+  );
+}
+
+/** A dimension: so many, or any number. */
+type Dimension = number | "any";
+
+function expectTensors(
+  session: InferenceSession,
+  file: string,
+  inputs: Readonly<Record<string, readonly Dimension[]>>,
+  outputs: Readonly<Record<string, readonly Dimension[]>>,
+): void {
   const expect = (
     role: string,
     list: readonly InferenceSession.ValueMetadata[],
     name: string,
-    want: readonly number[],
+    want: readonly Dimension[],
   ): void => {
     const found = list.find((tensor) => tensor.name === name);
-    // A symbolic dimension fits anything; the first has to be one, because batches vary.
+    // A symbolic dimension fits anything; those that vary, the first among them, have to be one.
     const fits =
       found?.isTensor === true &&
       found.type === "float32" &&
@@ -91,18 +123,17 @@ function checkTensors(session: InferenceSession, { tensors, shape }: LoadRequest
           : "no tensor";
     throw new TonetapError(
       "invalid-argument",
-      `the ONNX file's ${role} "${name}" must be float32 [N, ${want.join(", ")}], got ${got}`,
+      `${file}'s ${role} "${name}" must be float32 [N, ${want.join(", ")}], got ${got}`,
     );
   };
-  expect("input", session.inputMetadata, tensors.features, [channels, 1, frames]);
-  expect("input", session.inputMetadata, tensors.mask, [1, 1, frames]);
-  expect("output", session.outputMetadata, tensors.logits, [labels]);
-  if (session.inputNames.length !== 2) {
-    throw new TonetapError(
-      "invalid-argument",
-      `the ONNX file must have 2 inputs (${tensors.features}, ${tensors.mask}), got ${session.inputNames.join(", ")}`,
-    );
-  }
+  for (const [name, want] of Object.entries(inputs)) expect("input", session.inputMetadata, name, want);
+  for (const [name, want] of Object.entries(outputs)) expect("output", session.outputMetadata, name, want);
+  const names = Object.keys(inputs);
+  if (session.inputNames.length === names.length) return;
+  throw new TonetapError(
+    "invalid-argument",
+    `${file} must have ${names.length} inputs (${names.join(", ")}), got ${session.inputNames.join(", ")}`,
+  );
 }
 
 async function fullBatchMs(candidate: OpenSession): Promise<number> {
@@ -141,7 +172,86 @@ async function infer(
     },
     [tensors.logits],
   );
-  const data = results[tensors.logits]?.data;
-  if (!(data instanceof Float32Array)) throw new TonetapError("internal", "the model gave no float32 logits");
+  return floats(results, tensors.logits);
+}
+
+/** Opens, checks and warms up both parts of a streaming model. */
+async function openParts(
+  request: LoadRequest,
+  { encoder: encoderPath, head: headPath, shape }: StreamingRequest,
+  provider: ProviderName,
+): Promise<OpenParts> {
+  const { channels, labels } = request.shape;
+  const { stateSize, steps, embeddingChannels, strideFrames } = shape;
+  const encoder = await createSession(request, encoderPath, provider);
+  let head: InferenceSession | undefined;
+  try {
+    expectTensors(
+      encoder,
+      "the encoder's file",
+      { features: [channels, 1, "any"], state: [stateSize] },
+      { embeddings: ["any", embeddingChannels], next_state: [stateSize] },
+    );
+    head = await createSession(request, headPath, provider);
+    expectTensors(
+      head,
+      "the head's file",
+      { embeddings: [steps, embeddingChannels], mask: [steps] },
+      { logits: [labels] },
+    );
+    const parts: OpenParts = { encoder, head };
+    const model = streamModel(parts, request, { shape });
+    for (const count of [1, request.maxBatch]) {
+      const frames = strideFrames;
+      await model.encode(
+        new Float32Array(count * channels * frames),
+        new Float32Array(count * stateSize),
+        count,
+        frames,
+      );
+      const mask = new Float32Array(count * steps).fill(1);
+      await model.judge(new Float32Array(count * steps * embeddingChannels), mask, count);
+    }
+    return parts;
+  } catch (error) {
+    await encoder.release();
+    await head?.release();
+    throw error;
+  }
+}
+
+function streamModel(
+  { encoder, head }: OpenParts,
+  { shape: { channels } }: LoadRequest,
+  { shape: { stateSize, steps, embeddingChannels } }: Pick<StreamingRequest, "shape">,
+): StreamModel {
+  return {
+    async encode(features, states, count, frames) {
+      const results = await encoder.run(
+        {
+          features: new Tensor("float32", features, [count, channels, 1, frames]),
+          state: new Tensor("float32", states, [count, stateSize]),
+        },
+        ["embeddings", "next_state"],
+      );
+      return { embeddings: floats(results, "embeddings"), states: floats(results, "next_state") };
+    },
+    async judge(embeddings, mask, count) {
+      const results = await head.run(
+        {
+          embeddings: new Tensor("float32", embeddings, [count, steps, embeddingChannels]),
+          mask: new Tensor("float32", mask, [count, steps]),
+        },
+        ["logits"],
+      );
+      return floats(results, "logits");
+    },
+  };
+}
+
+function floats(results: InferenceSession.ReturnType, name: string): Float32Array {
+  const data = results[name]?.data;
+  if (!(data instanceof Float32Array))
+    throw new TonetapError("internal", `the model gave no float32 ${name}`);
   return data;
 }

@@ -18,6 +18,6 @@ const SCRIPT = new URL(
 
 export class TfjsBackend extends WorkerBackend {
   constructor(options: TfjsBackendOptions = {}) {
-    super("tfjs", SCRIPT, options, options.packages ?? [process.cwd()]);
+    super("tfjs", SCRIPT, options, { packages: options.packages ?? [process.cwd()] });
   }
 }

@@ -2,6 +2,7 @@
 import { assertRange, TonetapError } from "../core/errors.ts";
 import { featureChannels } from "../core/feature-spec.ts";
 import type { ModelManifest } from "../core/model.ts";
+import type { FeatureWindow } from "../core/window.ts";
 
 /** Sizes of a model's tensors: features [N, C, 1, T], mask [N, 1, 1, T], logits [N, L]. */
 export interface ModelShape {
@@ -35,6 +36,8 @@ export class WindowMemory implements WindowMemoryView {
   readonly features: Float32Array<SharedArrayBuffer>;
   readonly masks: Float32Array<SharedArrayBuffer>;
   readonly #taken: Uint8Array;
+  /** Floats of each row that were written since it was last wiped. */
+  readonly #written: Uint32Array;
   #free: number;
   /** No row below it is free. */
   #lowest = 0;
@@ -59,6 +62,7 @@ export class WindowMemory implements WindowMemoryView {
       );
     }
     this.#taken = new Uint8Array(rows);
+    this.#written = new Uint32Array(rows);
     this.#free = rows;
   }
 
@@ -90,7 +94,8 @@ export class WindowMemory implements WindowMemoryView {
   release(row: number): void {
     if (this.#taken[row] !== 1) throw new TonetapError("internal", `window row ${row} is not held`);
     const size = this.shape.channels * this.shape.frames;
-    this.features.fill(0, row * size, (row + 1) * size);
+    this.features.fill(0, row * size, row * size + (this.#written[row] ?? 0));
+    this.#written[row] = 0;
     this.#taken[row] = 0;
     this.#free++;
     if (row < this.#lowest) this.#lowest = row;
@@ -98,11 +103,51 @@ export class WindowMemory implements WindowMemoryView {
 
   /** Copies one window into `row`: features [C, T] and a mask of `frames` ones. */
   write(row: number, features: Float32Array, frames: number): void {
+    const size = this.shape.channels * this.shape.frames;
+    if (features.length > size) {
+      throw new TonetapError("internal", `a window row takes ${size} features, got ${features.length}`);
+    }
     this.features.set(features, row * this.shape.channels * this.shape.frames);
+    this.#written[row] = features.length;
     const mask = row * this.shape.frames;
     this.masks.fill(1, mask, mask + frames);
     this.masks.fill(0, mask + frames, mask + this.shape.frames);
   }
+
+  /** Copies a window's last frames alone into `row`: features [C, fresh], one channel after the other; no mask. */
+  writeFresh(row: number, features: Float32Array): void {
+    this.features.set(features, row * this.shape.channels * this.shape.frames);
+    this.#written[row] = features.length;
+  }
+}
+
+/** What a batcher checks of a window before it takes it. @throws TonetapError invalid-argument */
+export function assertWindow(window: FeatureWindow, { channels, frames }: ModelShape): void {
+  assertRange("frames of a window", window.frames, 1, frames);
+  const { fresh = window.frames, freshFeatures } = window;
+  assertRange("fresh frames of a window", fresh, 1, window.frames);
+  // Where the fresh frames are given, the others are computed only if somebody reads them.
+  const [given, length] = freshFeatures === undefined ? [window.features, frames] : [freshFeatures, fresh];
+  if (given.length === channels * length) return;
+  throw new TonetapError(
+    "invalid-argument",
+    `a window must have ${channels} × ${length} features, got ${given.length}`,
+  );
+}
+
+/** A window's fresh frames, [C, fresh]: as given, or cut out of all of them. */
+export function freshFeatures(
+  window: FeatureWindow,
+  { channels, frames: longest }: ModelShape,
+): Float32Array {
+  if (window.freshFeatures !== undefined) return window.freshFeatures;
+  const { features, frames, fresh = frames } = window;
+  const cut = new Float32Array(channels * fresh);
+  for (let c = 0; c < channels; c++) {
+    const end = c * longest + frames;
+    cut.set(features.subarray(end - fresh, end), c * fresh);
+  }
+  return cut;
 }
 
 /** What every backend's run() checks first. @throws TonetapError invalid-argument */

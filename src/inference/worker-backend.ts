@@ -10,6 +10,7 @@ import type {
   WindowBatch,
 } from "./backend.ts";
 import type { ModelPackage } from "./model-package.ts";
+import { type StreamShape, streamShape } from "./stream-memory.ts";
 import { assertBatchFits, type ModelShape, modelShape } from "./window-memory.ts";
 import { WorkerLink } from "./worker-link.ts";
 import type { OpenedReply } from "./worker-protocol.ts";
@@ -26,8 +27,18 @@ export interface WorkerBackendOptions {
   /** Starts in a row, without a batch done in between, before it is given up. 0–100, default 8: about 20 s. */
   readonly maxRestarts?: number;
   readonly clock?: Clock;
+  /** Judge windows by their streams where engine and model can. Default true. */
+  readonly incremental?: boolean;
   /** The thread's script; another one that speaks worker-protocol.ts may stand in. */
   readonly script?: URL;
+}
+
+/** What an engine's thread can do, and where it looks for what it needs. */
+export interface EnginePowers {
+  /** Folders with packages that the user installs. */
+  readonly packages?: readonly string[];
+  /** It runs a streaming model's two parts. */
+  readonly streams?: boolean;
 }
 
 /** Wait before a thread is started anew, ms; doubles with every try in a row. */
@@ -45,6 +56,8 @@ export abstract class WorkerBackend implements InferenceBackend {
   readonly #script: URL;
   readonly #engine: string;
   readonly #packages: readonly string[];
+  readonly #incremental: boolean;
+  #streams: StreamShape | undefined;
   readonly #closing = new AbortController();
   #state: BackendState = "new";
   #model: ModelPackage | undefined;
@@ -59,7 +72,7 @@ export abstract class WorkerBackend implements InferenceBackend {
   #closed: Promise<void> | undefined;
 
   /** @param engine its name, as long as it has not told its version */
-  constructor(engine: string, script: URL, options: WorkerBackendOptions, packages: readonly string[] = []) {
+  constructor(engine: string, script: URL, options: WorkerBackendOptions, powers: EnginePowers = {}) {
     this.#device = options.device ?? "auto";
     this.#deviceId = options.deviceId;
     this.maxBatch = options.maxBatch ?? 32;
@@ -68,11 +81,16 @@ export abstract class WorkerBackend implements InferenceBackend {
     this.#clock = options.clock ?? systemClock;
     this.#script = options.script ?? script;
     this.#engine = engine;
-    this.#packages = packages;
+    this.#packages = powers.packages ?? [];
+    this.#incremental = powers.streams === true && options.incremental !== false;
     assertRange("maxBatch", this.maxBatch, 1, 512);
     if (this.#deviceId !== undefined) assertRange("deviceId", this.#deviceId, 0, 63);
     assertRange("runTimeoutMs", this.#runTimeoutMs, 100, 600_000, "ms");
     assertRange("maxRestarts", this.#maxRestarts, 0, 100);
+  }
+
+  get streams(): StreamShape | undefined {
+    return this.#streams;
   }
 
   async load(model: ModelPackage, signal?: AbortSignal): Promise<void> {
@@ -80,8 +98,11 @@ export abstract class WorkerBackend implements InferenceBackend {
     this.#state = "loading";
     this.#model = model;
     this.#shape = modelShape(model.manifest);
+    this.#streams = this.#incremental ? streamShape(model.manifest) : undefined;
     try {
       await this.#open(model, this.#shape, signal);
+      // Measured on processors only. A thread that comes back on another device goes on as it began.
+      if (this.#opened?.device !== "cpu") this.#streams = undefined;
     } catch (error) {
       if (!this.#closing.signal.aborted) this.#state = "failed";
       this.#lastError = TonetapError.from(error).message;
@@ -99,6 +120,9 @@ export abstract class WorkerBackend implements InferenceBackend {
       );
     }
     assertBatchFits(batch, out, this.#shape, this.maxBatch);
+    if (batch.streams !== undefined && this.streams === undefined) {
+      throw new TonetapError("invalid-argument", "this backend judges each window whole");
+    }
     const timing = await link.run(batch, out);
     this.#triesInARow = 0;
     return timing;
@@ -146,6 +170,7 @@ export abstract class WorkerBackend implements InferenceBackend {
 
   async #open(model: ModelPackage, shape: ModelShape, signal?: AbortSignal): Promise<void> {
     if (signal?.aborted === true) throw aborted(signal);
+    const { streams } = this;
     const link = new WorkerLink({
       script: this.#script,
       clock: this.#clock,
@@ -162,6 +187,7 @@ export abstract class WorkerBackend implements InferenceBackend {
         packages: this.#packages,
         maxBatch: this.maxBatch,
       },
+      streaming: streams && model.streamingPaths && { ...model.streamingPaths, shape: streams },
     });
     this.#link = link;
     const onAbort = (): void => {

@@ -4,13 +4,17 @@ import type { Clock } from "../core/clock.ts";
 import { TonetapError } from "../core/errors.ts";
 import type { BatchTiming, WindowBatch } from "./backend.ts";
 import { condemn, createNativeHold } from "./native-hold.ts";
+import type { StreamMemory, StreamShape } from "./stream-memory.ts";
 import type { WindowMemory } from "./window-memory.ts";
 import type {
   DoneReply,
   FailedReply,
   FromWorker,
   LoadRequest,
+  MemoryNotice,
   OpenedReply,
+  StreamingRequest,
+  StreamsNotice,
   ToWorker,
 } from "./worker-protocol.ts";
 
@@ -22,7 +26,9 @@ const CLOSE_LIMIT_MS = 5_000;
 
 export interface WorkerLinkOptions {
   readonly script: URL;
-  readonly request: Omit<LoadRequest, "kind" | "logits" | "hold">;
+  readonly request: Omit<LoadRequest, "kind" | "logits" | "hold" | "streaming">;
+  /** Files and sizes of a model that is to judge windows by their streams too. */
+  readonly streaming: Pick<StreamingRequest, "encoder" | "head" | "shape"> | undefined;
   readonly clock: Clock;
   /** A batch that takes longer, ms, means that the device hangs: the thread is given up. */
   readonly runTimeoutMs: number;
@@ -31,8 +37,8 @@ export interface WorkerLinkOptions {
 }
 
 interface Pending {
+  readonly batch: WindowBatch;
   readonly out: Float32Array;
-  readonly length: number;
   readonly resolve: (timing: BatchTiming) => void;
   readonly reject: (error: TonetapError) => void;
   readonly cancelTimeout: () => void;
@@ -44,9 +50,10 @@ export class WorkerLink {
   readonly #worker: Worker;
   readonly #hold = createNativeHold();
   readonly #logits: Float32Array<SharedArrayBuffer>;
+  readonly #streaming: StreamingRequest | undefined;
   readonly #pending = new Map<number, Pending>();
   readonly #freeSlots = Array.from({ length: SLOTS }, (_, slot) => slot);
-  readonly #memories = new WeakMap<WindowMemory, number>();
+  readonly #memories = new WeakMap<WindowMemory | StreamMemory, number>();
   readonly #exited: Promise<void>;
   #memoryCount = 0;
   #isOpen = false;
@@ -58,6 +65,10 @@ export class WorkerLink {
   constructor(options: WorkerLinkOptions) {
     this.#options = options;
     const { maxBatch, shape } = options.request;
+    this.#streaming = options.streaming && {
+      ...options.streaming,
+      ...carried(options.streaming.shape, SLOTS * maxBatch),
+    };
     // A fresh one for every thread: one that was given up may still write to its own.
     this.#logits = new Float32Array(new SharedArrayBuffer(4 * SLOTS * maxBatch * shape.labels));
     const opening = Promise.withResolvers<OpenedReply>();
@@ -74,7 +85,13 @@ export class WorkerLink {
       this.#lose(new TonetapError("unavailable", `the inference thread ended with code ${code}`));
       exiting.resolve();
     });
-    this.#post({ kind: "load", logits: this.#logits, hold: this.#hold, ...options.request });
+    this.#post({
+      kind: "load",
+      logits: this.#logits,
+      hold: this.#hold,
+      streaming: this.#streaming,
+      ...options.request,
+    });
   }
 
   /** See InferenceBackend.run(); the caller has checked the batch. */
@@ -87,15 +104,31 @@ export class WorkerLink {
     const { promise, resolve, reject } = Promise.withResolvers<BatchTiming>();
     const { clock, runTimeoutMs } = this.#options;
     this.#pending.set(slot, {
+      batch,
       out,
-      length: batch.rows.length * this.#options.request.shape.labels,
       resolve,
       reject,
       cancelTimeout: clock.schedule(runTimeoutMs, () =>
         this.#lose(new TonetapError("unavailable", `a batch took longer than ${runTimeoutMs} ms`)),
       ),
     });
-    this.#post({ kind: "run", slot, memory: this.#introduce(batch.memory), rows: batch.rows });
+    const { memory, rows, streams } = batch;
+    this.#post({
+      kind: "run",
+      slot,
+      memory: this.#introduce(memory, () => ({
+        kind: "memory",
+        view: { features: memory.features, masks: memory.masks },
+      })),
+      rows,
+      streams: streams && {
+        memory: this.#introduce(streams.memory, () => ({
+          kind: "streams",
+          view: { states: streams.memory.states, embeddings: streams.memory.embeddings },
+        })),
+        parts: streams.parts,
+      },
+    });
     return promise;
   }
 
@@ -138,16 +171,16 @@ export class WorkerLink {
     cancel();
   }
 
-  #introduce(memory: WindowMemory): number {
+  /** @param notice what is said of a memory that the thread does not know yet */
+  #introduce<M extends WindowMemory | StreamMemory>(
+    memory: M,
+    notice: () => Omit<MemoryNotice, "memory"> | Omit<StreamsNotice, "memory">,
+  ): number {
     const known = this.#memories.get(memory);
     if (known !== undefined) return known;
     const number = this.#memoryCount++;
     this.#memories.set(memory, number);
-    this.#post({
-      kind: "memory",
-      memory: number,
-      view: { features: memory.features, masks: memory.masks },
-    });
+    this.#post({ ...notice(), memory: number } as ToWorker);
     return number;
   }
 
@@ -181,12 +214,34 @@ export class WorkerLink {
     if (message.kind === "done") {
       const { maxBatch, shape } = this.#options.request;
       const start = message.slot * maxBatch * shape.labels;
-      pending.out.set(this.#logits.subarray(start, start + pending.length));
+      pending.out.set(this.#logits.subarray(start, start + pending.batch.rows.length * shape.labels));
+      this.#carryOn(message.slot, pending.batch);
       pending.resolve({ inferenceMs: message.inferenceMs });
     } else {
       pending.reject(new TonetapError("internal", `the model failed on a batch: ${message.message}`));
     }
     if (this.#pending.size === 0) this.#whenIdle?.();
+  }
+
+  /**
+   * Moves streams on. The thread does not write their memory itself: one that was given up may do so when the slot is
+   * another voice's, and of a batch that fails nothing may remain.
+   */
+  #carryOn(slot: number, { streams }: WindowBatch): void {
+    const streaming = this.#streaming;
+    if (streams === undefined || streaming === undefined) return;
+    const { stateSize, steps, embeddingChannels, strideFrames } = streaming.shape;
+    for (const [i, part] of streams.parts.entries()) {
+      if (part === undefined) continue;
+      const window = slot * this.#options.request.maxBatch + i;
+      const state = streaming.states.subarray(window * stateSize, (window + 1) * stateSize);
+      const first = window * steps * embeddingChannels;
+      const fresh = (part.frames / strideFrames) * embeddingChannels;
+      const embeddings = streaming.embeddings.subarray(first, first + fresh);
+      streams.memory.commit(part, state, embeddings);
+      state.fill(0);
+      embeddings.fill(0);
+    }
   }
 
   /** The thread is gone, or of no use any more, unasked. */
@@ -213,4 +268,11 @@ export class WorkerLink {
   #post(message: ToWorker): void {
     this.#worker.postMessage(message);
   }
+}
+
+/** Room for what `windows` windows carry on. */
+function carried(shape: StreamShape, windows: number): Pick<StreamingRequest, "states" | "embeddings"> {
+  const room = (floats: number): Float32Array<SharedArrayBuffer> =>
+    new Float32Array(new SharedArrayBuffer(4 * windows * floats));
+  return { states: room(shape.stateSize), embeddings: room(shape.steps * shape.embeddingChannels) };
 }

@@ -2,6 +2,7 @@
 import type { ErrorCode } from "../core/errors.ts";
 import type { DeviceOption, RefusedProvider } from "./backend.ts";
 import type { NativeHold } from "./native-hold.ts";
+import type { StreamMemoryView, StreamPart, StreamShape } from "./stream-memory.ts";
 import type { ModelShape, WindowMemoryView } from "./window-memory.ts";
 
 /** Opens the model; answered by `opened` or `refused`. */
@@ -20,6 +21,18 @@ export interface LoadRequest {
   readonly hold: NativeHold;
   /** Logits of every slot, [slots, maxBatch, L]; the thread writes them. */
   readonly logits: Float32Array<SharedArrayBuffer>;
+  /** Of a model that is to judge windows by their streams too. */
+  readonly streaming: StreamingRequest | undefined;
+}
+
+export interface StreamingRequest {
+  /** Absolute paths. */
+  readonly encoder: string;
+  readonly head: string;
+  readonly shape: StreamShape;
+  /** What streams carry on, of every slot, [slots, maxBatch, S] and [slots, maxBatch, steps, E]; the thread writes them. */
+  readonly states: Float32Array<SharedArrayBuffer>;
+  readonly embeddings: Float32Array<SharedArrayBuffer>;
 }
 
 /** Makes window memory known under a number; not answered. */
@@ -29,12 +42,23 @@ export interface MemoryNotice {
   readonly view: WindowMemoryView;
 }
 
+/** Makes stream memory known under a number; not answered. */
+export interface StreamsNotice {
+  readonly kind: "streams";
+  readonly memory: number;
+  readonly view: StreamMemoryView;
+}
+
 /** Runs rows of a known memory into a slot of `logits`; answered by `done` or `failed` of that slot, in order. */
 export interface RunRequest {
   readonly kind: "run";
   readonly slot: number;
   readonly memory: number;
   readonly rows: readonly number[];
+  /** Stream memory and one part a row, undefined where the window is judged whole. */
+  readonly streams:
+    | { readonly memory: number; readonly parts: readonly (StreamPart | undefined)[] }
+    | undefined;
 }
 
 /** Frees the model and ends the thread, once what is under way is done; batches that wait are left out. */
@@ -42,7 +66,7 @@ export interface CloseRequest {
   readonly kind: "close";
 }
 
-export type ToWorker = LoadRequest | MemoryNotice | RunRequest | CloseRequest;
+export type ToWorker = LoadRequest | MemoryNotice | StreamsNotice | RunRequest | CloseRequest;
 
 export interface OpenedReply {
   readonly kind: "opened";

@@ -148,7 +148,8 @@ export class HostedMedia {
   /** Features go by the mailbox. Where that is full the main thread is far behind: the window is given up. */
   #toldUnit(unit: HeardUnit): ToldUnit {
     if (unit.kind !== "window") return unit;
-    const { features, shadowFeatures, ...rest }: FeatureWindow = unit;
+    // The fresh frames are the last of all: they are cut out again where they are needed.
+    const { features, shadowFeatures, freshFeatures: _, ...rest }: FeatureWindow = unit;
     const { mailbox } = this.#options;
     const row = mailbox.put(features);
     if (row === undefined) return { ...rest, kind: "dropped", reason: "overload" };

@@ -91,7 +91,7 @@ export interface ToldError {
 /** A unit without features; those of a window are in `row` of the mailbox, those for a shadow in `shadowRow`. */
 export type ToldUnit =
   | Exclude<HeardUnit, FeatureWindow>
-  | (Omit<FeatureWindow, "features" | "shadowFeatures"> & {
+  | (Omit<FeatureWindow, "features" | "freshFeatures" | "shadowFeatures"> & {
       readonly row: number;
       readonly shadowRow: number | undefined;
     });

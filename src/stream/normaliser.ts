@@ -22,6 +22,8 @@ export class RunningNormaliser {
   readonly #means: Float64Array;
   readonly #scales: Float64Array;
   #frames = 0;
+  #heard = 0;
+  #frozen = false;
 
   /** @throws TonetapError invalid-argument when the normalisation does not fit `channels` channels. */
   constructor(normalisation: Normalisation, channels: number) {
@@ -46,6 +48,23 @@ export class RunningNormaliser {
     return this.#frames;
   }
 
+  /** Speech frames observed since the last reset, faded ones too. */
+  get heard(): number {
+    return this.#heard;
+  }
+
+  /** Takes the scale of this moment and keeps to it, whatever is observed, until it is called again or thawed. */
+  freeze(): void {
+    this.#frozen = true;
+    if (this.#heard > 0) this.#refresh();
+  }
+
+  /** The scale follows what is observed at once, as it does from the start. */
+  thaw(): void {
+    this.#frozen = false;
+    if (this.#heard > 0) this.#refresh();
+  }
+
   /**
    * Learns from frames [0, count) of raw features[c · stride + t], those with chosen[t] = 1.
    * Each frame is to be shown once.
@@ -55,6 +74,7 @@ export class RunningNormaliser {
     let frames = 0;
     for (let t = 0; t < count; t++) frames += chosen[t] ?? 0;
     if (frames === 0) return;
+    this.#heard += frames;
     const total = this.#frames + frames;
     const keep = Math.min(1, this.#normalisation.maxFrames / total);
     this.#frames = total * keep;
@@ -72,7 +92,7 @@ export class RunningNormaliser {
       this.#sums[c] = sum * keep;
       this.#squares[c] = square * keep;
     }
-    this.#refresh();
+    if (!this.#frozen) this.#refresh();
   }
 
   /** Normalises frames [0, count) of features[c · stride + t] in place. */
@@ -124,6 +144,7 @@ export class RunningNormaliser {
   fork(normalisation: Normalisation): RunningNormaliser {
     const copy = new RunningNormaliser(this.#normalisation, this.#channels);
     copy.#frames = this.#frames;
+    copy.#heard = this.#heard;
     copy.#priorFrames = this.#priorFrames;
     copy.#sums.set(this.#sums);
     copy.#squares.set(this.#squares);
@@ -136,6 +157,7 @@ export class RunningNormaliser {
     const { mean, std, priorFrames, maxFrames } = this.#normalisation;
     this.#frames = this.#adaptive ? Math.min(priorFrames, maxFrames) : 0;
     this.#priorFrames = this.#frames;
+    this.#heard = 0;
     for (let c = 0; c < this.#channels; c++) {
       const mu = mean[c] ?? 0;
       const sigma = std[c] ?? 1;

@@ -1,22 +1,32 @@
 /**
- * Buffers lent for the length of one call and wiped when they come back. All chains of a thread share them: they take
- * turns, and a window of features is larger than all else that a participant has.
+ * Buffers lent for a short while and wiped when they come back. All chains of a thread share them: they take turns, and a
+ * window of features is larger than all else that a participant has.
  */
 const idle = new Map<number, Float32Array[]>();
+
+/** A zeroed buffer of `length` floats, the caller's until it returns it. */
+export function borrowScratch(length: number): Float32Array {
+  return idle.get(length)?.pop() ?? new Float32Array(length);
+}
+
+/** Call once for each buffer borrowed. */
+export function returnScratch(buffer: Float32Array): void {
+  // Nothing of a voice stays behind.
+  buffer.fill(0);
+  const pool = idle.get(buffer.length);
+  if (pool === undefined) idle.set(buffer.length, [buffer]);
+  else pool.push(buffer);
+}
 
 /**
  * Calls `use` with a zeroed buffer of `length` floats, its own until it returns. Calls may be nested: each has its own
  * buffer.
  */
 export function withScratch(length: number, use: (buffer: Float32Array) => void): void {
-  const pool = idle.get(length) ?? [];
-  idle.set(length, pool);
-  const buffer = pool.pop() ?? new Float32Array(length);
+  const buffer = borrowScratch(length);
   try {
     use(buffer);
   } finally {
-    // Nothing of a voice stays behind.
-    buffer.fill(0);
-    pool.push(buffer);
+    returnScratch(buffer);
   }
 }

@@ -4,14 +4,13 @@ import { assertRange } from "../core/errors.ts";
 import { type FeatureSpec, featureChannels } from "../core/feature-spec.ts";
 import type { FrameStore, FrameUnit } from "../core/media.ts";
 import type { MediaClock } from "../core/media-clock.ts";
-import type { ModelManifest, Normalisation } from "../core/model.ts";
+import type { ModelManifest } from "../core/model.ts";
 import { type MonotonicMs, SAMPLES_PER_MS, sampleIndex } from "../core/units.ts";
 import type { GatedWindow, SpeechEdge, WindowInfo, WindowScales, WindowUnit } from "../core/window.ts";
-import { RunningNormaliser } from "./normaliser.ts";
-import { withScratch } from "./scratch.ts";
 import { type Stage, stageOperator } from "./stage.ts";
 import { spurtLength, type TalkSpurt, TalkSpurts } from "./talk-spurts.ts";
 import { DEFAULT_HANGOVER_MS } from "./voice-activity.ts";
+import { WindowScaler } from "./window-scaler.ts";
 
 export interface SlidingWindowsOptions {
   /** Whose windows these are: frames T, fewest frames, features and their scale. */
@@ -63,6 +62,10 @@ const MAX_TOLD_GAP = 10_000 * SAMPLES_PER_MS;
  * ticks that the gap swallowed are told as `silence`. What is left of a hop at a reset or at the end has no outcome.
  * A frame stands for its first hop: a window of n frames is n hops long. Speech edges are emitted when they are
  * certain (a start after 50 ms, an end after the hangover) and bear the media time at which they were.
+ *
+ * For a model that judges windows by their new frames (`scales`), windows of an open talk-spurt continue each other:
+ * they are cut to whole steps and say what is `fresh`, and their scale is frozen; it is renewed with each talk-spurt and
+ * whenever the speech heard has grown by half, and then a window begins anew.
  * @throws TonetapError invalid-argument when an option is out of range or the normalisation does not fit.
  */
 export function slidingWindows(options: SlidingWindowsOptions): OperatorFunction<FrameUnit, WindowUnit> {
@@ -75,9 +78,17 @@ export function slidingWindows(options: SlidingWindowsOptions): OperatorFunction
   assertRange("prerollMs", options.prerollMs ?? 100, 0, 1_000, "ms");
   assertRange("window.frames", window.frames, 1, 3_000);
   assertRange("window.minFrames", window.minFrames, 1, window.frames);
-  const normaliser = (): RunningNormaliser => new RunningNormaliser(normalisation, featureChannels(features));
-  normaliser();
-  return stageOperator((emit) => new WindowMaking(options, normaliser(), emit));
+  const scaler = (): WindowScaler =>
+    new WindowScaler({
+      normalisation,
+      channels: featureChannels(features),
+      frames: window.frames,
+      hopFrames: ((options.hopMs ?? 500) * SAMPLES_PER_MS) / features.hopLength,
+      scales: options.scales,
+    });
+  // What does not fit is said now, not when the first participant comes.
+  scaler();
+  return stageOperator((emit) => new WindowMaking(options, scaler(), emit));
 }
 
 type FramesUnit = Extract<FrameUnit, { kind: "frames" }>;
@@ -86,12 +97,8 @@ type ResetUnit = Extract<FrameUnit, { kind: "reset" }>;
 class WindowMaking implements Stage<FrameUnit> {
   readonly #emit: (unit: WindowUnit) => void;
   readonly #mediaClock: MediaClock;
-  readonly #normaliser: RunningNormaliser;
-  readonly #scales: (() => WindowScales) | undefined;
+  readonly #scaler: WindowScaler;
   readonly #pace: () => number;
-  /** Which scale the normaliser is on, and the one for a model that looks on. */
-  #scale: Normalisation;
-  #shadow: { readonly scale: Normalisation; readonly normaliser: RunningNormaliser } | undefined;
   readonly #spurts: TalkSpurts;
   readonly #spec: FeatureSpec;
   /** T, and the fewest frames that the model judges. */
@@ -104,9 +111,6 @@ class WindowMaking implements Stage<FrameUnit> {
   readonly #maxLossShare: number;
   /** Samples between ticks. */
   readonly #hop: number;
-  readonly #channels: number;
-  /** Which of the newest frames the normaliser learns from. */
-  readonly #freshSpeech: Uint8Array;
   #index: number;
   #store: FrameStore | undefined;
   #arrivalMs: MonotonicMs | undefined;
@@ -114,24 +118,17 @@ class WindowMaking implements Stage<FrameUnit> {
   #origin = 0;
   #nextTick = 0;
   #placed = false;
-  /** Frames taken in, complete in the store, and shown to the normaliser. */
+  /** Frames taken in, and complete in the store. */
   #taken = 0;
   #complete = 0;
-  #observed = 0;
 
-  constructor(
-    options: SlidingWindowsOptions,
-    normaliser: RunningNormaliser,
-    emit: (unit: WindowUnit) => void,
-  ) {
+  constructor(options: SlidingWindowsOptions, scaler: WindowScaler, emit: (unit: WindowUnit) => void) {
     this.#index = options.firstIndex ?? 0;
     const { features, window } = options.model;
     this.#emit = emit;
     this.#mediaClock = options.mediaClock;
-    this.#normaliser = normaliser;
-    this.#scales = options.scales;
+    this.#scaler = scaler;
     this.#pace = options.pace ?? (() => 1);
-    this.#scale = options.model.normalisation;
     this.#spec = features;
     const inFrames = (ms: number): number => Math.round((ms * SAMPLES_PER_MS) / features.hopLength);
     this.#spurts = new TalkSpurts(inFrames(options.hangoverMs ?? DEFAULT_HANGOVER_MS));
@@ -145,9 +142,6 @@ class WindowMaking implements Stage<FrameUnit> {
     this.#minSpeechShare = options.minSpeechShare ?? 0.3;
     this.#maxLossShare = options.maxLossShare ?? 0.5;
     this.#hop = Math.round((options.hopMs ?? 500) * SAMPLES_PER_MS);
-    this.#channels = featureChannels(features);
-    const fresh = Math.min(this.#frames, Math.ceil(this.#hop / features.hopLength) + 1);
-    this.#freshSpeech = new Uint8Array(normaliser.adaptive ? fresh : 0);
   }
 
   take(unit: FrameUnit): void {
@@ -172,9 +166,7 @@ class WindowMaking implements Stage<FrameUnit> {
   }
 
   close(): void {
-    this.#freshSpeech.fill(0);
-    this.#normaliser.reset();
-    this.#shadow?.normaliser.reset();
+    this.#scaler.forget();
     this.#store = undefined;
   }
 
@@ -206,9 +198,7 @@ class WindowMaking implements Stage<FrameUnit> {
     this.#place(start);
     if (told) this.#nextTick = nextTick;
     // What was learnt of a voice and its microphone holds over pauses, not for another stream.
-    if (reason !== "start" && reason !== "ssrc") return;
-    this.#normaliser.reset();
-    this.#shadow?.normaliser.reset();
+    if (reason === "start" || reason === "ssrc") this.#scaler.forget();
   }
 
   #place(origin: number): void {
@@ -217,7 +207,7 @@ class WindowMaking implements Stage<FrameUnit> {
     this.#nextTick = origin + this.#hop;
     this.#taken = 0;
     this.#complete = 0;
-    this.#observed = 0;
+    this.#scaler.restart();
     this.#store = undefined;
     this.#spurts.reset();
   }
@@ -233,9 +223,9 @@ class WindowMaking implements Stage<FrameUnit> {
 
   /** @param end frames before the tick. */
   #tick(store: FrameStore, end: number, arrivalMs: MonotonicMs): void {
-    this.#followModels();
-    this.#learn(store, end);
     const held = Math.max(0, this.#complete - store.capacity);
+    this.#scaler.followModels();
+    this.#scaler.learn(store, end, held);
     const oldest = Math.max(held, end - this.#frames);
     const { open, unjudged } = this.#spurts;
     this.#spurts.settle();
@@ -248,44 +238,12 @@ class WindowMaking implements Stage<FrameUnit> {
     } else if (open === undefined) {
       this.#give(store, Math.min(oldest, end), end, "silence", arrivalMs);
     } else {
-      const first = Math.min(end, Math.max(oldest, open.first - this.#preroll));
+      const cut = Math.min(end, Math.max(oldest, open.first - this.#preroll));
+      const first = this.#scaler.align(cut, end, oldest);
       open.judged = end - open.first >= this.#minAge;
       const verdict = this.#index % this.#pace() === 0 ? "judge" : "overload";
-      this.#give(store, first, end, open.judged ? verdict : "too-short", arrivalMs);
+      this.#give(store, first, end, open.judged ? verdict : "too-short", arrivalMs, open);
     }
-  }
-
-  /** What was learnt of a voice holds for every model; its scale does not. */
-  #followModels(): void {
-    const scales = this.#scales?.();
-    if (scales === undefined) return;
-    const { own, shadow } = scales;
-    if (own !== this.#scale) {
-      this.#scale = own;
-      this.#normaliser.rebase(own);
-    }
-    if (shadow === this.#shadow?.scale) return;
-    this.#shadow = shadow && { scale: shadow, normaliser: this.#normaliser.fork(shadow) };
-  }
-
-  /** Shows the normaliser the speech since the last tick. */
-  #learn(store: FrameStore, end: number): void {
-    if (!this.#normaliser.adaptive) return;
-    const stride = this.#freshSpeech.length;
-    const first = Math.max(this.#observed, end - stride, this.#complete - store.capacity);
-    this.#observed = end;
-    let speech = 0;
-    for (let frame = first; frame < end; frame++) {
-      const chosen = Number(store.isSpeech(frame) && !store.isLost(frame));
-      this.#freshSpeech[frame - first] = chosen;
-      speech += chosen;
-    }
-    if (speech === 0) return;
-    withScratch(this.#channels * stride, (fresh) => {
-      store.copy(first, end - first, fresh, stride);
-      this.#normaliser.observe(fresh, stride, end - first, this.#freshSpeech);
-      this.#shadow?.normaliser.observe(fresh, stride, end - first, this.#freshSpeech);
-    });
   }
 
   /** The tick's outcome over frames [first, end). */
@@ -295,6 +253,7 @@ class WindowMaking implements Stage<FrameUnit> {
     end: number,
     verdict: "judge" | "silence" | "too-short" | "overload",
     arrivalMs: MonotonicMs,
+    open?: TalkSpurt,
   ): void {
     const frames = Math.max(0, end - first);
     let speech = 0;
@@ -313,18 +272,7 @@ class WindowMaking implements Stage<FrameUnit> {
     else if (lossShare > this.#maxLossShare) gate("loss");
     else if (verdict === "silence" || speechShare < this.#minSpeechShare) gate("silence");
     else if (verdict === "overload") gate("overload");
-    else {
-      withScratch(this.#channels * this.#frames, (features) => {
-        store.copy(first, frames, features, this.#frames);
-        const shadowFeatures = this.#shadow && Float32Array.from(features);
-        if (shadowFeatures !== undefined) {
-          this.#shadow?.normaliser.apply(shadowFeatures, this.#frames, frames);
-        }
-        this.#normaliser.apply(features, this.#frames, frames);
-        this.#emit({ kind: "window", features, frames, ...info, ...(shadowFeatures && { shadowFeatures }) });
-        shadowFeatures?.fill(0);
-      });
-    }
+    else this.#scaler.give(store, first, end, info, open, this.#emit);
   }
 
   #edge(state: SpeechEdge["state"], spurt: TalkSpurt | undefined, arrivalMs: MonotonicMs): void {

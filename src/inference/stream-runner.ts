@@ -1,0 +1,174 @@
+/**
+ * Judges windows by their streams, in the thread that runs the model: new frames through the encoder, together with
+ * those of other windows as long, then the last steps of all of them through the head at once. The model's engine is
+ * given; windows without a stream are model-thread.ts.
+ */
+import { TonetapError } from "../core/errors.ts";
+import type { StreamMemoryView, StreamPart, StreamShape } from "./stream-memory.ts";
+import type { ModelShape, WindowMemoryView } from "./window-memory.ts";
+
+/** A streaming model that is open in this thread. Results are valid until the next call. */
+export interface StreamModel {
+  /** @param features [count, C, 1, frames] @param states [count, S] @returns [count, frames / stride, E] and [count, S] */
+  encode(
+    features: Float32Array,
+    states: Float32Array,
+    count: number,
+    frames: number,
+  ): Promise<{ readonly embeddings: Float32Array; readonly states: Float32Array }>;
+  /** @param embeddings [count, steps, E] @param mask [count, steps] @returns [count, L] */
+  judge(embeddings: Float32Array, mask: Float32Array, count: number): Promise<Float32Array>;
+}
+
+/** A window of the batch, and which one of the batch it is. */
+export interface StreamWindow {
+  readonly index: number;
+  readonly row: number;
+  readonly part: StreamPart;
+}
+
+/** Where results go, each at its window's index. */
+export interface StreamResults {
+  /** [maxBatch, L] */
+  readonly logits: Float32Array;
+  /** [maxBatch, S] */
+  readonly states: Float32Array;
+  /** [maxBatch, steps, E]: the new steps, first. */
+  readonly embeddings: Float32Array;
+}
+
+export class StreamRunner {
+  readonly #model: StreamModel;
+  readonly #shape: ModelShape;
+  readonly #stream: StreamShape;
+  /** Inputs, gathered; they grow to the largest batch seen. */
+  #features = new Float32Array(0);
+  readonly #states: Float32Array;
+  readonly #steps: Float32Array;
+  readonly #mask: Float32Array;
+
+  constructor(model: StreamModel, shape: ModelShape, stream: StreamShape, maxBatch: number) {
+    this.#model = model;
+    this.#shape = shape;
+    this.#stream = stream;
+    this.#states = new Float32Array(maxBatch * stream.stateSize);
+    this.#steps = new Float32Array(maxBatch * stream.steps * stream.embeddingChannels);
+    this.#mask = new Float32Array(maxBatch * stream.steps);
+  }
+
+  /** Nothing of a voice is left in this thread's buffers when it settles. */
+  async run(
+    windows: readonly StreamWindow[],
+    view: WindowMemoryView,
+    streams: StreamMemoryView,
+    results: StreamResults,
+  ): Promise<void> {
+    const { labels } = this.#shape;
+    try {
+      for (const [i, { part }] of windows.entries()) this.#recall(i, part, streams);
+      const places = windows.map((window, place) => ({ ...window, place }));
+      for (const [frames, group] of Map.groupBy(places, ({ part }) => part.frames)) {
+        await this.#encode(group, frames, view, streams, results);
+      }
+      const { steps, embeddingChannels } = this.#stream;
+      const logits = await this.#model.judge(
+        this.#steps.subarray(0, windows.length * steps * embeddingChannels),
+        this.#mask.subarray(0, windows.length * steps),
+        windows.length,
+      );
+      assertLength("logits", logits, windows.length * labels);
+      for (const [i, { index }] of windows.entries()) {
+        results.logits.set(logits.subarray(i * labels, (i + 1) * labels), index * labels);
+      }
+    } finally {
+      const { stateSize, steps, embeddingChannels } = this.#stream;
+      this.#states.fill(0, 0, windows.length * stateSize);
+      this.#steps.fill(0, 0, windows.length * steps * embeddingChannels);
+      this.#mask.fill(0, 0, windows.length * steps);
+    }
+  }
+
+  /** Steps that the window shares with those before it, oldest first. */
+  #recall(place: number, part: StreamPart, streams: StreamMemoryView): void {
+    const { steps, embeddingChannels: width, strideFrames } = this.#stream;
+    const fresh = part.frames / strideFrames;
+    const kept = Math.min(part.before, steps - fresh);
+    this.#mask.fill(1, place * steps, place * steps + kept + fresh);
+    const ring = part.slot * steps;
+    const oldest = (part.next - kept + steps) % steps;
+    const untilEnd = Math.min(kept, steps - oldest);
+    const to = place * steps * width;
+    this.#steps.set(
+      streams.embeddings.subarray((ring + oldest) * width, (ring + oldest + untilEnd) * width),
+      to,
+    );
+    this.#steps.set(
+      streams.embeddings.subarray(ring * width, (ring + kept - untilEnd) * width),
+      to + untilEnd * width,
+    );
+  }
+
+  /** Windows with as many new frames, in one run. */
+  async #encode(
+    group: readonly (StreamWindow & { readonly place: number })[],
+    frames: number,
+    view: WindowMemoryView,
+    streams: StreamMemoryView,
+    results: StreamResults,
+  ): Promise<void> {
+    const { channels } = this.#shape;
+    const { strideFrames, stateSize, steps, embeddingChannels: width } = this.#stream;
+    const size = channels * frames;
+    if (this.#features.length < group.length * size) this.#features = new Float32Array(group.length * size);
+    const features = this.#features.subarray(0, group.length * size);
+    const fresh = frames / strideFrames;
+    try {
+      for (const [i, { row, part }] of group.entries()) {
+        this.#gather(view.features, row, part, features, i * size);
+        const state = i * stateSize;
+        if (part.before === 0) this.#states.fill(0, state, state + stateSize);
+        else {
+          const from = part.slot * stateSize;
+          this.#states.set(streams.states.subarray(from, from + stateSize), state);
+        }
+      }
+      const given = await this.#model.encode(
+        features,
+        this.#states.subarray(0, group.length * stateSize),
+        group.length,
+        frames,
+      );
+      assertLength("embeddings", given.embeddings, group.length * fresh * width);
+      assertLength("next_state", given.states, group.length * stateSize);
+      for (const [i, { index, place, part }] of group.entries()) {
+        const embeddings = given.embeddings.subarray(i * fresh * width, (i + 1) * fresh * width);
+        const kept = Math.min(part.before, steps - fresh);
+        this.#steps.set(embeddings, (place * steps + kept) * width);
+        results.embeddings.set(embeddings, index * steps * width);
+        results.states.set(given.states.subarray(i * stateSize, (i + 1) * stateSize), index * stateSize);
+      }
+    } finally {
+      features.fill(0);
+    }
+  }
+
+  /** A part's new frames, channel after channel. */
+  #gather(from: Float32Array, row: number, part: StreamPart, to: Float32Array, at: number): void {
+    const { channels, frames: longest } = this.#shape;
+    const { frames, offset, stride } = part;
+    const start = row * channels * longest + offset;
+    if (stride === frames) {
+      to.set(from.subarray(start, start + channels * frames), at);
+      return;
+    }
+    for (let c = 0; c < channels; c++) {
+      const line = start + c * stride;
+      to.set(from.subarray(line, line + frames), at + c * frames);
+    }
+  }
+}
+
+function assertLength(what: string, data: Float32Array, length: number): void {
+  if (data.length === length) return;
+  throw new TonetapError("internal", `the model gave ${data.length} floats of ${what} for ${length}`);
+}
