@@ -27,9 +27,9 @@ describe("the official CloudEvents SDK", () => {
     }
   });
 
-  test("takes all 20 kinds as they come in CBOR, strictly, and carries them in HTTP's binary mode", () => {
+  test("takes all of the 20 or more kinds as they come in CBOR, strictly, and carries them in HTTP's binary mode", () => {
     const kinds = Object.values(eventExamples());
-    expect(kinds).toHaveLength(20);
+    expect(kinds.length).toBeGreaterThanOrEqual(20);
     for (const event of kinds) {
       const published = new PublishedEvent(event, 0);
       const strict = new CloudEvent(decode(payloadOf(published.wire("cbor"))), true);

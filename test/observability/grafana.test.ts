@@ -69,6 +69,7 @@ describe("what Prometheus is asked", () => {
     await using service = await Service.open({
       service: { port: 0 },
       model: { device: "cpu" },
+      shards: { count: 1 },
       events: { qualityMs: 500 },
     });
     const source = await attachUdp(service.engine, "anna", { callId: "c1" });
