@@ -192,11 +192,15 @@ function resolved(flags: Flags): ReturnType<typeof resolveConfig> {
 
 const configOf = (flags: Flags) => resolved(flags).config;
 
-/** A service has its machine to itself: it takes all cores unless told otherwise. */
+/** A service has its machine to itself: unless told otherwise it takes all cores, and keeps within them. */
 function serviceConfigOf(flags: Flags) {
   const { config, origins } = resolved(flags);
-  if (origins.get("shards.count") !== "default") return config;
-  return { ...config, shards: { ...config.shards, count: "auto" as const } };
+  const isDefault = (path: string): boolean => origins.get(path) === "default";
+  return {
+    ...config,
+    ...(isDefault("shards.count") ? { shards: { ...config.shards, count: "auto" as const } } : {}),
+    ...(isDefault("overload.control") ? { overload: { ...config.overload, control: "on" as const } } : {}),
+  };
 }
 
 function version(): string {

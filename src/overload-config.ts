@@ -5,9 +5,9 @@ import { number, section, whole } from "./config-fields.ts";
 export const overloadSection = section("When there is too much to do", {
   control: z
     .enum(["on", "off"])
-    .default("on")
+    .default("off")
     .describe(
-      "on: beyond raiseAbove, step by step, windows come at a longer hop, participants of low priority are left out, new ones are refused.",
+      "on: beyond raiseAbove, step by step, windows come at a longer hop, participants of low priority are left out, new ones are refused. `tonetap serve`: on.",
     ),
   raiseAbove: number(
     0.3,

@@ -107,8 +107,6 @@ describe("refusals in the audit log", () => {
     const service = await Service.open({
       service: { port: 0 },
       model: { device: "cpu", package: TINY_MODEL_DIR },
-      // How busy this machine is, is no matter of this test.
-      overload: { control: "off" },
       auth: { keysFile },
       audit: { file },
     });

@@ -34,8 +34,6 @@ describe("consent by the line", { concurrent: true }, () => {
     service = await Service.open({
       service: { port: 0 },
       model: { device: "cpu" },
-      // A machine that is busy with other tests refuses nobody here.
-      overload: { control: "off" },
       sip: { transports: ["udp", "tcp"], port: 0 },
       // The publisher sends no media, and this machine may be slow.
       whip: { inactivityMs: 600_000 },

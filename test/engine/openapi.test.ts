@@ -145,8 +145,6 @@ describe("a running service", () => {
     service = await Service.open({
       service: { port: 0 },
       model: { device: "cpu", package: TINY_MODEL_DIR, folder },
-      // A machine that is busy with other tests refuses nobody here.
-      overload: { control: "off" },
       auth: { keysFile },
       audioSocket: { listen: "tcp", port: 0 },
       webhooks: {

@@ -22,7 +22,10 @@ class PushedSource implements AudioSource {
 
 test("a full thread lengthens the hop, leaves out who is of low priority, refuses the 3rd; and all is taken back", async () => {
   const clock = new ManualClock();
-  const engine = await createEngine({ model: { device: "cpu" }, events: { statsMs: 1_000 } }, { clock });
+  const engine = await createEngine(
+    { model: { device: "cpu" }, overload: { control: "on" }, events: { statsMs: 1_000 } },
+    { clock },
+  );
   const steps: string[] = [];
   engine.events$.subscribe((event) => {
     if (event.type === "tonetap.service.stats") steps.push(event.data.load.step);

@@ -33,8 +33,6 @@ describe("participants over REST", () => {
     service = await Service.open({
       service: { port: 0 },
       model: { device: "cpu", package: TINY_MODEL_DIR },
-      // How busy this machine is, is no matter of this test.
-      overload: { control: "off" },
       auth: { keysFile, maxRequestsPerSecond: 1_000 },
     });
   });

@@ -49,8 +49,6 @@ async function open(
     {
       service: { port: 0, tlsCertFile: file("cert.pem"), tlsKeyFile: file("key.pem"), ...more },
       model: { device: "cpu", package: TINY_MODEL_DIR },
-      // How busy this machine is, is no matter of this test.
-      overload: { control: "off" },
     },
     { onError: (error) => errors.push(error) },
   );
@@ -305,8 +303,6 @@ describe("a service whose certificate is not good", () => {
       const failure = await Service.open({
         service: { port: 0, tlsCertFile: certFile, tlsKeyFile: keyFile },
         model: { device: "cpu", package: TINY_MODEL_DIR },
-        // How busy this machine is, is no matter of this test.
-        overload: { control: "off" },
       }).then(
         (opened) => opened.close(),
         (error: unknown) => TonetapError.from(error),
