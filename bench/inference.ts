@@ -17,6 +17,7 @@ import {
   OnnxBackend,
 } from "../src/inference/index.ts";
 import { backendTable, runBackendBench } from "./inference-backends.ts";
+import { incrementalTable, runIncrementalBench } from "./inference-incremental.ts";
 import { type LoadBenchRow, loadTable, runLoadBench } from "./inference-load.ts";
 
 export interface InferenceBenchOptions {
@@ -243,11 +244,23 @@ if (import.meta.main) {
       model: { type: "string" },
       rounds: { type: "string" },
       json: { type: "string" },
+      /** `incremental`: that table alone. */
+      only: { type: "string", default: "" },
       /** Where the load is measured. */
       device: { type: "string", default: "cpu" },
       packages: { type: "string", default: fileURLToPath(new URL("../test/peers", import.meta.url)) },
     },
   });
+  const rounds = values.rounds === undefined ? 7 : Number(values.rounds);
+  const dir = values.model === undefined ? defaultModelDir() : await findModel(values.model);
+  const bundle = await loadModelPackage(dir);
+  const incremental = await runIncrementalBench(bundle, benchWindow(bundle), rounds, 300);
+  console.log(
+    incremental === undefined
+      ? `${bundle.id} has no encoder and head: each window is judged whole\n`
+      : `${incrementalTable(incremental)}\n`,
+  );
+  if (values.only === "incremental") process.exit(0);
   const report = await runInferenceBench({
     ...(values.model === undefined ? {} : { model: values.model }),
     ...(values.rounds === undefined ? {} : { rounds: Number(values.rounds) }),
@@ -266,6 +279,9 @@ if (import.meta.main) {
   });
   console.log(`\n${backendTable(backends, batches)}`);
   if (values.json !== undefined) {
-    await writeFile(values.json, `${JSON.stringify({ ...report, load: load.rows, backends }, null, 2)}\n`);
+    await writeFile(
+      values.json,
+      `${JSON.stringify({ ...report, incremental, load: load.rows, backends }, null, 2)}\n`,
+    );
   }
 }

@@ -268,6 +268,24 @@ export class ServiceMetrics implements Closable {
         })),
       ),
     );
+    this.#readAll(
+      "counter",
+      "tonetap_stream_windows_total",
+      "Windows judged by their streams: by their new frames, or by all of them where a stream begins anew.",
+      () => {
+        const { steps = 0, rebuilds = 0 } = models.stats.streams ?? {};
+        return [
+          { labels: { frames: "new" }, value: steps },
+          { labels: { frames: "all" }, value: rebuilds },
+        ];
+      },
+    );
+    this.#read(
+      "counter",
+      "tonetap_streams_evicted_total",
+      "Streams that lost their place to another.",
+      () => models.stats.streams?.evicted ?? 0,
+    );
     const name = "tonetap_batch_size_windows";
     this.registry.registerMetric(
       readMetric(name, "Windows in a batch of the model.", "histogram", () =>
