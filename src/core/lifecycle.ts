@@ -6,13 +6,34 @@ export interface Closable {
   close(): Promise<void>;
 }
 
-/** Collects what was opened; `close()` closes it newest first and reports every failure together. */
-export class CloseStack implements Closable, AsyncDisposable {
-  readonly #entries: { name: string; close: () => Promise<void> | void }[] = [];
+/** What closes once: the first `close()` does it, and whoever calls again waits for the same. */
+export abstract class ClosesOnce implements Closable, AsyncDisposable {
   #closing: Promise<void> | undefined;
 
-  get closed(): boolean {
+  /** Whether it is closed, or about to be. */
+  protected get closing(): boolean {
     return this.#closing !== undefined;
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.release();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** Gives back everything it owns. Called once. */
+  protected abstract release(): Promise<void>;
+}
+
+/** Collects what was opened; `close()` closes it newest first and reports every failure together. */
+export class CloseStack extends ClosesOnce {
+  readonly #entries: { name: string; close: () => Promise<void> | void }[] = [];
+
+  get closed(): boolean {
+    return this.closing;
   }
 
   /** Adds something to close. `name` appears in the error if its closing fails. */
@@ -26,16 +47,7 @@ export class CloseStack implements Closable, AsyncDisposable {
     return resource;
   }
 
-  close(): Promise<void> {
-    this.#closing ??= this.#closeAll();
-    return this.#closing;
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
-  }
-
-  async #closeAll(): Promise<void> {
+  protected async release(): Promise<void> {
     const failures: unknown[] = [];
     const names: string[] = [];
     for (let entry = this.#entries.pop(); entry !== undefined; entry = this.#entries.pop()) {

@@ -3,6 +3,7 @@
  * that are not browsers send what they like.
  */
 import type { IncomingMessage } from "node:http";
+import { targetOf } from "../core/bare-http.ts";
 import { TonetapError } from "../core/errors.ts";
 
 export interface DoorOptions {
@@ -47,11 +48,9 @@ export function checkDoor(request: IncomingMessage, options: DoorOptions): void 
  * @throws TonetapError invalid-argument for a target that is no URL
  */
 export function requestUrl(request: IncomingMessage): URL {
-  const target = request.url ?? "/";
-  // RFC 9112 §3.2: a path, or a whole URL. Put together as text: with a base, a path of `//x/y` would name a host.
-  const text = target.startsWith("/") ? `http://service${target}` : target;
-  if (!URL.canParse(text)) throw new TonetapError("invalid-argument", "the request target is no URL");
-  return new URL(text);
+  const target = targetOf(request);
+  if (target === undefined) throw new TonetapError("invalid-argument", "the request target is no URL");
+  return target;
 }
 
 /** Whether a browser says that a page of another host sends this. The opaque origin `null` is another host. */

@@ -8,16 +8,17 @@ import {
   type IncomingMessage,
   type Server,
   type ServerResponse,
-  STATUS_CODES,
 } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { type SecureContextOptions, type SecureVersion, Server as TlsServer } from "node:tls";
+import { answerOn } from "../core/bare-http.ts";
 import { ANYONE, type Caller, NOBODY } from "../core/caller.ts";
 import { type Clock, systemClock } from "../core/clock.ts";
 import { type ErrorCode, TonetapError } from "../core/errors.ts";
-import type { Closable } from "../core/lifecycle.ts";
+import { ClosesOnce } from "../core/lifecycle.ts";
+import { problemOf } from "../core/problem.ts";
 import { checkDoor, type DoorOptions, isForeignOrigin, requestUrl } from "./door.ts";
 import {
   type HttpHandler,
@@ -94,16 +95,17 @@ const contextOf = ({ cert, key, minVersion, clientCa }: TlsMaterial): SecureCont
   ...(clientCa === undefined ? {} : { ca: clientCa }),
 });
 
-export class HttpServer implements Closable, AsyncDisposable {
+/** `close()` takes no more requests, lets open ones end, cuts them off after the grace time. Close WebSockets first. */
+export class HttpServer extends ClosesOnce {
   /** For WebSocket upgrades and for tests; it belongs to this object. */
   readonly server: Server;
   readonly #options: HttpServerOptions;
   readonly #clock: Clock;
   readonly #routes: Route[] = [];
   readonly #operations: AnyOperation[] = [];
-  #closing: Promise<void> | undefined;
 
   constructor(options: HttpServerOptions = {}) {
+    super();
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
@@ -196,9 +198,8 @@ export class HttpServer implements Closable, AsyncDisposable {
     });
   }
 
-  /** Takes no more requests, lets open ones end, cuts them off after the grace time. Close WebSockets first. */
-  close(): Promise<void> {
-    this.#closing ??= new Promise((resolve) => {
+  protected release(): Promise<void> {
+    return new Promise((resolve) => {
       const cancel = this.#clock.schedule(this.#options.closeGraceMs ?? 2000, () =>
         this.server.closeAllConnections(),
       );
@@ -208,11 +209,6 @@ export class HttpServer implements Closable, AsyncDisposable {
         resolve();
       });
     });
-    return this.#closing;
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -335,20 +331,13 @@ function refuseNonsense(error: NodeJS.ErrnoException, socket: Duplex): void {
     socket.destroy();
     return;
   }
-  const [wanted, what]: readonly [number, string] =
+  const [status, what]: readonly [number, string] =
     error.code === "HPE_HEADER_OVERFLOW"
       ? [431, "the header is too long"]
       : error.code === "ERR_HTTP_REQUEST_TIMEOUT"
         ? [408, "the request took too long"]
         : [400, "this is no HTTP request"];
-  const { status, headers, body } = problemResponse(new TonetapError("invalid-argument", what), wanted);
-  const lines = [
-    `HTTP/1.1 ${status} ${STATUS_CODES[status ?? 400]}`,
-    ...Object.entries(headers ?? {}).map(([name, value]) => `${name}: ${value}`),
-    `content-length: ${Buffer.byteLength(body ?? "")}`,
-    "connection: close",
-  ];
-  socket.end(`${lines.join("\r\n")}\r\n\r\n${body}`);
+  answerOn(socket, problemOf(new TonetapError("invalid-argument", what), status));
 }
 
 function streamOf(response: ServerResponse): HttpStream {

@@ -2,12 +2,14 @@
  * Events over WebSocket at `/v1/events` of a given HTTP server: who may connect, and the pulse that finds slow and
  * dead peers. What is said on a connection is websocket-session.ts; docs/events.md tells it to users.
  */
-import { type IncomingMessage, type Server, STATUS_CODES } from "node:http";
+import type { IncomingMessage, Server } from "node:http";
 import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
+import { answerOn } from "../core/bare-http.ts";
 import { type Clock, systemClock } from "../core/clock.ts";
 import { assertRange, TonetapError } from "../core/errors.ts";
-import type { Closable } from "../core/lifecycle.ts";
+import { ClosesOnce } from "../core/lifecycle.ts";
+import { OpenConnections } from "../core/open-connections.ts";
 import { problemOf } from "../core/problem.ts";
 import { checkDoor, type DoorOptions, requestUrl } from "./door.ts";
 import { filterFromQuery } from "./event-filter.ts";
@@ -61,7 +63,8 @@ export interface EventSocketStats extends Readonly<SessionCounts> {
   readonly refused: number;
 }
 
-export class EventSocketServer implements Closable, AsyncDisposable {
+/** `close()` tells every peer that we go (1001), waits for their goodbyes, cuts off the rest. The HTTP server stays open. */
+export class EventSocketServer extends ClosesOnce {
   readonly #server: Server;
   readonly #hub: EventHub;
   readonly #options: EventSocketOptions;
@@ -70,23 +73,23 @@ export class EventSocketServer implements Closable, AsyncDisposable {
   readonly #schedule: FlushSchedule;
   readonly #clock: Clock;
   readonly #sockets: WebSocketServer;
-  readonly #sessions = new Map<WebSocket, WebSocketSession>();
+  readonly #sessions = new OpenConnections<WebSocket, WebSocketSession>();
   readonly #counts: SessionCounts = { errors: 0, dropped: 0, closedAbusive: 0, closedSlow: 0, closedDead: 0 };
   readonly #stopTicking: () => void;
   readonly #onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     this.#upgrade(request, socket, head).catch((thrown: unknown) => {
       const error = TonetapError.from(thrown);
+      this.#refused++;
       this.#options.onRefused?.(error, request);
-      this.#refuse(socket, error);
+      answerOn(socket, problemOf(error));
     });
   };
   #accepted = 0;
   #refused = 0;
-  #onEmpty: (() => void) | undefined;
-  #closing: Promise<void> | undefined;
 
   /** @throws TonetapError invalid-argument */
   constructor(server: Server, hub: EventHub, options: EventSocketOptions) {
+    super();
     this.#server = server;
     this.#hub = hub;
     this.#options = options;
@@ -116,34 +119,18 @@ export class EventSocketServer implements Closable, AsyncDisposable {
     };
   }
 
-  /** Tells every peer that we go (1001), waits for their goodbyes, cuts off the rest. The HTTP server stays open. */
-  close(): Promise<void> {
-    this.#closing ??= this.#closeAll();
-    return this.#closing;
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
-  }
-
-  async #closeAll(): Promise<void> {
+  protected async release(): Promise<void> {
     this.#server.off("upgrade", this.#onUpgrade);
     this.#stopTicking();
-    if (this.#sessions.size === 0) return;
-    const empty = new Promise<void>((resolve) => {
-      this.#onEmpty = resolve;
+    await this.#sessions.dismiss(this.#clock, {
+      graceMs: this.#limits.closeGraceMs,
+      goodbye: (session) => session.close(CLOSE_CODES.goingAway, "the service is stopping"),
+      cutOff: (socket) => socket.terminate(),
     });
-    for (const session of this.#sessions.values())
-      session.close(CLOSE_CODES.goingAway, "the service is stopping");
-    const cancel = this.#clock.schedule(this.#limits.closeGraceMs, () => {
-      for (const socket of this.#sessions.keys()) socket.terminate();
-    });
-    await empty;
-    cancel();
   }
 
   #tick(): void {
-    for (const session of this.#sessions.values()) session.tick();
+    for (const session of this.#sessions.sessions()) session.tick();
   }
 
   async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
@@ -162,7 +149,7 @@ export class EventSocketServer implements Closable, AsyncDisposable {
     const after = searchParams.get("after");
     searchParams.delete("after");
     const filter = filterFromQuery(searchParams);
-    if (this.#hub.closed || this.#closing !== undefined) {
+    if (this.#hub.closed || this.closing) {
       throw new TonetapError("closed", "the service is stopping");
     }
     socket.off("error", onError);
@@ -188,7 +175,7 @@ export class EventSocketServer implements Closable, AsyncDisposable {
       counts: this.#counts,
       clock: this.#clock,
     });
-    this.#sessions.set(socket, session);
+    this.#sessions.add(socket, session);
     socket.on("message", (data, isBinary) => session.message(data as Buffer, isBinary));
     socket.on("ping", (data) => session.pinged(data));
     socket.on("pong", () => session.heard());
@@ -198,24 +185,8 @@ export class EventSocketServer implements Closable, AsyncDisposable {
     });
     socket.on("close", () => {
       session.closed();
-      this.#sessions.delete(socket);
-      if (this.#sessions.size === 0) this.#onEmpty?.();
+      this.#sessions.remove(socket);
     });
-  }
-
-  /** Answers an upgrade with a plain HTTP response. RFC 6455 §4.2.2. */
-  #refuse(socket: Duplex, error: TonetapError): void {
-    this.#refused++;
-    const { status, headers, body } = problemOf(error);
-    const lines = [
-      `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
-      ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
-      `content-length: ${Buffer.byteLength(body)}`,
-      "connection: close",
-    ];
-    // The peer may be gone already; that is its affair.
-    socket.once("error", () => socket.destroy());
-    socket.end(`${lines.join("\r\n")}\r\n\r\n${body}`);
   }
 }
 

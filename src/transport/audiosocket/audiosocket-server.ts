@@ -4,7 +4,8 @@ import { type AddressInfo, createServer, type Server, type Socket } from "node:n
 import type { AudioSource } from "../../core/audio-source.ts";
 import { type Clock, systemClock } from "../../core/clock.ts";
 import { assertRange, TonetapError } from "../../core/errors.ts";
-import type { Closable } from "../../core/lifecycle.ts";
+import { ClosesOnce } from "../../core/lifecycle.ts";
+import { OpenConnections } from "../../core/open-connections.ts";
 import { AudioSocketCall, type AudioSocketCounts } from "./audiosocket-call.ts";
 
 /** How often connections are looked at, ms. */
@@ -48,7 +49,8 @@ export interface AudioSocketStats extends Readonly<AudioSocketCounts> {
   readonly refused: number;
 }
 
-export class AudioSocketServer implements Closable, AsyncDisposable {
+/** `close()` hangs up every call, waits a second for Asterisk to close, cuts off the rest. */
+export class AudioSocketServer extends ClosesOnce {
   /** Where it listens. */
   readonly address: { readonly host: string; readonly port: number };
   readonly #server: Server;
@@ -56,15 +58,15 @@ export class AudioSocketServer implements Closable, AsyncDisposable {
   readonly #clock: Clock;
   readonly #maxCalls: number;
   readonly #inactivityMs: number;
-  readonly #calls = new Map<Socket, AudioSocketCall>();
+  readonly #calls = new OpenConnections<Socket, AudioSocketCall>();
   readonly #counts: AudioSocketCounts = { frames: 0, malformed: 0, closedAbusive: 0, closedSilent: 0 };
   readonly #stopTicking: () => void;
   #accepted = 0;
   #refused = 0;
-  #closing: Promise<void> | undefined;
 
   /** Takes over a listening server. Use {@link createAudioSocketServer}. */
   constructor(server: Server, options: AudioSocketServerOptions) {
+    super();
     const { address, port } = server.address() as AddressInfo;
     this.address = { host: address, port };
     this.#server = server;
@@ -81,35 +83,20 @@ export class AudioSocketServer implements Closable, AsyncDisposable {
     return { ...this.#counts, calls: this.#calls.size, accepted: this.#accepted, refused: this.#refused };
   }
 
-  /** Hangs up every call, waits a second for Asterisk to close, cuts off the rest. */
-  close(): Promise<void> {
-    this.#closing ??= this.#closeAll();
-    return this.#closing;
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
-  }
-
-  async #closeAll(): Promise<void> {
+  protected async release(): Promise<void> {
     this.#stopTicking();
-    const cancel = this.#clock.schedule(CLOSE_GRACE_MS, () => {
-      for (const socket of this.#calls.keys()) socket.destroy();
-    });
-    const closed = [...this.#calls].map(([socket, call]) => {
-      // Not once(): that rejects when the connection is torn.
-      const gone = new Promise((resolve) => socket.on("close", resolve));
-      call.hangUp();
-      return gone;
+    const gone = this.#calls.dismiss(this.#clock, {
+      graceMs: CLOSE_GRACE_MS,
+      goodbye: (call) => call.hangUp(),
+      cutOff: (socket) => socket.destroy(),
     });
     // The callback's error says only that it never listened.
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    await Promise.all(closed);
-    cancel();
+    await gone;
   }
 
   #accept(socket: Socket): void {
-    if (this.#calls.size >= this.#maxCalls || this.#closing !== undefined) {
+    if (this.#calls.size >= this.#maxCalls || this.closing) {
       this.#refused++;
       socket.destroy();
       return;
@@ -130,8 +117,8 @@ export class AudioSocketServer implements Closable, AsyncDisposable {
         }
       },
     });
-    this.#calls.set(socket, call);
-    socket.on("close", () => this.#calls.delete(socket));
+    this.#calls.add(socket, call);
+    socket.on("close", () => this.#calls.remove(socket));
   }
 
   #tick(): void {

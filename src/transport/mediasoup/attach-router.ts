@@ -1,7 +1,7 @@
 /** Follows the audio producers of a router as they come and go, and seats each with its participant (participant-seat.ts). */
 import type { ParticipantInfo } from "../../core/audio-source.ts";
 import { assertRange, TonetapError } from "../../core/errors.ts";
-import type { Closable } from "../../core/lifecycle.ts";
+import { ClosesOnce } from "../../core/lifecycle.ts";
 import type { AttachTarget } from "./attach-producer.ts";
 import type { MediasoupProducer, MediasoupRouter, MediasoupTransport } from "./mediasoup-types.ts";
 import { ParticipantSeat, type SeatOptions } from "./participant-seat.ts";
@@ -34,7 +34,8 @@ export interface RouterTapOptions extends ProducerSourceOptions {
   readonly onError?: (error: TonetapError, producer: MediasoupProducer | undefined) => void;
 }
 
-export class RouterTap implements Closable, AsyncDisposable {
+/** `close()` stops following and detaches everyone; the router stays as it is. It happens by itself when the router closes. */
+export class RouterTap extends ClosesOnce {
   readonly #engine: AttachTarget;
   readonly #router: MediasoupRouter;
   readonly #participantOf: RouterTapOptions["participantOf"];
@@ -42,9 +43,9 @@ export class RouterTap implements Closable, AsyncDisposable {
   readonly #seats = new Map<string, ParticipantSeat>();
   /** Takes our listeners off a transport or a producer that is open. */
   readonly #forget = new Map<MediasoupTransport | MediasoupProducer, () => void>();
-  #closing: Promise<void> | undefined;
 
   constructor(engine: AttachTarget, router: MediasoupRouter, options: RouterTapOptions) {
+    super();
     const { participantOf, graceMs = 2_000, onError = warn } = options;
     assertRange("graceMs", graceMs, 0, 60_000, "ms");
     if (router.closed) throw new TonetapError("closed", "the mediasoup router is closed");
@@ -63,17 +64,7 @@ export class RouterTap implements Closable, AsyncDisposable {
     return this.#seats.size;
   }
 
-  /** Stops following and detaches everyone; the router stays as it is. Happens by itself when the router closes. */
-  close(): Promise<void> {
-    this.#closing ??= this.#end();
-    return this.#closing;
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
-  }
-
-  async #end(): Promise<void> {
+  protected async release(): Promise<void> {
     this.#router.observer.off("newtransport", this.#onTransport);
     this.#router.observer.off("close", this.#onRouterClose);
     for (const forget of [...this.#forget.values()]) forget();

@@ -5,7 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { type Clock, sleep } from "../../core/clock.ts";
 import { TonetapError } from "../../core/errors.ts";
-import type { Closable } from "../../core/lifecycle.ts";
+import { type Closable, ClosesOnce } from "../../core/lifecycle.ts";
 import { OutgoingRequests } from "./outgoing-requests.ts";
 import type { RegistrationStatus } from "./registration-options.ts";
 import { RtpPorts } from "./rtp-ports.ts";
@@ -70,7 +70,7 @@ export async function createSipServer(options: SipServerOptions): Promise<SipSer
   return new Server(resolved, transport);
 }
 
-class Server implements SipServer {
+class Server extends ClosesOnce implements SipServer {
   readonly addresses: SipServer["addresses"];
   readonly #options: ResolvedOptions;
   readonly #clock: Clock;
@@ -86,9 +86,9 @@ class Server implements SipServer {
   readonly #outgoing: OutgoingRequests;
   readonly #counts = { calls: 0, refused: 0, defects: 0 };
   readonly #registration: SipRegistration | undefined;
-  #closing: Promise<void> | undefined;
 
   constructor(options: ResolvedOptions, transport: SipTransport) {
+    super();
     this.#options = options;
     this.#clock = options.clock;
     this.#transport = transport;
@@ -154,17 +154,8 @@ class Server implements SipServer {
     return { ...this.#transport.stats, ...this.#counts };
   }
 
-  close(): Promise<void> {
-    this.#closing ??= this.#closeAll();
-    return this.#closing;
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
-  }
-
   /** Takes its registration back and says BYE to all, waits a little for their answers, then forgets everything. */
-  async #closeAll(): Promise<void> {
+  protected async release(): Promise<void> {
     const calls = [...this.#calls.values()];
     for (const call of calls) call.hangUp();
     const patience = new AbortController();
@@ -260,7 +251,7 @@ class Server implements SipServer {
 
   /** RFC 3261 §11.2: OPTIONS is answered as an INVITE would be, so that a dispatcher sees a full server. */
   #noRoom(): Refusal | undefined {
-    if (this.#closing !== undefined) return full("the server is closing");
+    if (this.closing) return full("the server is closing");
     if (this.#calls.size >= this.#options.maxCalls)
       return full(`all ${this.#options.maxCalls} calls are taken`);
     if (this.#transactions.size >= MAX_TRANSACTIONS) return full("too many requests are under way");

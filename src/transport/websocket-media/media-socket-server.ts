@@ -3,14 +3,16 @@
  * media-connection.ts. docs/websocket-media.md tells it to users.
  */
 import { randomUUID } from "node:crypto";
-import { type IncomingMessage, type Server, STATUS_CODES } from "node:http";
+import type { IncomingMessage, Server } from "node:http";
 import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
 import type { AudioSource, ParticipantInfo } from "../../core/audio-source.ts";
+import { answerOn, targetOf } from "../../core/bare-http.ts";
 import type { Admit } from "../../core/caller.ts";
 import { type Clock, systemClock } from "../../core/clock.ts";
 import { assertRange, TonetapError } from "../../core/errors.ts";
-import type { Closable } from "../../core/lifecycle.ts";
+import { ClosesOnce } from "../../core/lifecycle.ts";
+import { OpenConnections } from "../../core/open-connections.ts";
 import { problemOf } from "../../core/problem.ts";
 import { audiohookDialect } from "./audiohook-dialect.ts";
 import { verifyAudioHookSignature } from "./audiohook-signature.ts";
@@ -84,14 +86,15 @@ export interface MediaSocketStats extends Readonly<ConnectionCounts> {
   readonly refused: number;
 }
 
-export class MediaSocketServer implements Closable, AsyncDisposable {
+/** `close()` says goodbye to every peer, each in its dialect, waits for theirs, cuts off the rest. The HTTP server stays open. */
+export class MediaSocketServer extends ClosesOnce {
   readonly #server: Server;
   readonly #options: MediaSocketOptions;
   readonly #limits: ConnectionLimits;
   readonly #maxConnections: number;
   readonly #clock: Clock;
   readonly #sockets: WebSocketServer;
-  readonly #connections = new Map<WebSocket, MediaConnection>();
+  readonly #connections = new OpenConnections<WebSocket, MediaConnection>();
   /** Requests whose token is being looked at: they count. */
   #opening = 0;
   readonly #counts: ConnectionCounts = {
@@ -108,14 +111,13 @@ export class MediaSocketServer implements Closable, AsyncDisposable {
     void this.#upgrade(request, socket, head);
   #accepted = 0;
   #refused = 0;
-  #onEmpty: (() => void) | undefined;
-  #closing: Promise<void> | undefined;
 
   /**
    * Listens to the server's upgrades of its own paths and leaves others alone.
    * @throws TonetapError invalid-argument
    */
   constructor(server: Server, options: MediaSocketOptions) {
+    super();
     const limit = (name: string, value: number, min: number, max: number): number => {
       assertRange(`media ${name}`, value, min, max);
       return value;
@@ -140,7 +142,7 @@ export class MediaSocketServer implements Closable, AsyncDisposable {
       handleProtocols: (offered) => offered.values().next().value ?? false,
     });
     this.#stopTicking = this.#clock.repeat(TICK_MS, () => {
-      for (const connection of this.#connections.values()) connection.tick();
+      for (const connection of this.#connections.sessions()) connection.tick();
     });
     server.on("upgrade", this.#onUpgrade);
   }
@@ -159,38 +161,21 @@ export class MediaSocketServer implements Closable, AsyncDisposable {
     return dialectAt(path) !== undefined;
   }
 
-  /** Says goodbye to every peer, each in its dialect, waits for theirs, cuts off the rest. The HTTP server stays open. */
-  close(): Promise<void> {
-    this.#closing ??= this.#closeAll();
-    return this.#closing;
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
-  }
-
-  async #closeAll(): Promise<void> {
+  protected async release(): Promise<void> {
     this.#server.off("upgrade", this.#onUpgrade);
     this.#stopTicking();
-    if (this.#connections.size === 0) return;
-    const empty = new Promise<void>((resolve) => {
-      this.#onEmpty = resolve;
+    await this.#connections.dismiss(this.#clock, {
+      graceMs: this.#limits.closeGraceMs,
+      goodbye: (connection) => connection.stop(),
+      cutOff: (socket) => socket.terminate(),
     });
-    for (const connection of this.#connections.values()) connection.stop();
-    const cancel = this.#clock.schedule(this.#limits.closeGraceMs, () => {
-      for (const socket of this.#connections.keys()) socket.terminate();
-    });
-    await empty;
-    cancel();
   }
 
   async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    const said = request.url ?? "/";
-    // RFC 9112 §3.2: a path, or a whole URL. Put together as text: with a base, a path of `//x/y` would name a host.
-    const target = URL.parse(said.startsWith("/") ? `http://service${said}` : said);
-    const dialect = target === null ? undefined : dialectAt(target.pathname);
+    const target = targetOf(request);
+    const dialect = target === undefined ? undefined : dialectAt(target.pathname);
     // Another listener's.
-    if (target === null || dialect === undefined) return;
+    if (target === undefined || dialect === undefined) return;
     // The peer may go while its token is looked at.
     socket.on("error", ignore);
     try {
@@ -199,7 +184,7 @@ export class MediaSocketServer implements Closable, AsyncDisposable {
         throw new TonetapError("overloaded", `all ${this.#maxConnections} media connections are taken`);
       }
       const permission = await this.#permission(dialect, request, target.searchParams);
-      if (this.#closing !== undefined) throw new TonetapError("closed", "the service is stopping");
+      if (this.closing) throw new TonetapError("closed", "the service is stopping");
       if (socket.destroyed) return;
       socket.off("error", ignore);
       this.#sockets.handleUpgrade(request, socket, head, (peer) =>
@@ -207,8 +192,9 @@ export class MediaSocketServer implements Closable, AsyncDisposable {
       );
     } catch (thrown) {
       const error = TonetapError.from(thrown);
+      this.#refused++;
       this.#options.onRefused?.(error, request.socket.remoteAddress);
-      this.#refuse(socket, error);
+      answerOn(socket, problemOf(error));
     }
   }
 
@@ -288,28 +274,14 @@ export class MediaSocketServer implements Closable, AsyncDisposable {
       return;
     }
     this.#accepted++;
-    this.#connections.set(socket, connection);
+    this.#connections.add(socket, connection);
     socket.on("message", (data, isBinary) => connection.message(data as Buffer, isBinary));
     socket.on("ping", (data) => connection.pinged(data));
     socket.on("pong", () => connection.heard());
     socket.on("close", () => {
       connection.ended();
-      this.#connections.delete(socket);
-      if (this.#connections.size === 0) this.#onEmpty?.();
+      this.#connections.remove(socket);
     });
-  }
-
-  /** Answers an upgrade with a plain HTTP response: RFC 6455 §4.2.2. */
-  #refuse(socket: Duplex, error: TonetapError): void {
-    this.#refused++;
-    const { status, headers, body } = problemOf(error);
-    const lines = [
-      `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
-      ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
-      `content-length: ${Buffer.byteLength(body)}`,
-      "connection: close",
-    ];
-    socket.end(`${lines.join("\r\n")}\r\n\r\n${body}`);
   }
 }
 

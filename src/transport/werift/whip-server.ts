@@ -7,7 +7,7 @@ import type { AudioSource, ParticipantInfo } from "../../core/audio-source.ts";
 import type { Admit } from "../../core/caller.ts";
 import { type Clock, systemClock } from "../../core/clock.ts";
 import { assertRange, type ErrorCode, TonetapError } from "../../core/errors.ts";
-import type { Closable } from "../../core/lifecycle.ts";
+import { type Closable, ClosesOnce } from "../../core/lifecycle.ts";
 import { LINE_CONSENTS, type LineConsent } from "../../core/line-signal.ts";
 import { problemOf } from "../../core/problem.ts";
 import { assertIceUrl, type IceServer, linkHeader } from "./ice-servers.ts";
@@ -95,7 +95,7 @@ export function createWhipEndpoint(options: WhipEndpointOptions): WhipEndpoint {
   return new Endpoint(options);
 }
 
-class Endpoint implements WhipEndpoint {
+class Endpoint extends ClosesOnce implements WhipEndpoint {
   readonly #options: WhipEndpointOptions;
   readonly #path: string;
   readonly #inactivityMs: number;
@@ -105,9 +105,9 @@ class Endpoint implements WhipEndpoint {
   readonly #sessions = new Map<string, WhipSession>();
   /** Sessions being opened: they count against the limit. */
   readonly #opening = new Set<Promise<unknown>>();
-  #closing: Promise<void> | undefined;
 
   constructor(options: WhipEndpointOptions) {
+    super();
     this.#options = options;
     this.#path = options.path ?? "/whip";
     this.#inactivityMs = options.inactivityMs ?? 10_000;
@@ -137,16 +137,7 @@ class Endpoint implements WhipEndpoint {
     return { ...response, headers: { ...response.headers, ...this.#cors(request) } };
   }
 
-  close(): Promise<void> {
-    this.#closing ??= this.#closeAll();
-    return this.#closing;
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
-  }
-
-  async #closeAll(): Promise<void> {
+  protected async release(): Promise<void> {
     await Promise.allSettled(this.#opening);
     await Promise.all([...this.#sessions.values()].map((session) => session.close()));
   }
@@ -206,7 +197,7 @@ class Endpoint implements WhipEndpoint {
   async #publish(request: WhipRequest, admit: Admit): Promise<WhipResponse> {
     const wrong = wrongBody(request, OFFER_TYPE, { "accept-post": OFFER_TYPE });
     if (wrong !== undefined) return wrong;
-    if (this.#closing !== undefined) throw new TonetapError("overloaded", "the endpoint is closing");
+    if (this.closing) throw new TonetapError("overloaded", "the endpoint is closing");
     if (this.sessionCount >= this.#maxSessions) {
       throw new TonetapError("overloaded", `all ${this.#maxSessions} sessions are taken`);
     }
