@@ -4,7 +4,12 @@ import { systemClock } from "../../../src/core/clock.ts";
 import { MediaClock } from "../../../src/core/media-clock.ts";
 import { SAMPLES_PER_MS } from "../../../src/core/units.ts";
 import { createOpusDecoder, decodeAudio } from "../../../src/stream/index.ts";
-import { createJitterStats, type JitterStats, jitterBuffer } from "../../../src/transport/index.ts";
+import {
+  createJitterStats,
+  type JitterBufferOptions,
+  type JitterStats,
+  jitterBuffer,
+} from "../../../src/transport/index.ts";
 
 export interface Listening {
   readonly stats: JitterStats;
@@ -17,7 +22,10 @@ export interface Listening {
   readonly completed: Promise<void>;
 }
 
-export async function listening(): Promise<Listening> {
+/** @param waits for missing packets, where the machine's business must not decide what is lost */
+export async function listening(
+  waits: Pick<JitterBufferOptions, "minWaitMs" | "maxWaitMs"> = {},
+): Promise<Listening> {
   const opus = await createOpusDecoder();
   const stats = createJitterStats();
   const parts: Float32Array[] = [];
@@ -30,7 +38,7 @@ export async function listening(): Promise<Listening> {
     listen: ({ codecs, packets }) => {
       const mediaClock = new MediaClock(systemClock);
       packets
-        .pipe(jitterBuffer({ clock: systemClock, codecs, stats }), decodeAudio({ opus, codecs, mediaClock }))
+        .pipe(jitterBuffer({ ...waits, clock: systemClock, codecs, stats }), decodeAudio({ opus, codecs, mediaClock }))
         .subscribe({
           next: (unit) => {
             if (unit.kind !== "pcm") return;

@@ -12,7 +12,7 @@ import { PAGE_RATE_HZ } from "./publisher-page.ts";
 
 const SPEECH = fileURLToPath(new URL("../../../assets/demo/anna.opus", import.meta.url));
 /** Two sentences, and half a second before them. */
-export const SPEECH_S = 7;
+const SPEECH_S = 7;
 const TICKS_PER_SAMPLE = 48_000 / PIPELINE_RATE_HZ;
 
 export interface Heard {
@@ -38,6 +38,14 @@ export function hear(source: AudioSource): Heard {
     heard.reports.push({ ...report, lateMs: Date.now() - report.ntpWallMs }),
   );
   return heard;
+}
+
+/**
+ * By how much the sender's clock is behind this machine's, ms, as far as its reports can say: a report is as old as its
+ * way here, which a busy machine makes long, and the one that came quickest says it best.
+ */
+export function clockLagMs({ reports }: Heard): number {
+  return Math.min(...reports.map(({ lateMs }) => lateMs));
 }
 
 /** The first seconds of the demo's Anna, mono, {@link PAGE_RATE_HZ}. */

@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Browser, Page } from "playwright-core";
+import { expect } from "vitest";
 import type { WhipEndpoint } from "../../../src/transport/werift/index.ts";
 
 /** Hz of the audio that pages play. */
@@ -19,22 +20,34 @@ window.publish = async (endpoint, token) => {
   microphone.channelCount = 1;
   const publication = await publishMicrophone({ endpoint, stream: microphone.stream, token });
   const { pc } = publication;
-  window.published = { ...publication, context, microphone };
+  const player = context.createBufferSource();
+  player.buffer = buffer;
+  player.connect(microphone);
+  const played = new Promise((resolve) => player.addEventListener("ended", () => resolve(), { once: true }));
+  const sent = async () =>
+    [...(await pc.getStats()).values()].find(({ type }) => type === "outbound-rtp").packetsSent;
+  window.published = { ...publication, context, microphone, played, sent };
   if (pc.connectionState !== "connected") {
     await new Promise((resolve, reject) => pc.addEventListener("connectionstatechange", () => {
       if (pc.connectionState === "connected") resolve();
       if (pc.connectionState === "failed") reject(new Error("connection failed"));
     }));
   }
-  const player = context.createBufferSource();
-  player.buffer = buffer;
-  player.connect(microphone);
   const startsIn = 0.3;
   player.start(context.currentTime + startsIn);
   return { startsAtWallMs: performance.timeOrigin + performance.now() + startsIn * 1000, answer: pc.remoteDescription.sdp };
 };
 window.ready = true;
 </script>`;
+
+/** Resolves when a page has played its audio to the end, and as many packets have come as it has sent. */
+export async function playedOut(
+  page: { evaluate(script: string): Promise<unknown> },
+  packets: { readonly length: number },
+): Promise<void> {
+  await page.evaluate("published.played");
+  await expect.poll(async () => Number(await page.evaluate("published.sent()")) - packets.length).toBe(0);
+}
 
 export interface PublisherSite {
   readonly url: string;

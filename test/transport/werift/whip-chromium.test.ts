@@ -1,7 +1,7 @@
 /** A real browser publishes real speech over WHIP; what came through is compared with what went in. */
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { systemClock } from "../../../src/core/clock.ts";
 import { resample } from "../../../src/core/resampler.ts";
 import { PIPELINE_RATE_HZ } from "../../../src/core/units.ts";
 import { createWhipEndpoint, type WhipEndpoint } from "../../../src/transport/werift/index.ts";
@@ -9,12 +9,12 @@ import { WeriftSource } from "../../../src/transport/werift/werift-source.ts";
 import { launchChromium } from "../../support/chromium.ts";
 import { bestMatch, opusHighPass } from "../../support/correlation.ts";
 import { hasPeer } from "../../support/system-peers.ts";
-import { decode, type Heard, hear, loadSpeech, SPEECH_S } from "./heard.ts";
-import { PAGE_RATE_HZ, type PublisherSite, publisherSite } from "./publisher-page.ts";
+import { clockLagMs, decode, type Heard, hear, loadSpeech } from "./heard.ts";
+import { PAGE_RATE_HZ, type PublisherSite, playedOut, publisherSite } from "./publisher-page.ts";
 
 const INACTIVITY_MS = 3_000;
 
-/** Machines may be busy: what comes, comes within 6 s. */
+/** Machines may be busy: what comes may take its time. */
 const eventually = <T>(read: () => T) => expect.poll(read);
 
 describe.skipIf(!hasPeer("chromium"))("Chromium publishing over WHIP", () => {
@@ -54,10 +54,15 @@ describe.skipIf(!hasPeer("chromium"))("Chromium publishing over WHIP", () => {
   it("comes through with correlation ≥ 0.95, as wideband SILK of 1 channel, with levels and sender reports", async () => {
     const page = await site.open(browser);
     const { heard, answer } = await publish(page);
-    await sleep((SPEECH_S + 1) * 1000);
-    const remote = await page.evaluate<{ roundTripTime: number } | undefined>(
-      "published.pc.getStats().then((stats) => [...stats.values()].find(({ type }) => type === 'remote-inbound-rtp'))",
-    );
+    await playedOut(page, heard.packets);
+    await eventually(() => heard.reports.length).toBeGreaterThanOrEqual(1);
+    // The browser is told how they arrive, every second: one quick way there and back shows that the time is right.
+    const remote = () =>
+      page.evaluate<{ packetsLost: number; fractionLost: number; roundTripTime: number } | undefined>(
+        "published.pc.getStats().then((stats) => [...stats.values()].find(({ type }) => type === 'remote-inbound-rtp'))",
+      );
+    await eventually(async () => (await remote())?.roundTripTime).toBeLessThan(0.5);
+    expect(await remote()).toMatchObject({ packetsLost: 0, fractionLost: 0 });
     await page.evaluate("published.close()");
     await eventually(() => heard.ended).toBe(true);
     await page.close();
@@ -82,18 +87,14 @@ describe.skipIf(!hasPeer("chromium"))("Chromium publishing over WHIP", () => {
     expect(srtp?.suite).toBe("AES_CM_128_HMAC_SHA1_80");
     expect(srtp?.stats.rtp).toBe(heard.packets.length);
     expect(heard.source.refused).toEqual({});
-    // And the browser is told how they arrive.
-    expect(remote).toMatchObject({ packetsLost: 0, fractionLost: 0 });
-    expect(remote?.roundTripTime).toBeLessThan(0.5);
 
     expect(heard.packets.every(({ audioLevel }) => audioLevel !== undefined)).toBe(true);
     const levels = heard.packets.map(({ audioLevel }) => audioLevel?.level ?? 127);
     expect(Math.min(...levels)).toBeLessThan(30);
     expect(Math.max(...levels)).toBeGreaterThan(50);
 
-    // Same machine, same clock: a report is as old as its way here.
-    expect(heard.reports.length).toBeGreaterThanOrEqual(1);
-    for (const { lateMs } of heard.reports) expect(Math.abs(lateMs)).toBeLessThan(500);
+    // Same machine, same clock.
+    expect(Math.abs(clockLagMs(heard))).toBeLessThan(500);
     // Candidates come when the browser has them: in one PATCH, or in a second one.
     const asked = site.log.filter((line) => !line.startsWith("GET"));
     expect([...new Set(asked)]).toEqual(["POST whip 201", "PATCH whip 204", "DELETE whip 200"]);
@@ -152,21 +153,22 @@ describe.skipIf(!hasPeer("chromium"))("Chromium publishing over WHIP", () => {
     const left = await site.open(browser);
     const { heard: leaving } = await publish(left);
     await eventually(() => leaving.packets.length).toBeGreaterThan(10);
-    const leftAtMs = Date.now();
     await left.goto("about:blank");
     await eventually(() => leaving.ended).toBe(true);
-    expect(Date.now() - leftAtMs).toBeLessThan(INACTIVITY_MS - 500);
+    // The page itself said so; it was not its silence.
+    expect(leaving.source.timedOut).toBe(false);
     await left.close();
 
     const crashed = await site.open(browser);
     const { heard } = await publish(crashed);
     await eventually(() => heard.packets.length).toBeGreaterThan(10);
     const crash = new Promise((resolve) => crashed.once("crash", resolve));
-    const crashedAtMs = Date.now();
     crashed.goto("chrome://crash").catch(() => "the page that would answer is gone");
     await crash;
     await eventually(() => heard.ended).toBe(true);
-    expect(Date.now() - crashedAtMs).toBeGreaterThan(INACTIVITY_MS - 500);
+    expect(heard.source.timedOut).toBe(true);
+    const lastMs = heard.packets.at(-1)?.arrivalMs ?? Number.NaN;
+    expect(systemClock.now() - lastMs).toBeGreaterThanOrEqual(INACTIVITY_MS);
     expect(endpoint.sessionCount).toBe(0);
     await crashed.close();
   });
