@@ -38,7 +38,10 @@ export async function listening(
     listen: ({ codecs, packets }) => {
       const mediaClock = new MediaClock(systemClock);
       packets
-        .pipe(jitterBuffer({ ...waits, clock: systemClock, codecs, stats }), decodeAudio({ opus, codecs, mediaClock }))
+        .pipe(
+          jitterBuffer({ ...waits, clock: systemClock, codecs, stats }),
+          decodeAudio({ opus, codecs, mediaClock }),
+        )
         .subscribe({
           next: (unit) => {
             if (unit.kind !== "pcm") return;
