@@ -113,8 +113,15 @@ function growing(steps: readonly LiveStep[]): LiveStep[] {
   );
 }
 
+export interface StageOptions {
+  /** For the service's process. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Of its time a participant talks so much, 0–1; default 1. */
+  readonly talkShare?: number;
+}
+
 /** The two processes of a ramp, and a subscriber in this one. */
-class Stage implements AsyncDisposable {
+export class Stage implements AsyncDisposable {
   readonly #generator = new Child<ToGenerator, FromGenerator>(
     "the load generator",
     new URL("./load-generator.ts", import.meta.url),
@@ -126,8 +133,11 @@ class Stage implements AsyncDisposable {
   readonly #present: number[] = [];
   #nextParticipant = 0;
 
-  constructor(peer: PeerName) {
-    this.#subject = new Child<ToSubject, FromSubject>(peer, SCRIPTS[peer], ["--expose-gc"]);
+  readonly #talkShare: number;
+
+  constructor(peer: PeerName, { env = {}, talkShare = 1 }: StageOptions = {}) {
+    this.#subject = new Child<ToSubject, FromSubject>(peer, SCRIPTS[peer], ["--expose-gc"], env);
+    this.#talkShare = talkShare;
   }
 
   async open(): Promise<SubjectDescription> {
@@ -168,8 +178,10 @@ class Stage implements AsyncDisposable {
     const coming = Array.from({ length: participants - this.#present.length }, () => this.#nextParticipant++);
     if (coming.length === 0) return;
     this.#present.push(...coming);
-    await this.#subject.ask({ kind: "attach", participants: coming }, "done");
-    const { starts } = await this.#generator.ask({ kind: "start", participants: coming }, "started");
+    const { endpoints } = await this.#subject.ask({ kind: "attach", participants: coming }, "done");
+    const talkShare = this.#talkShare;
+    const order = { kind: "start", participants: coming, endpoints, talkShare } as const;
+    const { starts } = await this.#generator.ask(order, "started");
     await this.#subject.ask({ kind: "starts", starts }, "done");
   }
 }

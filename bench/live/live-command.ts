@@ -19,6 +19,7 @@ import {
 } from "./live-report.ts";
 import { describeMachine } from "./machine.ts";
 import type { RampLimits } from "./ramp.ts";
+import { runShardsBench } from "./shards-bench.ts";
 
 const JSON_FILE = fileURLToPath(new URL("../results/live.json", import.meta.url));
 const PAGE = fileURLToPath(new URL("../../docs/performance.md", import.meta.url));
@@ -36,6 +37,8 @@ export const LIVE_USAGE = `npm run bench -- live [options]
   --rounds N         ramps of each, 1–9; their median counts (default 1)
   --seconds N        measured seconds of a step, 2–60 (default 8)
   --participants N   hold this load once, with the profiler on, instead of ramping
+  --shards N,N       what a participant costs on N threads (0: the main one), each in turns; with --participants N,N the loads
+  --talk SHARE       share of its time that a participant talks, 0.05–1 (default 1; a conversation: 0.4)
   --json FILE        where the figures go (default bench/results/live.json)
   --write            put the tables into docs/performance.md`;
 
@@ -48,6 +51,8 @@ export async function runLive(args: readonly string[]): Promise<void> {
       rounds: { type: "string", default: "1" },
       seconds: { type: "string", default: "8" },
       participants: { type: "string" },
+      shards: { type: "string" },
+      talk: { type: "string", default: "1" },
       json: { type: "string", default: JSON_FILE },
       write: { type: "boolean", default: false },
     },
@@ -57,6 +62,17 @@ export async function runLive(args: readonly string[]): Promise<void> {
   const peers: PeerName[] = ["tonetap", ...values.peer.map(peerOf)];
   if (peers.includes("naive")) installNaivePeer();
 
+  if (values.shards !== undefined) {
+    await runShardsBench({
+      shards: numbersOf("shards", values.shards, 0, 64),
+      participants: numbersOf("participants", values.participants ?? "200", 1, 4_000),
+      rounds,
+      seconds,
+      talkShare: numberOf("talk", values.talk, 0.05, 1),
+      json: values.json === JSON_FILE ? undefined : values.json,
+    });
+    return;
+  }
   if (values.participants !== undefined) {
     const participants = numberOf("participants", values.participants, 1, LIMITS.maxParticipants);
     for (const peer of peers) await holdOnce(peer, participants, seconds);
@@ -109,6 +125,9 @@ function numberOf(name: string, text: string, min: number, max: number): number 
   assertRange(`--${name}`, value, min, max);
   return value;
 }
+
+const numbersOf = (name: string, text: string, min: number, max: number): number[] =>
+  text.split(",").map((one) => numberOf(name, one, min, max));
 
 function peerOf(name: string): PeerName {
   if (name === "naive") return name;

@@ -3,7 +3,7 @@
  * does not move. It measures how late it is itself, so that a starved generator is not taken for a slow service.
  * Run by run-live.ts, which it talks to over IPC.
  */
-import { createSocket } from "node:dgram";
+import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { systemClock } from "../../src/core/clock.ts";
 import { LatencyHistogram } from "../../src/core/histogram.ts";
@@ -17,6 +17,7 @@ import {
   type Start,
   sharedNow,
   type ToGenerator,
+  type UdpEndpoint,
 } from "./protocol.ts";
 import { readSpeechLoops } from "./speech-loop.ts";
 
@@ -31,6 +32,11 @@ interface Stream {
   readonly loop: readonly Uint8Array[];
   /** Fixed RTP header (RFC 3550 §5.1), patched in place for every packet. */
   readonly header: Uint8Array;
+  readonly socket: Socket;
+  /** Packets of 20 ms in a turn of talk and pause, and how many of them it talks. */
+  readonly turn: number;
+  readonly talk: number;
+  inTurn: number;
   sequence: number;
   timestamp: number;
   position: number;
@@ -49,7 +55,13 @@ let stopped = false;
 
 const reply = (message: FromGenerator): void => void process.send?.(message);
 
-function start(participant: number): Start {
+/** Comfort noise for a pause: a frame of no data, every 400 ms. RFC 7587 §3.1.3. */
+const DTX_PACKET = Uint8Array.of(0x48);
+const DTX_PERIOD_PACKETS = 20;
+/** A turn of talk and pause, in packets: 6 s. */
+const TURN_PACKETS = 300;
+
+function start(participant: number, to: Socket, talkShare: number): Start {
   const loop = loops[participant % loops.length] ?? [];
   // Ticks of the window grid are spread over the hop, packets over 20 ms, places in the recording over all of it.
   const phaseMs = HOP_MS * ((participant * GOLDEN) % 1);
@@ -58,6 +70,10 @@ function start(participant: number): Start {
     participant,
     loop,
     header: new Uint8Array(12),
+    socket: to,
+    turn: TURN_PACKETS,
+    talk: Math.round(TURN_PACKETS * talkShare),
+    inTurn: Math.floor(((participant * GOLDEN * 3) % 1) * TURN_PACKETS),
     sequence: (participant * 257) % 0x8000,
     timestamp: participant * 48_271,
     position: Math.floor(((participant * GOLDEN * 7) % 1) * loop.length),
@@ -68,6 +84,27 @@ function start(participant: number): Start {
   writeU32(stream.header, 8, SSRC_BASE + participant);
   streams.set(participant, stream);
   return { participant, sequence: stream.sequence, dueMs: stream.dueMs };
+}
+
+async function startAll({
+  participants,
+  endpoints,
+  talkShare,
+}: Extract<ToGenerator, { kind: "start" }>): Promise<void> {
+  const starts: Start[] = [];
+  for (const [i, participant] of participants.entries()) {
+    const endpoint = endpoints[i];
+    starts.push(start(participant, endpoint === undefined ? socket : await connect(endpoint), talkShare));
+  }
+  reply({ kind: "started", starts });
+}
+
+async function connect({ host, port }: UdpEndpoint): Promise<Socket> {
+  const own = createSocket("udp4");
+  own.on("error", () => undefined);
+  own.connect(port, host);
+  await once(own, "connect");
+  return own;
 }
 
 function sendDue(): void {
@@ -82,11 +119,18 @@ function sendDue(): void {
 }
 
 function send(stream: Stream): void {
-  const { header, loop } = stream;
+  const { header, loop, turn, talk } = stream;
+  const talks = stream.inTurn < talk;
+  const pause = stream.inTurn - talk;
+  stream.inTurn = (stream.inTurn + 1) % turn;
+  if (!talks && pause % DTX_PERIOD_PACKETS !== 0) {
+    stream.timestamp += TICKS_PER_PACKET;
+    return;
+  }
   writeU16(header, 2, stream.sequence);
   writeU32(header, 4, stream.timestamp);
   // Connected and unfull, the socket copies the bytes before this returns: the header may be patched again.
-  socket.send([header, loop[stream.position] ?? header]);
+  stream.socket.send([header, talks ? (loop[stream.position] ?? header) : DTX_PACKET]);
   header[1] = OPUS_PAYLOAD_TYPE;
   stream.sequence = (stream.sequence + 1) & 0xffff;
   stream.timestamp += TICKS_PER_PACKET;
@@ -131,10 +175,14 @@ process.on("message", (message: ToGenerator) => {
       });
       return;
     case "start":
-      reply({ kind: "started", starts: message.participants.map(start) });
+      void startAll(message);
       return;
     case "stop":
-      for (const participant of message.participants) streams.delete(participant);
+      for (const participant of message.participants) {
+        const own = streams.get(participant)?.socket;
+        if (own !== socket) own?.close();
+        streams.delete(participant);
+      }
       reply({ kind: "ready" });
       return;
     case "report":
@@ -148,7 +196,7 @@ process.on("message", (message: ToGenerator) => {
 socket.on("error", () => streams.clear());
 process.on("disconnect", () => {
   stopped = true;
-  socket.close();
+  process.exit();
 });
 socket.bind(0, "127.0.0.1");
 await once(socket, "listening");

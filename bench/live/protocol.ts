@@ -28,7 +28,15 @@ export interface Start {
 
 export type ToGenerator =
   | { readonly kind: "send-to"; readonly endpoint: UdpEndpoint }
-  | { readonly kind: "start" | "stop"; readonly participants: readonly number[] }
+  | { readonly kind: "stop"; readonly participants: readonly number[] }
+  | {
+      readonly kind: "start";
+      readonly participants: readonly number[];
+      /** Of each participant, where it is not the common one. */
+      readonly endpoints: readonly UdpEndpoint[];
+      /** Of its time a participant talks so much, 0–1; between, its encoder is in DTX. */
+      readonly talkShare: number;
+    }
   /** Begins a new measurement; answers with the one before. */
   | { readonly kind: "report" };
 
@@ -46,6 +54,9 @@ export type FromGenerator =
   | { readonly kind: "report"; readonly report: GeneratorReport };
 
 // The service under test.
+
+/** Set in its environment, it opens a port for every participant, where the packets are worked on. */
+export const OWN_PORTS = "BENCH_OWN_PORTS";
 
 export type ToSubject =
   | { readonly kind: "attach" | "detach"; readonly participants: readonly number[] }
@@ -105,7 +116,7 @@ export interface HotSpot {
 
 export type FromSubject =
   | { readonly kind: "open"; readonly description: SubjectDescription }
-  | { readonly kind: "done" }
+  | { readonly kind: "done"; readonly endpoints: readonly UdpEndpoint[] }
   | { readonly kind: "sample"; readonly sample: SubjectSample }
   | { readonly kind: "failed"; readonly message: string };
 
@@ -123,9 +134,15 @@ export class Child<To extends object, From extends { readonly kind: string }> {
   readonly #early: From[] = [];
   #ended: TonetapError | undefined;
 
-  constructor(name: string, script: URL, nodeFlags: readonly string[] = []) {
+  constructor(
+    name: string,
+    script: URL,
+    nodeFlags: readonly string[] = [],
+    env: Readonly<Record<string, string>> = {},
+  ) {
     this.#name = name;
     this.#process = fork(script, {
+      env: { ...process.env, ...env },
       execArgv: [...nodeFlags],
       stdio: ["ignore", "inherit", "inherit", "ipc"],
     });

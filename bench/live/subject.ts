@@ -9,7 +9,14 @@ import { LatencyHistogram } from "../../src/core/histogram.ts";
 import { PacketTimes } from "./packet-times.ts";
 import { type CpuReading, coresBetween, readCpu, readSocketDrops } from "./process-meter.ts";
 import { type CpuProfile, hotSpots, type StageRules, stageTimes } from "./profile.ts";
-import type { FromSubject, Latency, SubjectDescription, SubjectSample, ToSubject } from "./protocol.ts";
+import type {
+  FromSubject,
+  Latency,
+  SubjectDescription,
+  SubjectSample,
+  ToSubject,
+  UdpEndpoint,
+} from "./protocol.ts";
 
 /** Running totals of a service; the bench takes differences. */
 export interface SubjectCounts {
@@ -24,7 +31,8 @@ export interface Subject {
   readonly description: SubjectDescription;
   readonly stages: StageRules;
   counts(): SubjectCounts;
-  attach(participant: number): Promise<void>;
+  /** @returns where it is sent to, if it has a port of its own */
+  attach(participant: number): Promise<UdpEndpoint | undefined>;
   detach(participant: number): Promise<void>;
   close(): Promise<void>;
 }
@@ -67,11 +75,13 @@ class Harness implements SubjectProbe {
     const nowMs = systemClock.now();
     this.#fromArrival.record(nowMs - arrivalMs);
     const dueMs = this.#times.get(participant)?.dueMs(arrivalMs);
+    // Undefined too where packets are read in another thread.
     if (dueMs !== undefined) this.#fromSending.record(nowMs - dueMs);
   }
 
   async handle(message: ToSubject): Promise<FromSubject> {
     const subject = this.#subject;
+    const endpoints: UdpEndpoint[] = [];
     switch (message.kind) {
       case "collect":
         // What a service that has run for long has behind it: V8 is more generous to a heap it has never looked through.
@@ -80,7 +90,8 @@ class Harness implements SubjectProbe {
       case "attach":
         for (const participant of message.participants) {
           this.#times.set(participant, new PacketTimes());
-          await subject.attach(participant);
+          const endpoint = await subject.attach(participant);
+          if (endpoint !== undefined) endpoints.push(endpoint);
         }
         break;
       case "detach":
@@ -103,7 +114,7 @@ class Harness implements SubjectProbe {
       default:
         message satisfies never;
     }
-    return { kind: "done" };
+    return { kind: "done", endpoints };
   }
 
   async #begin(profile: boolean): Promise<Measurement> {

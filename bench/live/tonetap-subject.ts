@@ -10,11 +10,12 @@ import type { Participant } from "../../src/participant.ts";
 import { Service } from "../../src/service.ts";
 import { createUdpRtpServer } from "../../src/transport/index.ts";
 import { TONETAP_STAGES } from "./profile.ts";
-import { SSRC_BASE } from "./protocol.ts";
+import { OWN_PORTS, SSRC_BASE } from "./protocol.ts";
 import { type Subject, type SubjectProbe, serveSubject } from "./subject.ts";
 
 /** Asked for; the system may give less (Linux: net.core.rmem_max). */
 const RECEIVE_BUFFER_BYTES = 4 << 20;
+const OWN_RECEIVE_BUFFER_BYTES = 64 << 10;
 const MAX_PARTICIPANTS = 2_000;
 
 async function open(probe: SubjectProbe): Promise<Subject> {
@@ -61,6 +62,13 @@ async function open(probe: SubjectProbe): Promise<Subject> {
       return { receivedPackets, lostPackets, droppedWindows, batches, batchedWindows: estimated };
     },
     async attach(participant) {
+      if (process.env[OWN_PORTS] !== undefined) {
+        const door = await engine.media.openRtp({ recvBufferBytes: OWN_RECEIVE_BUFFER_BYTES });
+        const info = { callId: `call-${participant >> 1}`, participantId: String(participant) };
+        const attached = await engine.attach(door, { ...info, role: "guest", consent: "granted" });
+        participants.set(participant, attached);
+        return door.address;
+      }
       const source = watched(rtp.source(SSRC_BASE + participant), (sequence, arrivalMs) =>
         probe.packet(participant, sequence, arrivalMs),
       );
@@ -68,6 +76,7 @@ async function open(probe: SubjectProbe): Promise<Subject> {
       const info = { callId: `call-${participant >> 1}`, participantId: String(participant) };
       const attached = await engine.attach(source, { ...info, role: "guest", consent: "granted" });
       participants.set(participant, attached);
+      return undefined;
     },
     async detach(participant) {
       const attached = participants.get(participant);

@@ -115,6 +115,7 @@ async function open(probe: SubjectProbe): Promise<Subject> {
         if (participant.features.push(samples)) judge(number, participant);
       });
       participants.set(number, participant);
+      return undefined;
     },
     async detach(number) {
       const participant = participants.get(number);
