@@ -10,6 +10,7 @@ npm run bench -- inference   cost of a window in the model
 npm run bench -- doors       cost of a received packet, by the way that it comes in
 npm run bench -- events      1,000 subscribers to the events of 500 participants
 npm run bench -- tracing     what traces cost an event, without an SDK and with one
+npm run bench -- memory      what a participant holds in memory beyond its transport
 npm run bench -- page        frame times of the page with 50 participants, in Chromium`;
 
 /** @returns the exit code */
@@ -20,6 +21,7 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
       return 0;
     case "features":
     case "inference":
+    case "memory":
     case "page":
     case "tracing":
       return runScript(new URL(`./${name}.ts`, import.meta.url), args);
@@ -35,7 +37,9 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
 
 /** In a process of its own: nothing that ran before warms it up. */
 function runScript(script: URL, args: readonly string[]): number {
-  const { status } = spawnSync(process.execPath, [fileURLToPath(script), ...args], { stdio: "inherit" });
+  const { status } = spawnSync(process.execPath, ["--expose-gc", fileURLToPath(script), ...args], {
+    stdio: "inherit",
+  });
   return status ?? 1;
 }
 

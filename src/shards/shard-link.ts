@@ -190,7 +190,11 @@ export class ShardLink {
   }
 
   #receive(all: FromShard): void {
-    if (all.length === 0) this.#opening.resolve();
+    if (all.length === 0) {
+      // That it was busy starting says nothing of its load.
+      this.takeUtilization();
+      this.#opening.resolve();
+    }
     for (const news of all) {
       switch (news.kind) {
         case "answer":

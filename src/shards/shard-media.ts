@@ -133,7 +133,7 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
         this.#end(news.error === undefined ? undefined : untold(news.error));
         return;
       case "nack":
-        this.source.requestRetransmission?.(news.sequences);
+        this.#askAgain(news.sequences);
         return;
       case "event-packet":
         this.#listener?.onEventPacket?.(news.packet);
@@ -162,6 +162,15 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
     }
     // What it said before is judged; the participant begins anew, or leaves.
     run?.subscriber?.complete();
+  }
+
+  /** What the platform throws is why its participant leaves, as it would be in a chain of this thread. */
+  #askAgain(sequences: readonly number[]): void {
+    try {
+      this.source.requestRetransmission?.(sequences);
+    } catch (error) {
+      this.#run?.subscriber?.error(TonetapError.from(error));
+    }
   }
 
   #take(news: Extract<ShardNews, { kind: "unit" }>): void {

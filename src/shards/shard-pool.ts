@@ -29,6 +29,8 @@ const LOAD_PERIOD_MS = 1_000;
 const LOAD_SHARE = 0.5;
 /** Load of a participant that nothing is known of yet: one core carries some hundreds. */
 const PARTICIPANT_LOAD = 1 / 400;
+/** Shares of a core that differ by less say nothing: collecting garbage takes more. */
+const ALIKE = 0.05;
 /** Wait before a thread is started anew, ms; doubles with every crash in a row. */
 const FIRST_BACKOFF_MS = 100;
 const LONGEST_BACKOFF_MS = 10_000;
@@ -111,6 +113,16 @@ export class ShardPool implements MediaHost, Closable {
     return ShardRtpSource.open(this.#numbers++, await this.#place(), options);
   }
 
+  /** Windows that lie in shared memory now. */
+  get windowsUnderWay(): number {
+    return this.#slots.reduce((sum, { link }) => sum + link.mailbox.used, 0);
+  }
+
+  /** Whether shared memory holds nothing of a voice: all of it is looked at. */
+  isWiped(): boolean {
+    return this.#slots.every(({ link }) => link.mailbox.isWiped());
+  }
+
   /** Ends one thread at once, as a crash would: for one that hangs. Its participants move, or leave with an error. */
   async replace(index: number): Promise<void> {
     await this.#slots[index]?.link.kill();
@@ -184,10 +196,10 @@ export class ShardPool implements MediaHost, Closable {
   }
 }
 
-/** Load now, by the last look and who came since; of two that are alike the one with fewer participants. */
+/** Load now, by the last look and who came since; of two that are about alike the one with fewer participants. */
 function isLighter(a: Slot, b: Slot): boolean {
   const difference = expectedLoad(a) - expectedLoad(b);
-  return Math.abs(difference) < PARTICIPANT_LOAD / 2 ? a.link.media < b.link.media : difference < 0;
+  return Math.abs(difference) < ALIKE ? a.link.media < b.link.media : difference < 0;
 }
 
 function expectedLoad({ link, load, mediaThen }: Slot): number {

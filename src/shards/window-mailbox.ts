@@ -41,6 +41,11 @@ export class WindowMailbox {
     return used;
   }
 
+  /** Whether nothing of a voice is in it. Looks at all of it. */
+  isWiped(): boolean {
+    return this.#features.every((value) => value === 0);
+  }
+
   /** The shard's part: copies a window into a free row. @returns undefined when there is none */
   put(features: Float32Array): number | undefined {
     for (let row = 0; row < this.#taken.length; row++) {

@@ -59,12 +59,12 @@ export class JitterBuffer {
   readonly #timeline: MediaTimeline;
   readonly #wait: HoleWait;
 
-  /** Packets behind a hole, by sequence number. */
-  readonly #ring = new Array<RtpPacket | undefined>(CAPACITY);
+  /** Packets behind a hole, by slot: where nothing gets lost there are none. */
+  readonly #waiting = new Map<number, RtpPacket>();
   readonly #state = new Uint8Array(CAPACITY);
   readonly #timestamps = new Uint32Array(CAPACITY);
-  /** When a later packet showed the hole. */
-  readonly #awaitedSinceMs = new Float64Array(CAPACITY);
+  /** When a later packet showed the hole. Made with the first hole. */
+  #awaitedSinceMs: Float64Array | undefined;
 
   #started = false;
   #closed = false;
@@ -123,7 +123,7 @@ export class JitterBuffer {
     this.#cancelStallTimer?.();
     this.#cancelHoleTimer = undefined;
     this.#cancelStallTimer = undefined;
-    this.#ring.fill(undefined);
+    this.#waiting.clear();
     this.#held = undefined;
   }
 
@@ -160,12 +160,13 @@ export class JitterBuffer {
     // Slots of numbers that may still come late are not taken, or these would be mistaken for newer ones.
     while (sequence - this.#next > CAPACITY - MAX_MISORDER && !this.#closed) this.#step(now, true);
     const first = this.#highest + 1;
+    this.#awaitedSinceMs ??= new Float64Array(CAPACITY);
     for (let hole = first; hole < sequence; hole++) {
       this.#state[hole & MASK] = AWAITED;
       this.#awaitedSinceMs[hole & MASK] = now;
     }
     this.#highest = sequence;
-    this.#ring[sequence & MASK] = packet;
+    this.#waiting.set(sequence & MASK, packet);
     this.#note(sequence & MASK, packet);
     this.#timeline.keepCopies(packet);
     this.#drain(now, false);
@@ -180,8 +181,8 @@ export class JitterBuffer {
     }
     const now = this.#clock.now();
     this.stats.reordered++;
-    this.#wait.came(now - (this.#awaitedSinceMs[slot] ?? now), now);
-    this.#ring[slot] = packet;
+    this.#wait.came(now - (this.#awaitedSinceMs?.[slot] ?? now), now);
+    this.#waiting.set(slot, packet);
     this.#note(slot, packet);
     this.#timeline.keepCopies(packet);
     this.#drain(now, false);
@@ -200,7 +201,7 @@ export class JitterBuffer {
       return;
     }
     const now = this.#clock.now();
-    if (state === GIVEN_UP) this.#wait.came(now - (this.#awaitedSinceMs[slot] ?? now), now);
+    if (state === GIVEN_UP) this.#wait.came(now - (this.#awaitedSinceMs?.[slot] ?? now), now);
     this.stats.late++;
     this.#state[slot] = RECEIVED;
     this.#timestamps[slot] = packet.timestamp;
@@ -268,8 +269,8 @@ export class JitterBuffer {
   #step(now: number, giveUp: boolean): boolean {
     const slot = this.#next & MASK;
     if (this.#state[slot] === RECEIVED) {
-      const packet = this.#ring[slot];
-      this.#ring[slot] = undefined;
+      const packet = this.#waiting.get(slot);
+      this.#waiting.delete(slot);
       this.#next++;
       if (packet !== undefined) this.#timeline.packet(packet);
       return true;
@@ -284,7 +285,7 @@ export class JitterBuffer {
   /** Until when the hole at #next is waited for. */
   #holeDueMs(now: number): number {
     this.stats.waitMs = this.#wait.waitMs(now);
-    return (this.#awaitedSinceMs[this.#next & MASK] ?? now) + this.stats.waitMs;
+    return (this.#awaitedSinceMs?.[this.#next & MASK] ?? now) + this.stats.waitMs;
   }
 
   /** Whether RED copies stand for every packet of the hole at #next. */
@@ -292,7 +293,7 @@ export class JitterBuffer {
     if (!this.#timeline.hasCopies) return false;
     let end = this.#next;
     while (this.#state[end & MASK] !== RECEIVED) end++;
-    const packet = this.#ring[end & MASK];
+    const packet = this.#waiting.get(end & MASK);
     return packet !== undefined && this.#timeline.covers(end - this.#next, packet);
   }
 

@@ -22,12 +22,12 @@ function silentSource(closing = Promise.resolve()): AudioSource & { readonly pac
   };
 }
 
-describe("an ending", { concurrent: true }, () => {
+describe.each([0, 2])("an ending, on %i shards,", { concurrent: true }, (count) => {
   let engine: Engine;
   let seen: Recorder;
 
   beforeAll(async () => {
-    ({ engine, seen } = await openEngine());
+    ({ engine, seen } = await openEngine({ shards: { count } }));
   });
   afterAll(() => engine.close());
 

@@ -11,11 +11,11 @@ import { recordedFrames, upTo } from "./support.ts";
 const opusDatagram = (n: number): Uint8Array =>
   serializeRtp({ sequence: n, timestamp: n * FRAME, ssrc: 1, payloadType: 111, payload: opusPayload(n) });
 
-describe("the service over HTTP", { concurrent: true }, () => {
+describe.each([0, 2])("the service over HTTP on %i shards", { concurrent: true }, (count) => {
   let service: Service;
 
   beforeAll(async () => {
-    service = await Service.open({ service: { port: 0 }, model: { device: "cpu" } });
+    service = await Service.open({ service: { port: 0 }, model: { device: "cpu" }, shards: { count } });
   });
   afterAll(() => service.close());
 

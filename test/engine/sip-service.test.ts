@@ -33,39 +33,46 @@ async function file(name: string, text: string): Promise<string> {
   return path;
 }
 
-const open = (sip: NonNullable<ConfigInput["sip"]>): Promise<Service> =>
-  Service.open({ service: { port: 0 }, model, sip: { port: 0, ...sip } });
+const open = (sip: NonNullable<ConfigInput["sip"]>, count = 0): Promise<Service> =>
+  Service.open({ service: { port: 0 }, model, shards: { count }, sip: { port: 0, ...sip } });
 
 const udpOf = (service: Service) => service.sip?.addresses.get("udp") ?? expect.unreachable("no SIP");
 
 describe("SIP in the service", { concurrent: true }, () => {
-  test("4 s of a SIP call stand in /v1/calls with role and consent, and come out as events; closing says BYE", async () => {
-    const service = await open({ transports: ["udp", "tcp"], defaultRole: "customer" });
-    const connection = connect(service.url, { filter: { calls: ["pbx-1"] } });
-    const emotion = new Promise<EventOf<"emotion">>((resolve) => connection.on("emotion", resolve));
-    const left = new Promise<EventOf<"participant.left">>((resolve) =>
-      connection.on("participant.left", resolve),
-    );
-    await using phone = await Phone.udp(udpOf(service));
-    const { rtp } = await phone.call({
-      headers: ["X-Tonetap-Call: pbx-1", "X-Tonetap-Consent: granted"],
-      body: offer({ media: "RTP/AVP 111", extra: ["a=rtpmap:111 opus/48000/2", "a=rtcp-mux"] }),
-    });
-    const listed = (await (await fetch(new URL("v1/calls/pbx-1", service.url))).json()) as object;
-    expect(JSON.stringify(listed)).toContain('"participantId":"anna"');
+  test.each([0, 2])(
+    "on %i shards, 4 s of a SIP call stand in /v1/calls with role and consent, and come out as events; closing says BYE",
+    async (count) => {
+      const service = await open({ transports: ["udp", "tcp"], defaultRole: "customer" }, count);
+      const connection = connect(service.url, { filter: { calls: ["pbx-1"] } });
+      const emotion = new Promise<EventOf<"emotion">>((resolve) => connection.on("emotion", resolve));
+      const left = new Promise<EventOf<"participant.left">>((resolve) =>
+        connection.on("participant.left", resolve),
+      );
+      await using phone = await Phone.udp(udpOf(service));
+      const { rtp } = await phone.call({
+        headers: ["X-Tonetap-Call: pbx-1", "X-Tonetap-Consent: granted"],
+        body: offer({ media: "RTP/AVP 111", extra: ["a=rtpmap:111 opus/48000/2", "a=rtcp-mux"] }),
+      });
+      const listed = (await (await fetch(new URL("v1/calls/pbx-1", service.url))).json()) as object;
+      expect(JSON.stringify(listed)).toContain('"participantId":"anna"');
 
-    const sender = await createRtpSender({ clock: systemClock, codec: OPUS, payloadType: 111, ...rtp });
-    await sender.play(upTo(await recordedFrames("anna"), 4_000));
-    await sender.close();
+      const sender = await createRtpSender({ clock: systemClock, codec: OPUS, payloadType: 111, ...rtp });
+      await sender.play(upTo(await recordedFrames("anna"), 4_000));
+      await sender.close();
 
-    expect((await emotion).data).toMatchObject({ callId: "pbx-1", participantId: "anna", role: "customer" });
-    const closing = service.close();
-    await phone.answer(await phone.request("BYE"));
-    await closing;
-    expect((await left).data).toMatchObject({ reason: "shutdown", windows: { dropped: 0 } });
-    expect(service.sip?.held).toEqual({ calls: 0, transactions: 0, connections: 0, rtpPorts: 0 });
-    connection.close();
-  });
+      expect((await emotion).data).toMatchObject({
+        callId: "pbx-1",
+        participantId: "anna",
+        role: "customer",
+      });
+      const closing = service.close();
+      await phone.answer(await phone.request("BYE"));
+      await closing;
+      expect((await left).data).toMatchObject({ reason: "shutdown", windows: { dropped: 0 } });
+      expect(service.sip?.held).toEqual({ calls: 0, transactions: 0, connections: 0, rtpPorts: 0 });
+      connection.close();
+    },
+  );
 
   test("a recording of 2: the customer is analysed once its metadata grants consent, which cannot undo a withdrawal; the agent is refused by the policy eu", async () => {
     await using service = await open({ transports: ["tcp"], tenant: "acme", recordingRoles: ["ben=agent"] });

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { systemClock } from "../../src/core/clock.ts";
 import { OPUS } from "../../src/core/rtp.ts";
-import type { Engine } from "../../src/engine.ts";
+import { createEngine, type Engine } from "../../src/engine.ts";
 import type { ShardPool } from "../../src/shards/shard-pool.ts";
 import { sendImpaired } from "../engine/impaired-sender.ts";
 import { attachUdp, openEngine, type Recorder, recordedFrames, upTo } from "../engine/support.ts";
@@ -48,7 +49,7 @@ describe("a shard that is killed under load", () => {
   test("of 4 participants those on it go on elsewhere with their numbers, and those on the other lose not 1 window", async () => {
     const { engine, seen } = await openEngine({ shards: { count: 2 }, overload: { control: "off" } });
     const pool = engine.media as ShardPool;
-    const frames = upTo(await recordedFrames("anna"), 9_000);
+    const frames = upTo(await recordedFrames("anna"), 6_500);
     const names = ["a", "b", "c", "d"];
     const sources = [];
     for (const [i, participantId] of names.entries()) {
@@ -60,12 +61,14 @@ describe("a shard that is killed under load", () => {
       await engine.attach(source, { callId: "test", participantId, consent: "granted" });
       sources.push(source);
     }
-    expect(pool.shards.map(({ participants }) => participants)).toEqual([2, 2]);
+    const onIt = pool.shards[0]?.participants ?? 0;
+    expect([onIt, pool.shards[1]?.participants]).toEqual([onIt, names.length - onIt]);
+    expect(onIt).toBeGreaterThan(0);
     const sending = Promise.all(sources.map(({ address }) => sendImpaired(frames, address.port, CLEAN)));
     await seen.first("emotion");
 
     await pool.replace(0);
-    await expect.poll(() => seen.of("participant.recovered").length, { timeout: 10_000 }).toBe(2);
+    await expect.poll(() => seen.of("participant.recovered").length, { timeout: 10_000 }).toBe(onIt);
     const moved = seen.of("participant.recovered").map(({ data }) => data.participantId);
     const before = new Map(names.map((name) => [name, seen.of("emotion", name).length]));
     await sending;
@@ -80,9 +83,95 @@ describe("a shard that is killed under load", () => {
     for (const name of names.filter((one) => !moved.includes(one))) {
       const { emitted, abstained, gated, dropped } = seen.of("participant.left", name)[0]?.data.windows ?? {};
       expect(dropped).toBe(0);
-      expect((emitted ?? 0) + (abstained ?? 0) + (gated ?? 0)).toBeGreaterThanOrEqual(17);
+      expect((emitted ?? 0) + (abstained ?? 0) + (gated ?? 0)).toBeGreaterThanOrEqual(12);
     }
     expect(pool.shards.map(({ restarts }) => restarts)).toEqual([1, 0]);
     await engine.close();
   }, 40_000);
+});
+
+describe("consent withdrawn from a participant on a shard", () => {
+  test("wipes audio, features and windows within 1 hop: nothing is told after it, and no row of shared memory keeps a number", async () => {
+    const { engine, seen } = await openEngine({
+      shards: { count: 1 },
+      window: { hopMs: 100 },
+      overload: { control: "off" },
+    });
+    const source = await engine.media.openRtp({});
+    await engine.attach(source, { callId: "test", participantId: "ada", consent: "granted" });
+    const participant = engine.participant("test", "ada");
+    const frames = upTo(await recordedFrames("anna"), 8_000);
+    const sending = sendImpaired(frames, source.address.port, CLEAN);
+    await seen.first("emotion");
+
+    await participant.setConsent("withdrawn");
+    const told = seen.of("emotion", "ada").length + seen.of("speech.started", "ada").length;
+    // One hop, and what a busy machine needs to take its turn.
+    await expect.poll(() => (engine.media as ShardPool).windowsUnderWay, { timeout: 2_000 }).toBe(0);
+    expect((engine.media as ShardPool).isWiped()).toBe(true);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(seen.of("emotion", "ada").length + seen.of("speech.started", "ada").length).toBe(told);
+    const received = participant.jitterStats.received;
+
+    await participant.setConsent("granted");
+    const before = seen.of("emotion", "ada").length;
+    await expect.poll(() => seen.of("emotion", "ada").length, { timeout: 10_000 }).toBeGreaterThan(before);
+    await sending;
+    await participant.close();
+
+    // Packets that came in between were nobody's: counted by the door, looked at by none.
+    expect(participant.jitterStats.received).toBeGreaterThan(received);
+    const indexes = seen.of("emotion", "ada").map(({ data }) => data.index);
+    expect(indexes).toEqual([...new Set(indexes)].sort((a, b) => a - b));
+    await engine.close();
+  }, 30_000);
+});
+
+describe("who cannot be moved when a shard breaks down", () => {
+  test("an SRTP sender leaves with the error, 1 call fails with it, and its port is free again", async () => {
+    const { engine, seen } = await openEngine({ shards: { count: 1 } });
+    const key = {
+      suite: "AES_CM_128_HMAC_SHA1_80",
+      key: new Uint8Array(16),
+      salt: new Uint8Array(14),
+    } as const;
+    const source = await engine.media.openRtp({ srtp: { remote: key } });
+    await engine.attach(source, { callId: "secret", participantId: "ada", consent: "granted" });
+
+    await (engine.media as ShardPool).replace(0);
+
+    expect((await seen.first("participant.left")).data).toMatchObject({
+      reason: "failed",
+      error: { code: "unavailable", message: expect.stringContaining("a shard ended") },
+    });
+    expect((await seen.first("call.failed")).data.callId).toBe("secret");
+    // A new shard takes its place, and the port is free for it.
+    await expect
+      .poll(() => engine.media.shards.map(({ up, restarts }) => [up, restarts]), { timeout: 10_000 })
+      .toEqual([[true, 1]]);
+    const again = await engine.media.openRtp({ port: source.address.port });
+    expect(again.address.port).toBe(source.address.port);
+    await again.close();
+    await engine.close();
+  }, 20_000);
+});
+
+test("a port that is taken is refused by its shard as on the main thread, with the system's own word for it", async () => {
+  const { engine } = await openEngine({ shards: { count: 1 } });
+  const first = await engine.media.openRtp({});
+
+  const second = engine.media.openRtp({ port: first.address.port });
+
+  await expect(second).rejects.toMatchObject({ code: "unavailable", cause: { code: "EADDRINUSE" } });
+  await first.close();
+  const third = await engine.media.openRtp({ port: first.address.port });
+  await third.close();
+  await engine.close();
+});
+
+test("shards are refused where the caller gives a clock: 1 clear error", async () => {
+  const clock = { ...systemClock };
+  await expect(createEngine({ shards: { count: 2 }, model: { device: "cpu" } }, { clock })).rejects.toThrow(
+    "shards.count must be 0 where the caller gives a clock",
+  );
 });
