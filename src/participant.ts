@@ -5,13 +5,14 @@
 import { type Subscription, tap } from "rxjs";
 import type { MutableOwner } from "./admission.ts";
 import { AnalysisGate, type PauseReason } from "./analysis-gate.ts";
+import { AnalysisProgress } from "./analysis-progress.ts";
 import type { AudioSource, ConsentState } from "./core/audio-source.ts";
 import type { Clock } from "./core/clock.ts";
 import { TonetapError } from "./core/errors.ts";
 import type { Closable } from "./core/lifecycle.ts";
 import type { AudioMimeType } from "./core/rtp.ts";
-import { type MonotonicMs, SAMPLES_PER_MS, sampleIndex, wallMs } from "./core/units.ts";
-import type { EmotionUnit, SpeechEdge, WindowPriority } from "./core/window.ts";
+import type { MonotonicMs } from "./core/units.ts";
+import type { WindowPriority } from "./core/window.ts";
 import { type JudgementParts, judgement } from "./emotion-chain.ts";
 import { LineWatch } from "./line-watch.ts";
 import {
@@ -41,7 +42,6 @@ export interface ParticipantParts extends JudgementParts {
 export class Participant implements Closable, AsyncDisposable {
   readonly identity: ParticipantIdentity;
   readonly joinedMs: MonotonicMs;
-  readonly windows: WindowCounts = { emitted: 0, abstained: 0, gated: 0, dropped: 0 };
   /** Resolves when the participant has left, however it came to that. */
   readonly ended: Promise<void>;
   readonly #media: ParticipantMedia;
@@ -49,16 +49,11 @@ export class Participant implements Closable, AsyncDisposable {
   readonly #hooks: ParticipantHooks;
   readonly #quality: QualityMeter;
   readonly #gate: AnalysisGate;
+  readonly #progress = new AnalysisProgress();
   readonly #line: LineWatch;
   #chain: Subscription | undefined;
-  #nextIndex = 0;
-  #nextSample = 0;
-  /** Wall time of sample 0, as the newest unit has it. */
-  #wallZero: Pick<SpeechEdge, "wallMs" | "wallSource"> = { wallMs: wallMs(0), wallSource: "arrival" };
   /** Rises with every start and stop of the analysis, so that a start overtaken by a stop is recognised. */
   #generation = 0;
-  /** Begun and not ended: whoever stops the chain ends it. */
-  #openSpurt: SpeechEdge | undefined;
   #sourceOver = false;
   #removed = false;
   #over = false;
@@ -109,6 +104,11 @@ export class Participant implements Closable, AsyncDisposable {
 
   get source(): AudioSource {
     return this.#media.source;
+  }
+
+  /** What its windows came to. */
+  get windows(): WindowCounts {
+    return this.#progress.windows;
   }
 
   get jitterStats(): ParticipantMedia["jitterStats"] {
@@ -269,7 +269,7 @@ export class Participant implements Closable, AsyncDisposable {
       this.#chain?.unsubscribe();
       this.#chain = undefined;
       const windows = this.#parts.batcher.forget?.(this.#key) ?? 0;
-      this.#hooks.onPaused(closedBy, this.#endSpurt());
+      this.#hooks.onPaused(closedBy, this.#progress.endSpurt(this.#parts.clock.now()));
       this.#hooks.onDiscarded(closedBy, windows);
       return;
     }
@@ -284,11 +284,14 @@ export class Participant implements Closable, AsyncDisposable {
 
   #run(analysis: PreparedAnalysis): void {
     this.#chain = analysis
-      .begin({ sample: this.#nextSample, index: this.#nextIndex })
+      .begin(this.#progress.next)
       .pipe(
         judgement(this.#parts, this.#key),
         // In the chain, so that what it throws ends this participant and not the process.
-        tap((unit) => this.#count(unit)),
+        tap((unit) => {
+          this.#progress.note(unit);
+          this.#hooks.onUnit(unit);
+        }),
       )
       .subscribe({
         error: (error: unknown) => {
@@ -310,56 +313,6 @@ export class Participant implements Closable, AsyncDisposable {
     const analysis = await this.#media.prepare();
     if (generation === this.#generation && !this.#sourceOver) this.#run(analysis);
     else analysis.discard();
-  }
-
-  #count(unit: EmotionUnit): void {
-    switch (unit.kind) {
-      case "emotion":
-        if (unit.abstained) this.windows.abstained++;
-        else this.windows.emitted++;
-        break;
-      case "gated":
-        this.windows.gated++;
-        break;
-      case "dropped":
-        this.windows.dropped++;
-        break;
-      case "speech":
-        this.#openSpurt = unit.state === "started" ? unit : undefined;
-        this.#nextSample = Math.max(this.#nextSample, unit.at);
-        this.#noteWall(unit.wallMs - unit.mediaMs, unit.wallSource);
-        this.#hooks.onUnit(unit);
-        return;
-      default:
-        unit satisfies never;
-    }
-    this.#nextIndex = unit.index + 1;
-    this.#nextSample = Math.max(this.#nextSample, unit.end);
-    this.#noteWall(unit.wallEndMs - unit.mediaEndMs, unit.wallSource);
-    this.#hooks.onUnit(unit);
-  }
-
-  #noteWall(zeroMs: number, wallSource: SpeechEdge["wallSource"]): void {
-    this.#wallZero = { wallMs: wallMs(zeroMs), wallSource };
-  }
-
-  /** When the chain stops in the middle of a talk-spurt: it ends with the last audio that was looked at. */
-  #endSpurt(): SpeechEdge | undefined {
-    const started = this.#openSpurt;
-    if (started === undefined) return undefined;
-    this.#openSpurt = undefined;
-    const at = sampleIndex(Math.max(started.at, this.#nextSample));
-    const mediaMs = at / SAMPLES_PER_MS;
-    return {
-      kind: "speech",
-      state: "ended",
-      at,
-      mediaMs,
-      wallMs: wallMs(this.#wallZero.wallMs + mediaMs),
-      wallSource: this.#wallZero.wallSource,
-      durationMs: (at - started.at) / SAMPLES_PER_MS,
-      arrivalMs: this.#parts.clock.now(),
-    };
   }
 
   /** The source gives no more: the chain answers what is under way and completes, then it is over. */
@@ -388,7 +341,7 @@ export class Participant implements Closable, AsyncDisposable {
 
   /** Outside the chain: what it throws is why the participant leaves, and does not keep it. */
   #tellEndOfSpurt(): void {
-    const speech = this.#endSpurt();
+    const speech = this.#progress.endSpurt(this.#parts.clock.now());
     if (speech === undefined) return;
     try {
       this.#hooks.onUnit(speech);

@@ -1,22 +1,17 @@
 /**
  * What the service counts, for Prometheus. Reads events and the counters that are there anyway; nothing in the pipeline
- * knows of it. No label names a call, a participant or what was heard: series stay few, and voices private.
+ * knows of it. No label names a call, a participant or what was heard: series stay few, and voices private. Which numbers
+ * of an engine are looked up is engine-readings.ts.
  */
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { Counter, Gauge, Histogram, type MetricObject, Registry } from "prom-client";
 import type { Closable } from "../core/lifecycle.ts";
-import { OVERLOAD_STEPS } from "../core/overload.ts";
-import type { Engine } from "../engine.ts";
 import type { EventData, TonetapEvent } from "../events/index.ts";
-import type { ShardStatus } from "../media-host.ts";
-
-/** What is read of an engine. */
-export type Observed = Pick<Engine, "hub" | "media" | "models" | "load">;
+import { engineReadings, type MetricReading, type Observed, reading } from "./engine-readings.ts";
 
 const LATENCY_BUCKETS_S = [
   0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 2.5,
 ];
-const BATCH_BUCKETS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
 /** Sources of users' own can be called anything; so many kinds have series of their own, later ones are `other`. */
 const MAX_TRANSPORTS = 32;
 
@@ -35,7 +30,6 @@ const NO_WINDOWS: Windows = { emitted: 0, abstained: 0, gated: 0, dropped: 0 };
 export class ServiceMetrics implements Closable {
   /** Metrics of your own can be added. */
   readonly registry = new Registry();
-  readonly #observed: Observed;
   readonly #present = new Map<string, Present>();
   readonly #transports = new Set<string>();
   readonly #loopDelay = monitorEventLoopDelay({ resolution: 20 });
@@ -86,13 +80,10 @@ export class ServiceMetrics implements Closable {
   );
 
   constructor(observed: Observed) {
-    this.#observed = observed;
     this.#loopDelay.enable();
     this.#addProcess();
     this.#addGauges();
-    this.#addBatcher();
-    this.#addLoad();
-    this.#addShards();
+    for (const reading of engineReadings(observed)) this.registry.registerMetric(readMetric(reading));
     this.#subscription = observed.hub.events$.subscribe((event) => this.#count(event));
   }
 
@@ -202,7 +193,6 @@ export class ServiceMetrics implements Closable {
   }
 
   #addGauges(): void {
-    const { hub } = this.#observed;
     this.#read("gauge", "tonetap_calls", "Live calls.", () => this.#calls);
     this.#read("gauge", "tonetap_alerts_active", "Alerts that stand.", () => this.#alerts);
     const present = this.#present;
@@ -219,123 +209,6 @@ export class ServiceMetrics implements Closable {
         },
       }),
     );
-    this.#read("gauge", "tonetap_subscribers", "Subscribers to events.", () => hub.stats.subscribers);
-    this.#read("counter", "tonetap_events_published_total", "Events published.", () => hub.stats.published);
-    this.#read(
-      "counter",
-      "tonetap_events_dropped_total",
-      "Events that subscribers missed because they read too slowly.",
-      () => hub.stats.dropped,
-    );
-  }
-
-  #addBatcher(): void {
-    const { models } = this.#observed;
-    this.#read(
-      "gauge",
-      "tonetap_batcher_queued_windows",
-      "Windows that wait now.",
-      () => models.stats.queued,
-    );
-    this.#read(
-      "gauge",
-      "tonetap_batcher_queue_limit_windows",
-      "Windows that can wait at most.",
-      () => models.stats.queueLimit,
-    );
-    this.#read(
-      "gauge",
-      "tonetap_batcher_in_flight_windows",
-      "Windows in the model now.",
-      () => models.stats.inFlight,
-    );
-    this.#readAll("counter", "tonetap_windows_dropped_total", "Windows dropped, by reason.", () =>
-      Object.entries(models.stats.dropped).map(([reason, value]) => ({ labels: { reason }, value })),
-    );
-    this.#readAll("gauge", "tonetap_backend_up", "1 where a model worker can run.", () =>
-      models.describe().flatMap(({ id, mode, backends }) =>
-        backends.map(({ engine, provider, state }, worker) => ({
-          labels: { model: id, mode, engine, provider, worker: String(worker) },
-          value: state === "ready" ? 1 : 0,
-        })),
-      ),
-    );
-    this.#readAll("counter", "tonetap_backend_restarts_total", "Times that a worker was started anew.", () =>
-      models.describe().flatMap(({ id, backends }) =>
-        backends.map(({ restarts }, worker) => ({
-          labels: { model: id, worker: String(worker) },
-          value: restarts,
-        })),
-      ),
-    );
-    this.#readAll(
-      "counter",
-      "tonetap_stream_windows_total",
-      "Windows judged by their streams: by their new frames, or by all of them where a stream begins anew.",
-      () => {
-        const { steps = 0, rebuilds = 0 } = models.stats.streams ?? {};
-        return [
-          { labels: { frames: "new" }, value: steps },
-          { labels: { frames: "all" }, value: rebuilds },
-        ];
-      },
-    );
-    this.#read(
-      "counter",
-      "tonetap_streams_evicted_total",
-      "Streams that lost their place to another.",
-      () => models.stats.streams?.evicted ?? 0,
-    );
-    const name = "tonetap_batch_size_windows";
-    this.registry.registerMetric(
-      readMetric(name, "Windows in a batch of the model.", "histogram", () =>
-        cumulative(name, models.stats.batchSizes),
-      ),
-    );
-  }
-
-  #addLoad(): void {
-    const observed = this.#observed;
-    this.#readAll("gauge", "tonetap_thread_load_ratio", "Share of its time that a thread works.", () => {
-      const { main, model } = observed.load;
-      return [
-        { labels: { thread: "main" }, value: main },
-        { labels: { thread: "model" }, value: model },
-      ];
-    });
-    this.#readAll("gauge", "tonetap_overload_step", "1 for what is given up now.", () =>
-      OVERLOAD_STEPS.map((step) => ({ labels: { step }, value: Number(step === observed.load.step) })),
-    );
-    this.#read(
-      "counter",
-      "tonetap_overload_shed_windows_total",
-      "Windows left out because there was too much to do.",
-      () => observed.load.shedWindows,
-    );
-    this.#read(
-      "counter",
-      "tonetap_overload_refused_participants_total",
-      "Participants refused because there was too much to do.",
-      () => observed.load.refusedParticipants,
-    );
-  }
-
-  #addShards(): void {
-    const { media } = this.#observed;
-    const each = (value: (shard: ShardStatus) => number) => () =>
-      media.shards.map((shard, index) => ({ labels: { shard: String(index) }, value: value(shard) }));
-    const help = (text: string): string => `${text}, of each thread that works on audio.`;
-    const up = each((shard) => Number(shard.up));
-    this.#readAll("gauge", "tonetap_shard_up", help("1 where it works"), up);
-    const participants = each((shard) => shard.participants);
-    this.#readAll("gauge", "tonetap_shard_participants", help("Participants"), participants);
-    const busy = each((shard) => shard.utilization);
-    this.#readAll("gauge", "tonetap_shard_utilization_ratio", help("Busy share of the event loop"), busy);
-    const dropped = each((shard) => shard.droppedPackets);
-    const behind = help("Packets dropped because it was behind");
-    this.#readAll("counter", "tonetap_shard_dropped_packets_total", behind, dropped);
-    const restarts = each((shard) => shard.restarts);
-    this.#readAll("counter", "tonetap_shard_restarts_total", help("Times that it broke down"), restarts);
   }
 
   #counter<L extends string>(name: string, help: string, ...labelNames: L[]): Counter<L> {
@@ -348,56 +221,15 @@ export class ServiceMetrics implements Closable {
 
   /** A number that is counted elsewhere, looked up when it is scraped. */
   #read(type: "counter" | "gauge", name: string, help: string, value: () => number): void {
-    this.#readAll(type, name, help, () => [{ labels: {}, value: value() }]);
+    this.registry.registerMetric(readMetric(reading(type, name, help, value)));
   }
-
-  #readAll(type: "counter" | "gauge", name: string, help: string, values: () => MetricValue[]): void {
-    this.registry.registerMetric(readMetric(name, help, type, values));
-  }
-}
-
-interface MetricValue {
-  readonly labels: Readonly<Record<string, string | number>>;
-  readonly value: number;
-  /** Where it differs from the metric's own: `…_bucket`. */
-  readonly metricName?: string;
 }
 
 /** prom-client's own classes count; this only asks. A registry needs no more than name and get(). */
-function readMetric(
-  name: string,
-  help: string,
-  type: "counter" | "gauge" | "histogram",
-  values: () => MetricValue[],
-): Gauge {
+function readMetric({ name, help, type, values }: MetricReading): Gauge {
   const object = (): MetricObject =>
     ({ name, help, type, aggregator: "sum", values: values() }) as unknown as MetricObject;
   return { name, get: () => Promise.resolve(object()), reset: () => undefined } as unknown as Gauge;
-}
-
-/** Counts by size → the series of a histogram. */
-function cumulative(name: string, sizes: readonly number[]): MetricValue[] {
-  let count = 0;
-  let sum = 0;
-  let size = 1;
-  const upTo = (limit: number): number => {
-    for (; size < sizes.length && size <= limit; size++) {
-      count += sizes[size] ?? 0;
-      sum += size * (sizes[size] ?? 0);
-    }
-    return count;
-  };
-  const buckets = [...BATCH_BUCKETS.filter((limit) => limit < sizes.length), Number.POSITIVE_INFINITY];
-  const series = buckets.map((limit) => ({
-    labels: { le: Number.isFinite(limit) ? limit : "+Inf" },
-    value: upTo(limit),
-    metricName: `${name}_bucket`,
-  }));
-  return [
-    ...series,
-    { labels: {}, value: sum, metricName: `${name}_sum` },
-    { labels: {}, value: count, metricName: `${name}_count` },
-  ];
 }
 
 function highest<T extends Readonly<Record<keyof T, number>>>(before: T, now: T): T {
