@@ -116,6 +116,23 @@ function checkCoverage(sent: readonly Sent[], units: readonly MediaUnit[], stats
   expect(stats.resets).toBe(0);
 }
 
+/** What a sender does next, and what becomes of it on the way. */
+type Journey = [Step, Fate];
+
+/** Sends packets through a network into a jitter buffer. */
+function through(from: { sequence: number; ticks: number }, steps: readonly Journey[], red = false) {
+  const sent = send(
+    from,
+    steps.map(([what]) => what),
+    red,
+  );
+  const { units, stats } = receive(
+    sent,
+    steps.map(([, fate]) => fate),
+  );
+  return { sent, units, stats };
+}
+
 const stream = (lossWeight: number, maxDelayMs: number, probes: boolean) =>
   fc.tuple(
     origin,
@@ -125,15 +142,7 @@ const stream = (lossWeight: number, maxDelayMs: number, probes: boolean) =>
 test("over 500 random networks media time is covered once, and 1 missing packet is exactly 1 frame", () => {
   fc.assert(
     fc.property(stream(2, 120, false), ([from, steps]) => {
-      const sent = send(
-        from,
-        steps.map(([what]) => what),
-        false,
-      );
-      const { units, stats } = receive(
-        sent,
-        steps.map(([, fate]) => fate),
-      );
+      const { sent, units, stats } = through(from, steps);
       checkCoverage(sent, units, stats);
       const ids = units.flatMap((unit) => (unit.kind === "packet" ? [payloadId(unit.audio.payload)] : []));
       const between = (ids.at(-1) ?? 0) - (ids[0] ?? 0) + Math.min(1, ids.length);
@@ -149,15 +158,7 @@ test("over 500 random networks media time is covered once, and 1 missing packet 
 test("over 300 random networks with probes between the audio, media time is covered once", () => {
   fc.assert(
     fc.property(stream(2, 120, true), ([from, steps]) => {
-      const sent = send(
-        from,
-        steps.map(([what]) => what),
-        false,
-      );
-      const { units, stats } = receive(
-        sent,
-        steps.map(([, fate]) => fate),
-      );
+      const { sent, units, stats } = through(from, steps);
       checkCoverage(sent, units, stats);
     }),
     { numRuns: 300 },
@@ -167,15 +168,9 @@ test("over 300 random networks with probes between the audio, media time is cove
 test("over 300 random networks with 2 RED copies, what is missing is recovered or lost, each once", () => {
   fc.assert(
     fc.property(stream(4, 60, false), ([from, steps]) => {
-      const sent = send(
-        from,
-        steps.map(([what]) => ({ ...what, pause: 0 })), // Copies sit at fixed distances only without pauses.
-        true,
-      );
-      const { units, stats } = receive(
-        sent,
-        steps.map(([, fate]) => fate),
-      );
+      // Copies sit at fixed distances only without pauses.
+      const unbroken = steps.map(([what, fate]): Journey => [{ ...what, pause: 0 }, fate]);
+      const { sent, units, stats } = through(from, unbroken, true);
       checkCoverage(sent, units, stats);
       const ids = units.flatMap((unit) => (unit.kind === "packet" ? [payloadId(unit.audio.payload)] : []));
       const lost = units.filter((unit) => unit.kind === "lost").length;
@@ -189,18 +184,12 @@ test("over 300 random networks with 2 RED copies, what is missing is recovered o
 test("over 300 networks that delay by at most 39 ms, every packet after the first that arrives is used", () => {
   fc.assert(
     fc.property(stream(2, 39, false), ([from, steps]) => {
-      const sent = send(
-        from,
-        steps.map(([what]) => what),
-        false,
-      );
-      const fates = steps.map(([, fate]) => fate);
-      const { units } = receive(sent, fates);
+      const { units } = through(from, steps);
       const used = new Set(
         units.flatMap((unit) => (unit.kind === "packet" ? [payloadId(unit.audio.payload)] : [])),
       );
       const first = Math.min(...used);
-      fates.forEach(({ copies }, id) => {
+      steps.forEach(([, { copies }], id) => {
         if (copies > 0 && id >= first) expect(used.has(id)).toBe(true);
       });
     }),

@@ -16,11 +16,11 @@ import {
   openParameters,
   pressed,
 } from "./audiohook-messages.ts";
+import { parseMessage } from "./json-message.ts";
 import type { MediaFormat } from "./media-format.ts";
 import { CLOSE, type MediaLink, type MediaSession } from "./media-session.ts";
 import { MediaTrack } from "./media-track.ts";
 import { participantFrom, readParameters } from "./participant-parameters.ts";
-import { parseJson } from "./twilio-dialect.ts";
 
 const RATE_HZ = 8_000;
 const FORMAT: MediaFormat = { payloadType: 0, codec: PCMU, isSlin: false };
@@ -106,7 +106,7 @@ class AudioHookSession implements MediaSession {
 
   /** @throws TonetapError protocol */
   #read(text: string): ClientMessage {
-    const { success, data } = clientMessage.safeParse(parseJson(text));
+    const { success, data } = clientMessage.safeParse(parseMessage(text));
     if (!success) throw new TonetapError("protocol", "a message is not as AudioHook 2 has them");
     if (data.seq !== this.#clientSeq + 1) {
       throw new TonetapError("protocol", `seq must be ${this.#clientSeq + 1}, got ${data.seq}`);
@@ -245,7 +245,7 @@ class AudioHookSession implements MediaSession {
   }
 
   #farewell(text: string): void {
-    const { success, data } = clientMessage.safeParse(parseJson(text));
+    const { success, data } = clientMessage.safeParse(parseMessage(text));
     if (!success || data.type !== "close") return;
     this.#clientSeq = data.seq;
     this.#say("closed");

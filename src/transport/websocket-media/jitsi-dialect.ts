@@ -5,11 +5,11 @@
 import { z } from "zod";
 import { TonetapError } from "../../core/errors.ts";
 import { isPrintable } from "../participant-fields.ts";
+import { parseMessage } from "./json-message.ts";
 import { type MediaFormat, mediaFormat, readPayload } from "./media-format.ts";
 import type { MediaLink, MediaSession } from "./media-session.ts";
 import { MediaTrack } from "./media-track.ts";
 import { type Parameters, participantFrom, readParameters } from "./participant-parameters.ts";
-import { parseJson } from "./twilio-dialect.ts";
 
 /** A bridge does not say that somebody has left: who has not been heard for this long has, ms. */
 const SILENCE_MS = 30_000;
@@ -52,7 +52,7 @@ class JitsiSession implements MediaSession {
   }
 
   text(message: string): void {
-    const value = parseJson(message);
+    const value = parseMessage(message);
     switch (value.event) {
       case "media":
         this.#media(value.media);

@@ -3,26 +3,24 @@
  * win. Names are not case-sensitive: `role`, `consent`, `participant`, `name`, `call`, and for a connection's second
  * voice `outboundRole`, `internalConsent` and so on.
  */
-import {
-  CONSENT_STATES,
-  type ConsentState,
-  PARTICIPANT_ROLES,
-  type ParticipantInfo,
-  type ParticipantRole,
-} from "../../core/audio-source.ts";
+import type { ParticipantInfo } from "../../core/audio-source.ts";
 import { TonetapError } from "../../core/errors.ts";
-import { oneOf, printable, quote } from "../participant-fields.ts";
+import {
+  PARTICIPANT_FIELDS,
+  type ParticipantFallback,
+  participantFromFields,
+  quote,
+} from "../participant-fields.ts";
 
 /** Parameter names in lower case → values. */
 export type Parameters = ReadonlyMap<string, string>;
 
-const NAMES = ["call", "participant", "role", "consent", "name"] as const;
 const PREFIXES = ["", "outbound", "internal"] as const;
 export type VoicePrefix = (typeof PREFIXES)[number];
 
 const QUERY_NAMES: ReadonlySet<string> = new Set([
   "token",
-  ...PREFIXES.flatMap((prefix) => NAMES.map((name) => prefix + name)),
+  ...PREFIXES.flatMap((prefix) => PARTICIPANT_FIELDS.map((name) => prefix + name)),
 ]);
 
 /**
@@ -40,7 +38,7 @@ export function readParameters(
     if (!QUERY_NAMES.has(key)) {
       throw new TonetapError(
         "invalid-argument",
-        `there is no parameter ${quote(name)}: there are ${NAMES.join(", ")}, and those with outbound or internal before them`,
+        `there is no parameter ${quote(name)}: there are ${PARTICIPANT_FIELDS.join(", ")}, and those with outbound or internal before them`,
       );
     }
     parameters.set(key, value);
@@ -57,25 +55,11 @@ export function readParameters(
 export function participantFrom(
   parameters: Parameters,
   prefix: VoicePrefix,
-  fallback: {
-    readonly callId: string;
-    readonly participantId: string;
-    readonly role?: ParticipantRole;
-    readonly displayName?: string;
-  },
+  fallback: ParticipantFallback,
 ): ParticipantInfo {
-  const field = (name: (typeof NAMES)[number]): [string, string | undefined] => [
-    prefix + name,
-    parameters.get(prefix + name),
-  ];
-  const role = oneOf<ParticipantRole>(...field("role"), PARTICIPANT_ROLES) ?? fallback.role;
-  const consent = oneOf<ConsentState>(...field("consent"), CONSENT_STATES);
-  const displayName = printable(...field("name")) ?? fallback.displayName;
-  return {
-    callId: printable("call", parameters.get("call")) ?? fallback.callId,
-    participantId: printable(...field("participant")) ?? fallback.participantId,
-    ...(role === undefined ? {} : { role }),
-    ...(consent === undefined ? {} : { consent }),
-    ...(displayName === undefined ? {} : { displayName }),
-  };
+  return participantFromFields((name) => {
+    // One call a connection, whoever speaks.
+    const said = name === "call" ? name : prefix + name;
+    return [said, parameters.get(said)];
+  }, fallback);
 }

@@ -7,6 +7,7 @@ import { TonetapError } from "../../core/errors.ts";
 import { LINE_CONSENTS, telephoneKey } from "../../core/line-signal.ts";
 import { isPrintable } from "../participant-fields.ts";
 import { ChunkClock } from "./chunk-clock.ts";
+import { parseMessage } from "./json-message.ts";
 import { type MediaFormat, mediaFormat, readPayload } from "./media-format.ts";
 import { CLOSE, type MediaLink, type MediaSession } from "./media-session.ts";
 import { MediaTrack } from "./media-track.ts";
@@ -66,7 +67,7 @@ class TwilioSession implements MediaSession {
   }
 
   text(message: string): void {
-    const value = parseJson(message);
+    const value = parseMessage(message);
     switch (value.event) {
       case "media":
         this.#media(value.media);
@@ -205,20 +206,6 @@ class TwilioSession implements MediaSession {
 export function closeCodeOf(refusal: TonetapError | undefined): number {
   if (refusal === undefined) return CLOSE.normal;
   return refusal.retryable || refusal.code === "closed" ? CLOSE.tryLater : CLOSE.policy;
-}
-
-/** @throws TonetapError protocol */
-export function parseJson(message: string): Readonly<Record<string, unknown>> {
-  let value: unknown;
-  try {
-    value = JSON.parse(message);
-  } catch (error) {
-    throw new TonetapError("protocol", "a message is not JSON", { cause: error });
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new TonetapError("protocol", "a message is not a JSON object");
-  }
-  return value as Readonly<Record<string, unknown>>;
 }
 
 function formatOf({ mediaFormat: twilio, media_format: telnyx }: z.output<typeof start>): {

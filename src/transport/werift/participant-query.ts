@@ -1,15 +1,9 @@
 /** Reads who is speaking from the query of an attach URL: `?call=…&participant=…&role=…&consent=…&name=…`. */
-import {
-  CONSENT_STATES,
-  type ConsentState,
-  PARTICIPANT_ROLES,
-  type ParticipantInfo,
-  type ParticipantRole,
-} from "../../core/audio-source.ts";
+import type { ParticipantInfo } from "../../core/audio-source.ts";
 import { TonetapError } from "../../core/errors.ts";
-import { oneOf, printable, quote } from "../participant-fields.ts";
+import { PARTICIPANT_FIELDS, participantFromFields, quote } from "../participant-fields.ts";
 
-const NAMES: ReadonlySet<string> = new Set(["call", "participant", "role", "consent", "name"]);
+const NAMES: ReadonlySet<string> = new Set(PARTICIPANT_FIELDS);
 
 /**
  * `call` and `participant` default to `fallbackId`, so that a bare URL works; `role` and `consent` are left out when
@@ -26,15 +20,8 @@ export function participantFromQuery(query: URLSearchParams, fallbackId: string)
       );
     }
   }
-  const field = (name: string): [string, string | undefined] => [name, query.get(name) ?? undefined];
-  const role = oneOf<ParticipantRole>(...field("role"), PARTICIPANT_ROLES);
-  const consent = oneOf<ConsentState>(...field("consent"), CONSENT_STATES);
-  const displayName = printable(...field("name"));
-  return {
-    callId: printable(...field("call")) ?? fallbackId,
-    participantId: printable(...field("participant")) ?? fallbackId,
-    ...(role === undefined ? {} : { role }),
-    ...(consent === undefined ? {} : { consent }),
-    ...(displayName === undefined ? {} : { displayName }),
-  };
+  return participantFromFields((name) => [name, query.get(name) ?? undefined], {
+    callId: fallbackId,
+    participantId: fallbackId,
+  });
 }
