@@ -12,8 +12,9 @@ import { FlushSchedule } from "./flush-schedule.ts";
 import { type HttpRequest, type HttpResponse, type HttpStream, problemResponse } from "./http-route.ts";
 import type { HttpServer } from "./http-server.ts";
 import type { EventHub, SubscribeOptions } from "./hub.ts";
+import { openingMessages } from "./opening.ts";
 import { operation } from "./operation.ts";
-import { type ControlMessage, EVENTS_PATH, PROTOCOL } from "./protocol.ts";
+import { type ControlMessage, EVENTS_PATH } from "./protocol.ts";
 import { SubscriberGate } from "./subscriber-gate.ts";
 
 const TICK_MS = 1000;
@@ -189,19 +190,10 @@ export class EventSourceServer implements Closable {
     this.#listeners.add(listener);
     out.onClose(release);
     out.write(Buffer.from(`retry: ${RETRY_MS}\n`), undefined);
-    say({
-      type: "hello",
-      protocol: PROTOCOL,
-      source: this.#options.source,
-      epoch: hub.epoch,
-      time: new Date(clock.wall()).toISOString(),
-      filter: subscription.filter,
-      snapshot: beginning.snapshot,
-      replay: beginning.replay,
-      position,
-      limits: { maxMessageBytes: 0, maxMessagesPerSecond: 0, queueLimit },
-    });
-    if (beginning.gap !== undefined) say({ type: "gap", ...beginning.gap, sequence: 0 });
+    const { source } = this.#options;
+    const limits = { maxMessageBytes: 0, maxMessagesPerSecond: 0, queueLimit };
+    const opening = { hub, clock, source, subscription, beginning, position, limits };
+    for (const message of openingMessages(opening)) say(message);
     writer.pump();
   }
 }

@@ -11,7 +11,8 @@ import type { EventSubscription } from "./event-subscription.ts";
 import { EventWriter } from "./event-writer.ts";
 import type { FlushSchedule } from "./flush-schedule.ts";
 import type { EventHub, SubscribeOptions } from "./hub.ts";
-import { CLOSE_CODES, type ControlMessage, clientMessageSchema, PROTOCOL } from "./protocol.ts";
+import { openingMessages } from "./opening.ts";
+import { CLOSE_CODES, type ControlMessage, clientMessageSchema } from "./protocol.ts";
 
 /** What a session needs of a `ws` socket. */
 export interface SessionSocket {
@@ -121,23 +122,11 @@ export class WebSocketSession {
         counts.dropped += count;
       },
     });
-    this.#say({
-      type: "hello",
-      protocol: PROTOCOL,
-      source: parts.source,
-      epoch: hub.epoch,
-      time: new Date(clock.wall()).toISOString(),
-      filter: subscription.filter,
-      snapshot: beginning.snapshot,
-      replay: beginning.replay,
-      position,
-      limits: {
-        maxMessageBytes: limits.maxMessageBytes,
-        maxMessagesPerSecond: limits.maxMessagesPerSecond,
-        queueLimit: limits.queueLimit,
-      },
-    });
-    if (beginning.gap !== undefined) this.#say({ type: "gap", ...beginning.gap, sequence: 0 });
+    const { source } = parts;
+    const { maxMessageBytes, maxMessagesPerSecond, queueLimit } = limits;
+    const told = { maxMessageBytes, maxMessagesPerSecond, queueLimit };
+    const opening = { hub, clock, source, subscription, beginning, position, limits: told };
+    for (const message of openingMessages(opening)) this.#say(message);
     this.#writer.pump();
   }
 

@@ -1,11 +1,9 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createKey } from "../../src/access/index.ts";
 import { connect } from "../../src/client/index.ts";
 import type { TonetapEvent } from "../../src/events/index.ts";
 import { Service } from "../../src/service.ts";
+import { type KeysFile, writeKeysFile } from "./keys-file.ts";
 
 const KEYS = {
   operator: "scopes: [admin]",
@@ -18,36 +16,28 @@ const KEYS = {
 type Who = keyof typeof KEYS;
 
 describe("a service with keys", () => {
-  let folder: string;
+  let keysFile: KeysFile<Who>;
   let service: Service;
-  const keys = new Map<Who, string>();
 
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), "tonetap-keys-"));
-    const lines = (Object.entries(KEYS) as [Who, string][]).map(([id, rest]) => {
-      const { key, hash } = createKey(id);
-      keys.set(id, key);
-      return `  - {id: ${id}, hash: "${hash}", ${rest}}`;
-    });
-    const keysFile = join(folder, "keys.yaml");
-    await writeFile(keysFile, `keys:\n${lines.join("\n")}\n`);
+    keysFile = await writeKeysFile(KEYS);
     service = await Service.open({
       service: { port: 0 },
       model: { device: "cpu" },
-      auth: { keysFile },
+      auth: { keysFile: keysFile.path },
       audioSocket: { listen: "tcp", port: 0 },
       alerts: { rules: [{ id: "upset", labels: ["angry"], above: 0.5 }] },
     });
   });
   afterAll(async () => {
     await service.close();
-    await rm(folder, { recursive: true });
+    await keysFile[Symbol.asyncDispose]();
   });
 
   const ask = (who: Who | undefined, method: string, path: string, json?: unknown): Promise<Response> =>
     fetch(new URL(path, service.url), {
       method,
-      headers: who === undefined ? {} : { authorization: `Bearer ${keys.get(who)}` },
+      headers: who === undefined ? {} : { authorization: `Bearer ${keysFile.keys.get(who)}` },
       ...(json === undefined || method === "GET" ? {} : { body: JSON.stringify(json) }),
     });
   const bring = async (who: Who, callId: string, more = {}) => {
@@ -90,7 +80,7 @@ describe("a service with keys", () => {
     expect((await fetch(new URL("/whip?call=x", service.url), offer)).status).toBe(401);
     const signed = {
       ...offer,
-      headers: { ...offer.headers, authorization: `Bearer ${keys.get("watcher")}` },
+      headers: { ...offer.headers, authorization: `Bearer ${keysFile.keys.get("watcher")}` },
     };
     expect((await fetch(new URL("/whip?call=x", service.url), signed)).status).toBe(403);
   });
@@ -147,7 +137,10 @@ describe("a service with keys", () => {
       (["operator", "beta", "desk"] as const).map(async (who) => {
         const events: TonetapEvent[] = [];
         seen.set(who, events);
-        const connection = connect(service.url, { token: keys.get(who) ?? "", filter: { calls: "*" } });
+        const connection = connect(service.url, {
+          token: keysFile.keys.get(who) ?? "",
+          filter: { calls: "*" },
+        });
         connection.on("event", (event) => events.push(event));
         await new Promise<void>((resolve) =>
           connection.on("status", ({ state }) => state === "open" && resolve()),
@@ -203,7 +196,7 @@ describe("a service with keys", () => {
       });
     });
     const url = new URL("/v1/media/twilio", service.url.href.replace("http", "ws"));
-    url.searchParams.set("token", keys.get("desk") ?? "");
+    url.searchParams.set("token", keysFile.keys.get("desk") ?? "");
     const socket = new WebSocket(url);
     await new Promise((resolve) => {
       socket.onopen = resolve;

@@ -1,12 +1,9 @@
 /** `/v1/participants` and what may be done to one: who sees whom, consent, pauses, priority, leaving. */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { createKey } from "../../src/access/index.ts";
 import { kindOf } from "../../src/events/index.ts";
 import { Service } from "../../src/service.ts";
 import { TINY_MODEL_DIR } from "../inference/fixtures.ts";
+import { type KeysFile, writeKeysFile } from "./keys-file.ts";
 
 const KEYS = {
   operator: "scopes: [admin]",
@@ -17,23 +14,15 @@ const KEYS = {
 type Who = keyof typeof KEYS;
 
 describe("participants over REST", () => {
-  let folder: string;
+  let keysFile: KeysFile<Who>;
   let service: Service;
-  const keys = new Map<Who, string>();
 
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), "tonetap-participants-"));
-    const lines = (Object.entries(KEYS) as [Who, string][]).map(([id, rest]) => {
-      const { key, hash } = createKey(id);
-      keys.set(id, key);
-      return `  - {id: ${id}, hash: "${hash}", ${rest}}`;
-    });
-    const keysFile = join(folder, "keys.yaml");
-    await writeFile(keysFile, `keys:\n${lines.join("\n")}\n`);
+    keysFile = await writeKeysFile(KEYS);
     service = await Service.open({
       service: { port: 0 },
       model: { device: "cpu", package: TINY_MODEL_DIR },
-      auth: { keysFile, maxRequestsPerSecond: 1_000 },
+      auth: { keysFile: keysFile.path, maxRequestsPerSecond: 1_000 },
     });
   });
   afterEach(async () => {
@@ -42,13 +31,13 @@ describe("participants over REST", () => {
   });
   afterAll(async () => {
     await service.close();
-    await rm(folder, { recursive: true });
+    await keysFile[Symbol.asyncDispose]();
   });
 
   async function ask(who: Who, method: string, path: string, json?: unknown) {
     const response = await fetch(new URL(path, service.url), {
       method,
-      headers: { authorization: `Bearer ${keys.get(who)}` },
+      headers: { authorization: `Bearer ${keysFile.keys.get(who)}` },
       ...(json === undefined ? {} : { body: JSON.stringify(json) }),
     });
     const text = await response.text();
