@@ -14,6 +14,7 @@ import {
   featureFrames,
   type OpusDecoder,
   slidingWindows,
+  type WindowLender,
 } from "./stream/index.ts";
 import { type JitterStats, jitterBuffer } from "./transport/index.ts";
 
@@ -26,6 +27,8 @@ export interface WindowParts {
   readonly scales?: () => WindowScales;
   /** Of its windows one in so many is judged, where the machine has too much to do; default: all. */
   readonly pace?: () => number;
+  /** Memory that windows are made in; default: the thread's own. */
+  readonly lender?: WindowLender;
 }
 
 /** What one run of a chain has for itself. */
@@ -41,7 +44,7 @@ export interface WindowRun {
 
 export function windowChain(
   source: Pick<AudioSource, "codecs" | "requestRetransmission">,
-  { clock, config, manifest, scales, pace }: WindowParts,
+  { clock, config, manifest, scales, pace, lender }: WindowParts,
   run: WindowRun,
 ): OperatorFunction<RtpPacket, WindowUnit> {
   const { features, window } = manifest;
@@ -66,6 +69,7 @@ export function windowChain(
         model: manifest,
         ...(scales === undefined ? {} : { scales }),
         ...(pace === undefined ? {} : { pace }),
+        ...(lender === undefined ? {} : { lender }),
         mediaClock: run.mediaClock,
         firstIndex: run.firstIndex,
         hopMs: config.window.hopMs,

@@ -2,7 +2,7 @@
 import { Subject } from "rxjs";
 import type { AudioSource } from "../core/audio-source.ts";
 import type { TonetapError } from "../core/errors.ts";
-import type { CodecMap, RtpPacket, SenderReport } from "../core/rtp.ts";
+import type { AudioCodec, CodecMap, RtpPacket, SenderReport } from "../core/rtp.ts";
 
 export interface ForwardedSourceOptions {
   readonly kind: string;
@@ -13,15 +13,20 @@ export interface ForwardedSourceOptions {
 
 export class ForwardedSource implements AudioSource {
   readonly kind: string;
-  readonly codecs: CodecMap;
+  readonly codecs: Map<number, AudioCodec>;
   readonly packets = new Subject<RtpPacket>();
   readonly senderReports = new Subject<SenderReport>();
   readonly requestRetransmission: (sequences: readonly number[]) => void;
 
   constructor({ kind, codecs, requestRetransmission }: ForwardedSourceOptions) {
     this.kind = kind;
-    this.codecs = codecs;
+    this.codecs = new Map(codecs);
     this.requestRetransmission = requestRetransmission ?? (() => undefined);
+  }
+
+  /** The platform has agreed on further payload types. */
+  learn(codecs: CodecMap): void {
+    for (const [payloadType, codec] of codecs) this.codecs.set(payloadType, codec);
   }
 
   /** The platform's source gives no more. */

@@ -44,7 +44,7 @@ export class HostedMedia {
     this.terms = { scales: { own }, pace: 1 };
     const scales = () => this.terms.scales;
     const pace = () => this.terms.pace;
-    this.#local = new LocalMedia(source, { ...parts, scales, pace }, firstArrivalMs);
+    this.#local = new LocalMedia(source, { ...parts, scales, pace, lender: options.mailbox }, firstArrivalMs);
   }
 
   /** Its source was left to its owner. */

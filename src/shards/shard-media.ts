@@ -51,6 +51,8 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
   #run: Run | undefined;
   #runs = 0;
   #told: WindowTerms | undefined;
+  /** How many payload types the shard knows: none loses its meaning (RFC 3264 §8.3.2). */
+  #toldCodecs = 0;
   #payloadType = -1;
   #firstArrivalMs: MonotonicMs | undefined;
   #overruns = 0;
@@ -240,12 +242,20 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
     });
     this.#intake = source.packets.subscribe({
       next: (packet: RtpPacket) => {
+        if (source.codecs.size !== this.#toldCodecs) this.#tellCodecs();
         if (!this.#link.forward(media, packet)) this.#overruns++;
       },
       error: (error: unknown) =>
         this.#endSource(told(TonetapError.from(error, "internal", `${source.kind} source failed`))),
       complete: () => this.#endSource(undefined),
     });
+  }
+
+  /** SIP may agree on payload types after the call was answered, and again later. */
+  #tellCodecs(): void {
+    const { codecs } = this.source;
+    this.#toldCodecs = codecs.size;
+    this.#link.order({ kind: "codecs", media: this.#options.media, codecs });
   }
 
   /** Of a forwarded source: the shard ends when it has read the packets that came before. */
@@ -293,6 +303,7 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
             canRetransmit: source.requestRetransmission !== undefined,
           };
     this.#link = link;
+    this.#toldCodecs = source.codecs.size;
     link.register(media, this);
     try {
       const firstArrivalMs = this.#firstArrivalMs;

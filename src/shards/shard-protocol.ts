@@ -65,6 +65,8 @@ export type ShardOrder =
   | { readonly kind: "listen"; readonly media: number }
   | { readonly kind: "abandon"; readonly media: number }
   | { readonly kind: "terms"; readonly media: number; readonly terms: WindowTerms }
+  /** Of a forwarded source that has agreed on further payload types. */
+  | { readonly kind: "codecs"; readonly media: number; readonly codecs: CodecMap }
   /** Of a forwarded source. */
   | { readonly kind: "report"; readonly media: number; readonly report: SenderReport }
   /** A forwarded source gives no more; its packets are in the ring. */

@@ -123,6 +123,9 @@ function obey(order: ShardOrder): void {
     case "terms":
       if (media !== undefined) media.terms = order.terms;
       return;
+    case "codecs":
+      media?.forwarded?.learn(order.codecs);
+      return;
     case "report":
       media?.forwarded?.senderReports.next(order.report);
       return;

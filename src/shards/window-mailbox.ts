@@ -2,6 +2,9 @@
  * Windows on their way from a shard to the batcher: rows of shared memory that the shard writes and takes, and the main
  * thread wipes and gives back. What is said of a row is shard-protocol.ts.
  */
+import { scratchLender, type WindowLender } from "../stream/index.ts";
+
+const SENT = -1;
 
 /** The mailbox itself; survives structured cloning. */
 export interface WindowMailboxMemory {
@@ -23,10 +26,12 @@ export function createWindowMailbox(rows: number, size: number): WindowMailboxMe
   };
 }
 
-export class WindowMailbox {
+export class WindowMailbox implements WindowLender {
   readonly #taken: Int32Array<SharedArrayBuffer>;
   readonly #features: Float32Array<SharedArrayBuffer>;
   readonly #size: number;
+  /** Rows that are lent now; SENT once their windows went out. */
+  readonly #lent = new Map<Float32Array, number>();
 
   constructor({ taken, features }: WindowMailboxMemory) {
     this.#taken = taken;
@@ -46,20 +51,46 @@ export class WindowMailbox {
     return this.#features.every((value) => value === 0);
   }
 
-  /** The shard's part: copies a window into a free row. @returns undefined when there is none */
+  /** The shard's part: lends a row to make a window in; where all are taken, memory of the thread's own. */
+  borrow(length: number): Float32Array {
+    const row = length === this.#size ? this.#take() : undefined;
+    if (row === undefined) return scratchLender.borrow(length);
+    const buffer = this.at(row);
+    this.#lent.set(buffer, row);
+    return buffer;
+  }
+
+  giveBack(buffer: Float32Array): void {
+    const row = this.#lent.get(buffer);
+    this.#lent.delete(buffer);
+    if (row === undefined) scratchLender.giveBack(buffer);
+    else if (row >= 0) this.release(row);
+  }
+
+  /** The shard's part: a window goes out, in the row that was lent, or copied into one. @returns undefined when there is none */
   put(features: Float32Array): number | undefined {
-    for (let row = 0; row < this.#taken.length; row++) {
-      if (Atomics.load(this.#taken, row) === 1) continue;
-      Atomics.store(this.#taken, row, 1);
-      this.#features.set(features, row * this.#size);
-      return row;
+    const lent = this.#lent.get(features);
+    if (lent !== undefined) {
+      this.#lent.set(features, SENT);
+      return lent;
     }
-    return undefined;
+    const row = this.#take();
+    if (row !== undefined) this.#features.set(features, row * this.#size);
+    return row;
   }
 
   /** A window in its place: valid until the row is released. */
   at(row: number): Float32Array {
     return this.#features.subarray(row * this.#size, (row + 1) * this.#size);
+  }
+
+  #take(): number | undefined {
+    for (let row = 0; row < this.#taken.length; row++) {
+      if (Atomics.load(this.#taken, row) === 1) continue;
+      Atomics.store(this.#taken, row, 1);
+      return row;
+    }
+    return undefined;
   }
 
   /** Wipes a row and gives it back: nothing of a voice stays behind. */

@@ -30,3 +30,14 @@ export function withScratch(length: number, use: (buffer: Float32Array) => void)
     returnScratch(buffer);
   }
 }
+
+/** Who lends the memory that windows are made in. */
+export interface WindowLender {
+  /** A zeroed buffer of `length` floats, the caller's until it gives it back. */
+  borrow(length: number): Float32Array;
+  /** Call once for each buffer borrowed; it is wiped, unless it went out as a window. */
+  giveBack(buffer: Float32Array): void;
+}
+
+/** The memory that all chains of a thread share. */
+export const scratchLender: WindowLender = { borrow: borrowScratch, giveBack: returnScratch };

@@ -7,6 +7,7 @@ import type { MediaClock } from "../core/media-clock.ts";
 import type { ModelManifest } from "../core/model.ts";
 import { type MonotonicMs, SAMPLES_PER_MS, sampleIndex } from "../core/units.ts";
 import type { GatedWindow, SpeechEdge, WindowInfo, WindowScales, WindowUnit } from "../core/window.ts";
+import type { WindowLender } from "./scratch.ts";
 import { type Stage, stageOperator } from "./stage.ts";
 import { spurtLength, type TalkSpurt, TalkSpurts } from "./talk-spurts.ts";
 import { DEFAULT_HANGOVER_MS } from "./voice-activity.ts";
@@ -22,6 +23,8 @@ export interface SlidingWindowsOptions {
   readonly scales?: () => WindowScales;
   /** Tells wall time; decodeAudio() of the same chain feeds it. */
   readonly mediaClock: MediaClock;
+  /** Lends the memory that windows are made in; default: memory that this thread's chains share. */
+  readonly lender?: WindowLender;
   /** ms of media between windows. 50–5,000, default 500. */
   readonly hopMs?: number;
   /** ms of a talk-spurt before its first window. 100–10,000, default 1,000. */
@@ -80,6 +83,7 @@ export function slidingWindows(options: SlidingWindowsOptions): OperatorFunction
   assertRange("window.minFrames", window.minFrames, 1, window.frames);
   const scaler = (): WindowScaler =>
     new WindowScaler({
+      lender: options.lender,
       normalisation,
       channels: featureChannels(features),
       frames: window.frames,

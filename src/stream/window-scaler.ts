@@ -6,7 +6,7 @@ import type { FrameStore } from "../core/media.ts";
 import type { Normalisation } from "../core/model.ts";
 import type { FeatureWindow, WindowInfo, WindowScales } from "../core/window.ts";
 import { RunningNormaliser } from "./normaliser.ts";
-import { borrowScratch, returnScratch, withScratch } from "./scratch.ts";
+import { scratchLender, type WindowLender, withScratch } from "./scratch.ts";
 import type { TalkSpurt } from "./talk-spurts.ts";
 import { WindowContinuity } from "./window-continuity.ts";
 
@@ -18,12 +18,15 @@ export interface WindowScalerOptions {
   /** Frames between ticks. */
   readonly hopFrames: number;
   readonly scales: (() => WindowScales) | undefined;
+  /** Lends the memory that windows are made in; default: the thread's own. */
+  readonly lender?: WindowLender | undefined;
 }
 
 export class WindowScaler {
   readonly #channels: number;
   readonly #frames: number;
   readonly #scales: (() => WindowScales) | undefined;
+  readonly #lender: WindowLender;
   readonly #normaliser: RunningNormaliser;
   readonly #continuity: WindowContinuity;
   /** Which scale the normaliser is on, the model's steps, and the scale of a model that looks on. */
@@ -36,7 +39,9 @@ export class WindowScaler {
   #observed = 0;
 
   /** @throws TonetapError invalid-argument when the normalisation does not fit the channels. */
-  constructor({ normalisation, channels, frames, hopFrames, scales }: WindowScalerOptions) {
+  constructor(options: WindowScalerOptions) {
+    const { normalisation, channels, frames, hopFrames, scales, lender = scratchLender } = options;
+    this.#lender = lender;
     this.#channels = channels;
     this.#frames = frames;
     this.#scales = scales;
@@ -107,7 +112,7 @@ export class WindowScaler {
     const lent: Float32Array[] = [];
     /** Frames [from, end) on a scale, [C, stride]. */
     const scaled = (scale: RunningNormaliser, from: number, stride: number): Float32Array => {
-      const features = borrowScratch(this.#channels * stride);
+      const features = this.#lender.borrow(this.#channels * stride);
       lent.push(features);
       store.copy(from, end - from, features, stride);
       scale.apply(features, stride, end - from);
@@ -134,7 +139,7 @@ export class WindowScaler {
         });
       }
     } finally {
-      for (const buffer of lent) returnScratch(buffer);
+      for (const buffer of lent) this.#lender.giveBack(buffer);
     }
   }
 

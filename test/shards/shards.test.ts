@@ -1,6 +1,7 @@
+import { Subject } from "rxjs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/core/clock.ts";
-import { OPUS } from "../../src/core/rtp.ts";
+import { type AudioCodec, OPUS, type RtpPacket } from "../../src/core/rtp.ts";
 import { createEngine, type Engine } from "../../src/engine.ts";
 import type { ShardPool } from "../../src/shards/shard-pool.ts";
 import { sendImpaired } from "../engine/impaired-sender.ts";
@@ -175,3 +176,41 @@ test("shards are refused where the caller gives a clock: 1 clear error", async (
     "shards.count must be 0 where the caller gives a clock",
   );
 });
+
+test("a source that agrees on 1 payload type after it was attached, and moves with its shard, is heard by it", async () => {
+  const { engine, seen } = await openEngine({ shards: { count: 1 }, overload: { control: "off" } });
+  const packets = new Subject<RtpPacket>();
+  const codecs = new Map<number, AudioCodec>();
+  const source = { kind: "late", codecs, packets, close: () => Promise.resolve(packets.complete()) };
+  await engine.attach(source, { callId: "test", participantId: "ada", consent: "granted" });
+  codecs.set(96, OPUS);
+  let sequence = 0;
+  let timestamp = 0;
+  const speak = async (): Promise<void> => {
+    for (const { payload, durationTicks } of upTo(await recordedFrames("anna"), 3_000)) {
+      const arrivalMs = systemClock.now();
+      packets.next({ sequence, timestamp, ssrc: 1, payloadType: 96, marker: false, payload, arrivalMs });
+      sequence = (sequence + 1) & 0xffff;
+      timestamp += durationTicks;
+      // The order comes by another way than packets do.
+      if (sequence === 1) await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  };
+
+  await speak();
+  await seen.first("emotion");
+  await (engine.media as ShardPool).replace(0);
+  await seen.first("participant.recovered");
+  const before = seen.of("emotion").length;
+  // What comes until the new analysis has begun is nobody's.
+  const heard = async (): Promise<number> => {
+    await speak();
+    return seen.of("emotion").length;
+  };
+
+  await expect.poll(heard, { timeout: 10_000, interval: 500 }).toBeGreaterThan(before);
+  await engine.participant("test", "ada").close();
+  // Those of both shards are added up.
+  expect(seen.of("quality").at(-1)?.data.packets.received).toBeGreaterThan(150);
+  await engine.close();
+}, 30_000);
