@@ -1,6 +1,6 @@
 """Judges a network on clips it never saw, and joins the judgements of all folds into one report.
 
-Run: python training/evaluate.py --runs .cache/runs/final   (all folds → figures, temperature, threshold)
+Run: python training/evaluate.py --runs .cache/runs/base   (all folds → figures, temperature, threshold)
 """
 
 import argparse
@@ -26,7 +26,7 @@ from metrics import (
     softmax,
     uar,
 )
-from model import network_of
+from networks import network_of
 from pictures import draw
 
 # What is judged, each on a speaker's clips: adapted to the voice or not, and how much audio.
@@ -156,20 +156,12 @@ def adaptation(folder: Path, features: Path, seconds: tuple[float, ...] = (0, 1,
     }
 
 
-def load_folds(folders: list[Path], feature_set: str) -> dict:
-    """Joins the out-of-fold logits that train.py left: {mode: (logits, owner)}, truth, corpus, speaker.
-
-    Of several folders with the same runs the probabilities are averaged, as export.py does of several networks.
-    """
+def load_folds(runs: list[Path], feature_set: str) -> dict:
+    """Joins the out-of-fold logits that train.py left: {mode: (logits, owner)}, truth, corpus, speaker."""
     joined: dict = {"truth": [], "corpus": [], "speaker": [], "modes": {mode: ([], []) for mode in MODES}}
     base = 0
-    names = sorted(path.parent.name for path in folders[0].glob(f"*/oof-{feature_set}.npz"))
-    for name in names:
-        parts = [np.load(folder / name / f"oof-{feature_set}.npz") for folder in folders]
-        stored = dict(parts[0])
-        if len(parts) > 1:
-            for mode in MODES:
-                stored[f"{mode}_logits"] = np.log(np.mean([softmax(part[f"{mode}_logits"]) for part in parts], 0))
+    for run in runs:
+        stored = np.load(run / f"oof-{feature_set}.npz")
         for key in ("truth", "corpus", "speaker"):
             joined[key].append(stored[key])
         for mode in MODES:
@@ -179,7 +171,7 @@ def load_folds(folders: list[Path], feature_set: str) -> dict:
     for key in ("truth", "corpus", "speaker"):
         joined[key] = np.concatenate(joined[key])
     joined["modes"] = {m: (np.concatenate(a), np.concatenate(b)) for m, (a, b) in joined["modes"].items()}
-    joined["folds"] = len(names)
+    joined["folds"] = len(runs)
     return joined
 
 
@@ -239,9 +231,9 @@ def unchanged(folds: dict, other: dict, name: str) -> float:
     return float(np.mean(choices[0] == choices[1]))
 
 
-def summary(folders: list[Path], lines: list[str]) -> dict:
+def summary(runs: list[Path], lines: list[str]) -> dict:
     """What export.py packs: temperature, threshold and the figures of the model card, all out-of-fold."""
-    folds = load_folds(folders, lines[0])
+    folds = load_folds(runs, lines[0])
     truth, corpus = MERGED[folds["truth"]], folds["corpus"]
     names = sorted(set(corpus))
     # Warm and cold windows together, as a call has them; each corpus weighs the same, however many windows it has.
@@ -264,7 +256,7 @@ def summary(folders: list[Path], lines: list[str]) -> dict:
         "reliability": reliability(t, p, weight),
     }
     for line in lines[1:]:
-        other = load_folds(folders, line)
+        other = load_folds(runs, line)
         metrics["lines"][line] = {
             CORPUS_NAMES.get(name, name): {
                 "warm_clip": (figures := corpus_figures(other, name, temperature))["uar"]["warm_clip"],
@@ -297,14 +289,12 @@ def print_summary(judged: dict) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--runs", required=True, help="folder with fold0, fold1, … as train.py left them; several for their average"
-    )
+    parser.add_argument("--runs", type=Path, required=True, help="folder with fold0, fold1, … as recipe.py left them")
     parser.add_argument("--lines", default="clean", help="feature sets; the first one is calibrated on")
     parser.add_argument("--json", type=Path, help="for export.py --metrics")
     parser.add_argument("--svg", type=Path, help="folder for the pictures")
     options = parser.parse_args()
-    result = summary([Path(folder) for folder in options.runs.split(",")], options.lines.split(","))
+    result = summary(sorted(options.runs.glob("fold*")), options.lines.split(","))
     print_summary(result)
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n")

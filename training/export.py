@@ -1,6 +1,7 @@
-"""A trained checkpoint → a model package: model.onnx and model.json, proven to agree with PyTorch.
+"""A trained checkpoint → a model package: model.json, model.onnx for whole windows, encoder.onnx and head.onnx for windows
+that overlap; proven to agree with PyTorch and with each other.
 
-Run: python training/export.py --run .cache/runs/final/all --metrics .cache/runs/final/metrics.json --out models/tonetap-base
+Run: python training/export.py --run .cache/runs/base/all --metrics .cache/judged.json --out models/tonetap-base
 """
 
 import argparse
@@ -15,7 +16,8 @@ import onnxruntime
 import torch
 
 from data import CORPUS_NAMES, FRAMES, LABELS, MERGED
-from model import EmotionNet, count_macs, count_parameters, network_of
+from model import STEPS, STRIDE, EmotionNet, count_macs, count_parameters
+from networks import network_of
 
 # Where the words lie on the circumplex of pleasure and arousal, to one decimal: after Russell & Mehrabian (1977),
 # "Evidence for a three-factor theory of emotions", J. Res. Pers. 11, 273-294; neutral is the origin. A mapping, not a
@@ -47,71 +49,149 @@ def features_of(spec: dict, channels: list[str]) -> dict:
     }
 
 
-class Serving(torch.nn.Module):
-    """What is shipped: the mean of the networks' probabilities, the trained labels summed into the product's seven."""
+class ServedEncoder(torch.nn.Module):
+    """features [N, C, 1, F], state [N, S] → embeddings [N, F / STRIDE, E], next_state [N, S]."""
 
-    def __init__(self, networks: list[EmotionNet]):
+    def __init__(self, network: EmotionNet):
         super().__init__()
-        self.networks = torch.nn.ModuleList(networks)
+        self.encoder = network.encoder
+
+    def forward(self, features: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        embeddings, after = self.encoder.step(features, state)
+        return embeddings.squeeze(2).transpose(1, 2), after
+
+
+class ServedHead(torch.nn.Module):
+    """embeddings [N, STEPS, E], mask [N, STEPS] → logits [N, labels]: the trained labels summed into the product's seven."""
+
+    def __init__(self, network: EmotionNet):
+        super().__init__()
+        self.head = network.head
         parts = torch.zeros(len(MERGED), len(LABELS))
         for trained, label in enumerate(MERGED):
             if label >= 0:
                 parts[trained, label] = 1
         self.register_buffer("parts", parts)
 
+    def forward(self, embeddings: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        trained = self.head(embeddings.transpose(1, 2).unsqueeze(2), mask[:, None, None, :])
+        return torch.log(torch.softmax(trained, 1) @ self.parts)
+
+
+class ServedWindow(torch.nn.Module):
+    """features [N, C, 1, FRAMES], mask [N, 1, 1, FRAMES] → logits [N, labels]."""
+
+    def __init__(self, network: EmotionNet):
+        super().__init__()
+        self.encoder = network.encoder
+        self.head = ServedHead(network)
+
     def forward(self, features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        probabilities = [torch.softmax(network(features, mask), 1) for network in self.networks]
-        return torch.log(sum(probabilities) / len(probabilities) @ self.parts)
+        embeddings = self.encoder(features).squeeze(2).transpose(1, 2)
+        return self.head(embeddings, mask[:, 0, 0, STRIDE - 1 :: STRIDE])
 
 
-def export_onnx(model: torch.nn.Module, channels: int, path: Path) -> None:
-    features, mask = torch.randn(2, channels, 1, FRAMES), torch.ones(2, 1, 1, FRAMES)
+def export_onnx(
+    model: torch.nn.Module, inputs: dict[str, torch.Tensor], outputs: list[str], path: Path, length: str | None = None
+) -> None:
+    """@param length: input whose last dimension varies too."""
+    axes = {name: {0: "N"} for name in [*inputs, *outputs]}
+    if length is not None:
+        axes[length][3] = "F"
+        axes[outputs[0]][1] = "steps"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             model,
-            (features, mask),
+            tuple(inputs.values()),
             str(path),
             dynamo=False,
             opset_version=17,
-            input_names=["features", "mask"],
-            output_names=["logits"],
-            dynamic_axes={"features": {0: "N"}, "mask": {0: "N"}, "logits": {0: "N"}},
+            input_names=list(inputs),
+            output_names=outputs,
+            dynamic_axes=axes,
         )
     onnx.checker.check_model(onnx.load(path), full_check=True)
 
 
-def check(model: torch.nn.Module, channels: int, path: Path) -> dict[str, float]:
-    """Largest difference of a probability to PyTorch, and µs of CPU a window at batch 8 on one thread."""
+def open_session(path: Path) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def cpu_microseconds(work, windows: int) -> int:
+    """µs of CPU a window, on one thread: the least of ten tries."""
+    best = np.inf
+    for _ in range(10):
+        started = time.process_time()
+        for _ in range(5):
+            work()
+        best = min(best, (time.process_time() - started) / (5 * windows))
+    return round(best * 1e6)
+
+
+def check(model: torch.nn.Module, channels: int, state_size: int, folder: Path) -> dict[str, float]:
+    """Largest differences of a probability to PyTorch, whole and in steps, and µs of CPU a window at batch 8."""
+    window, encoder, head = (open_session(folder / f"{name}.onnx") for name in ("model", "encoder", "head"))
     random = np.random.default_rng(1)
     features = random.standard_normal((8, channels, 1, FRAMES)).astype(np.float32)
     mask = np.ones((8, 1, 1, FRAMES), np.float32)
     for i, frames in enumerate([300, 80, 100, 131, 200, 250, 299, 300]):
         features[i, :, :, frames:] = 0
         mask[i, :, :, frames:] = 0
-    inputs = {"features": features, "mask": mask}
-    got = torch.from_numpy(session.run(None, inputs)[0]).softmax(1)
+    whole = {"features": features, "mask": mask}
     with torch.no_grad():
         want = model(torch.from_numpy(features), torch.from_numpy(mask)).softmax(1)
-    difference = float((got - want).abs().max())
-    if difference > 1e-4:
-        raise SystemExit(f"ONNX and PyTorch differ by {difference}")
-    best = np.inf
-    for _ in range(10):
-        started = time.process_time()
-        for _ in range(5):
-            session.run(None, inputs)
-        best = min(best, (time.process_time() - started) / 40)
-    return {"onnxDifference": difference, "microsecondsPerWindow": round(best * 1e6)}
+
+    def difference(logits: np.ndarray) -> float:
+        return float((torch.from_numpy(logits).softmax(1) - want).abs().max())
+
+    state, pieces = np.zeros((8, state_size), np.float32), []
+    for at, end in ((0, 100), (100, 105), (105, 155), (155, 300)):
+        piece, state = encoder.run(None, {"features": features[..., at:end], "state": state})
+        pieces.append(piece)
+    joined = {"embeddings": np.concatenate(pieces, 1), "mask": mask[:, 0, 0, STRIDE - 1 :: STRIDE]}
+    differences = {
+        "onnxDifference": difference(window.run(None, whole)[0]),
+        "stepDifference": difference(head.run(None, joined)[0]),
+    }
+    if max(differences.values()) > 1e-4:
+        raise SystemExit(f"ONNX and PyTorch differ by {differences}")
+    hop = {"features": features[..., :50], "state": state}
+    return differences | {
+        "microsecondsPerWindow": cpu_microseconds(lambda: window.run(None, whole), 8),
+        "microsecondsPerHalfSecond": cpu_microseconds(lambda: (encoder.run(None, hop), head.run(None, joined)), 8),
+    }
+
+
+def export_package(network: EmotionNet, channels: int, folder: Path) -> dict[str, float]:
+    """Writes the three graphs. @returns what {@link check} measured"""
+    features, mask = torch.randn(2, channels, 1, FRAMES), torch.ones(2, 1, 1, FRAMES)
+    state = torch.zeros(2, network.encoder.state_size)
+    embeddings = torch.rand(2, STEPS, network.encoder.embedding)
+    window = ServedWindow(network).eval()
+    export_onnx(window, {"features": features, "mask": mask}, ["logits"], folder / "model.onnx")
+    export_onnx(
+        ServedEncoder(network).eval(),
+        {"features": features[..., :50], "state": state},
+        ["embeddings", "next_state"],
+        folder / "encoder.onnx",
+        "features",
+    )
+    export_onnx(
+        ServedHead(network).eval(),
+        {"embeddings": embeddings, "mask": torch.ones(2, STEPS)},
+        ["logits"],
+        folder / "head.onnx",
+    )
+    return check(window, channels, network.encoder.state_size, folder)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", required=True, help="a run of train.py; several, comma-separated, for their average")
+    parser.add_argument("--run", type=Path, required=True, help="a run of train.py")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--metrics", type=Path, help="JSON: temperature, abstainBelow, metrics")
     parser.add_argument("--name", default="tonetap-base")
@@ -122,21 +202,15 @@ def main() -> None:
         default="1D-CNN over time with channel and spatial attention: seven expressions from three seconds of speech.",
     )
     args = parser.parse_args()
-    states = [torch.load(Path(run) / "checkpoint.pt", weights_only=False) for run in args.run.split(",")]
-    state = states[0]
-    if any(not np.array_equal(other["mean"], state["mean"]) for other in states):
-        raise SystemExit("networks are averaged only when they were trained on the same voices")
+    state = torch.load(args.run / "checkpoint.pt", weights_only=False)
     judged = json.loads(args.metrics.read_text()) if args.metrics else {}
     channels = state["channels"]
-    networks = [network_of(of).eval() for of in states]
-    model = Serving(networks).eval()
+    model = network_of(state).eval().to(memory_format=torch.contiguous_format)
     args.out.mkdir(parents=True, exist_ok=True)
-    path = args.out / "model.onnx"
-    export_onnx(model, len(channels), path)
     network = {
-        "parameters": sum(map(count_parameters, networks)),
-        "multiplyAddsPerWindow": sum(count_macs(network, len(channels)) for network in networks),
-        **check(model, len(channels), path),
+        "parameters": count_parameters(model),
+        "multiplyAddsPerWindow": count_macs(model, len(channels)),
+        **export_package(model, len(channels), args.out),
     }
     manifest = {
         "format": "tonetap-model/1",
@@ -144,9 +218,15 @@ def main() -> None:
         "version": args.version,
         "description": args.description,
         "licence": args.licence,
-        "files": {"onnx": "model.onnx"},
+        "files": {"onnx": "model.onnx", "encoder": "encoder.onnx", "head": "head.onnx"},
         "features": features_of(state["spec"], channels),
         "window": {"frames": FRAMES, "minFrames": 80},
+        "streaming": {
+            "strideFrames": STRIDE,
+            "steps": STEPS,
+            "stateSize": model.encoder.state_size,
+            "embeddingChannels": model.encoder.embedding,
+        },
         "normalisation": {
             "kind": "speaker",
             "mean": [float(f"{x:.6g}") for x in state["mean"]],

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model import EmotionNet, count_parameters
+from model import STRIDE, EmotionNet, count_parameters
 
 SEED = 42
 SPEAKER_FOLDS = 5
@@ -120,8 +120,7 @@ def read_rows(path: Path, features: str) -> Rows:
     with np.load(path) as stored:
         x = stored[features].astype(np.float32)
         if features == "frames":
-            # EmotionNet halves the time twice.
-            x = x[:, : x.shape[1] // 4 * 4]
+            x = x[:, : x.shape[1] // STRIDE * STRIDE]
             x[np.arange(x.shape[1]) >= stored["valid"][:, None]] = np.nan
         labels, y = np.unique(stored["emotion"], return_inverse=True)
         return Rows(x, y, labels.tolist(), stored["recording"], stored["speaker"], stored["copy"])

@@ -17,7 +17,8 @@ from torch.nn import functional as F
 
 from data import TRAINED, FeatureSet, Trainer, channel_names, fit_prior, holding
 from evaluate import keep_judgements, quick_report
-from model import SIZES, EmotionNet, count_macs, count_parameters, network_of
+from model import count_macs, count_parameters
+from networks import SIZES, build, network_of
 
 
 def parse() -> argparse.Namespace:
@@ -44,12 +45,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--time-mask", type=float, default=0.4)
     parser.add_argument("--channel-mask", type=float, default=0.4)
     parser.add_argument("--size", choices=SIZES, default="base")
-    parser.add_argument("--model", default="{}", help="JSON of EmotionNet's options, over those of the size")
+    parser.add_argument("--model", default="{}", help="JSON of the network's options, over those of the size")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--bf16", action="store_true", help="a fifth faster where the processor has AVX512-BF16")
     parser.add_argument("--teachers", default="", help="folders of finished runs to learn from, comma-separated")
     parser.add_argument("--taught", type=float, default=0.5, help="share of the target that the teachers give")
+    parser.add_argument("--open", type=float, default=0.5, help="share of the loss over all labels, the corpus's or not")
     parser.add_argument("--leave-out", default="", help="speakers never trained on: corpus:speaker,corpus:speaker")
     parser.add_argument("--judge", default="clean", help="sets whose out-of-fold logits are kept")
     return parser.parse_args()
@@ -84,15 +86,19 @@ def smoothed(labels, allowed, smoothing: float):
     return target * (1 - smoothing) + smoothing * allowed / allowed.sum(1, keepdim=True)
 
 
-def loss_of(logits, target, allowed, taught, share: float):
-    """Cross-entropy over the labels allowed; `share` of the target is what the teachers say, if there are any."""
-    logits = logits.float().masked_fill(~allowed, -1e4)
+def loss_of(logits, target, allowed, taught, share: float, unmasked: float):
+    """Cross-entropy; `share` of the target is what the teachers say, if there are any.
+
+    Over the labels that the corpus has: what it never recorded it says nothing of. `unmasked` of the loss is over all
+    labels, so that none of them comes to stand for whatever a corpus lacks.
+    """
+    closed = logits.float().masked_fill(~allowed, -1e4)
     if taught is not None:
         target = (1 - share) * target + share * torch.softmax(taught.masked_fill(~allowed, -1e4), 1)
-    return F.cross_entropy(logits, target)
+    return (1 - unmasked) * F.cross_entropy(closed, target) + unmasked * F.cross_entropy(logits.float(), target)
 
 
-def load_teachers(paths: list[Path]) -> list[EmotionNet]:
+def load_teachers(paths: list[Path]) -> list[torch.nn.Module]:
     """Networks of finished runs with the same channels and normalisation; their averaged weights, for judging only."""
     teachers = []
     for path in paths:
@@ -117,9 +123,9 @@ def main() -> None:
     held = holding(args.hold)
     clean = next(iter(sets.values()))
     normalisation = fit_prior([clip for clip in clean.clips if not held(clip)], args.prior_frames)
-    options = vars(args) | {"model": SIZES[args.size] | json.loads(args.model)}
+    options = vars(args) | {"model": json.loads(args.model)}
     trainer = Trainer([sets[n] for n in shares], list(shares.values()), held, normalisation, args.seed, options)
-    model = EmotionNet(len(channels), len(TRAINED), **options["model"]).to(memory_format=torch.channels_last)
+    model = build(args.size, len(channels), options["model"])
     average = copy.deepcopy(model)
     teachers = load_teachers([Path(path) for path in args.teachers.split(",") if path])
     print(f"{count_parameters(model)} parameters, {count_macs(model, len(channels)) / 1e6:.1f} M multiply-adds a window")
@@ -154,7 +160,7 @@ def main() -> None:
                 logits = model(x, valid)
                 # Taught on the same augmented input, mixed or not.
                 taught = sum(teacher(x, valid).float() for teacher in teachers) / len(teachers) if teachers else None
-            loss = loss_of(logits, target, allowed, taught, args.taught)
+            loss = loss_of(logits, target, allowed, taught, args.taught, args.open)
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)

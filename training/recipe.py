@@ -1,0 +1,78 @@
+"""The recipe of the shipped networks: which one is trained after which, on what, for how long.
+
+Two teachers that see a whole window both ways, the larger first; `base` learns from both, `small` from `base`. All four
+never hear the voices that are held out. Started again, the same command goes on from the last checkpoint.
+
+Run: python training/recipe.py --hold none --out .cache/runs     (networks to pack: .cache/runs/base/all, …/small/all)
+     python training/recipe.py --hold fold:0 --size base --out .cache/runs
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+# Feature sets and their shares: clean, played slower and faster, coded, noisy.
+SETS = {
+    "clean": 0.28,
+    "clean@0.88": 0.1,
+    "clean@0.94": 0.12,
+    "clean@1.06": 0.12,
+    "clean@1.12": 0.1,
+    "opus16": 0.1,
+    "g711": 0.1,
+    "noise5-25": 0.08,
+}
+
+# Stage → what train.py is told, and the stages that teach it.
+STAGES: dict[str, tuple[dict[str, object], list[str]]] = {
+    "teacher-a": ({"size": "teacher", "epochs": 45, "open": 0}, []),
+    "teacher-b": (
+        {"size": "teacher", "model": json.dumps({"stem": 48, "width": 72}), "epochs": 35, "open": 0, "taught": 0.6},
+        ["teacher-a"],
+    ),
+    "base": ({"size": "base", "epochs": 40, "taught": 0.7}, ["teacher-a", "teacher-b"]),
+    "small": ({"size": "small", "epochs": 40, "taught": 0.7}, ["base"]),
+}
+
+
+def run_name(hold: str) -> str:
+    """Folder of a run: all, fold0, savee."""
+    return "all" if hold == "none" else hold.replace("fold:", "fold").removeprefix("corpus:")
+
+
+def needed(stage: str) -> list[str]:
+    """A stage and those before it, in order."""
+    before = [name for teacher in STAGES[stage][1] for name in needed(teacher)]
+    return list(dict.fromkeys([*before, stage]))
+
+
+def train(stage: str, hold: str, out: Path, options: list[str]) -> None:
+    """Trains a stage and what it learns from; what is finished already is left."""
+    for name in needed(stage):
+        folder = out / name / run_name(hold)
+        if (folder / "done").exists():
+            continue
+        given, teachers = STAGES[name]
+        flags = [f"--{key}={value}" for key, value in given.items()]
+        if teachers:
+            flags.append("--teachers=" + ",".join(str(out / teacher / run_name(hold)) for teacher in teachers))
+        sets = ",".join(f"{key}:{share}" for key, share in SETS.items())
+        script = Path(__file__).with_name("train.py")
+        command = [sys.executable, script, f"--hold={hold}", f"--out={folder}", f"--sets={sets}", *flags, *options]
+        ended = subprocess.run(command).returncode
+        if ended != 0:
+            raise SystemExit(f"{name} without {hold} ended with {ended}; the same command goes on from there")
+        (folder / "done").touch()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hold", default="none", help="fold:K, corpus:NAME or none")
+    parser.add_argument("--size", choices=("base", "small"), default="small", help="small needs base: both are trained")
+    parser.add_argument("--out", type=Path, default=Path(".cache/runs"))
+    # argparse takes no list behind `--` once a positional argument stood before it.
+    mark = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    args = parser.parse_args(sys.argv[1:mark])
+    train(args.size, args.hold, args.out, sys.argv[mark + 1 :])
