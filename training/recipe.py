@@ -33,7 +33,7 @@ STAGES: dict[str, tuple[dict[str, object], list[str]]] = {
         ["teacher-a"],
     ),
     "base": ({"size": "base", "epochs": 40, "taught": 0.7}, ["teacher-a", "teacher-b"]),
-    "small": ({"size": "small", "epochs": 40, "taught": 0.7}, ["base"]),
+    "small": ({"size": "small", "epochs": 35, "taught": 0.7}, ["base"]),
 }
 
 
