@@ -1,7 +1,7 @@
 """The protocols, one command each: trains what is missing, judges, prints, writes JSON and SVG.
 
 Run: python training/protocol.py speaker-independent --size base
-     python training/protocol.py cross-corpus
+     python training/protocol.py cross-corpus --size alone   (base: seven times four networks)
      python training/protocol.py line          (after speaker-independent; trains nothing)
      python training/protocol.py adaptation    (the same; how fast it follows a voice)
      python training/paper.py …                                    (the paper's own split over rows)
@@ -42,7 +42,7 @@ def holds(protocol: str) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("protocol", choices=["speaker-independent", "cross-corpus", "line", "adaptation"])
-    parser.add_argument("--size", choices=("base", "small"), default="base")
+    parser.add_argument("--size", choices=("base", "small", "alone"), default="base")
     parser.add_argument("--out", type=Path, default=Path(".cache/runs"), help="as recipe.py leaves it")
     parser.add_argument("--features", type=Path, default=Path(".cache/features"))
     # argparse takes no list behind `--` once a positional argument stood before it.
