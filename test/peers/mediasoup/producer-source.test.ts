@@ -53,11 +53,13 @@ describe.skipIf(!hasMediasoup())("a source from a mediasoup producer", () => {
     }
     // One every 0.5 s; the sender's clock is this machine's.
     expect(reports.length).toBeGreaterThanOrEqual(3);
-    for (const { ntpWallMs, rtpTimestamp, ssrc } of reports) {
+    const lagsMs = reports.map(({ ntpWallMs, rtpTimestamp, ssrc }) => {
       expect(ssrc).toBe(first?.ssrc);
       const mediaMs = (((rtpTimestamp - (first?.timestamp ?? 0)) | 0) * 1000) / 48_000;
-      expect(Math.abs(ntpWallMs - startWallMs - mediaMs)).toBeLessThan(500);
-    }
+      return ntpWallMs - startWallMs - mediaMs;
+    });
+    // A busy machine begins late, and never early: the quickest report says how right the time is.
+    expect(Math.abs(Math.min(...lagsMs))).toBeLessThan(500);
     await source.close();
     expect(await room.left()).toEqual({ transports: 1, consumers: 0 });
     expect(producer.closed).toBe(false);
