@@ -4,13 +4,13 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { systemClock } from "../../../src/core/clock.ts";
 import { resample } from "../../../src/core/resampler.ts";
 import { PIPELINE_RATE_HZ } from "../../../src/core/units.ts";
-import { createWhipEndpoint, type WhipEndpoint } from "../../../src/transport/werift/index.ts";
 import { WeriftSource } from "../../../src/transport/werift/werift-source.ts";
 import { launchChromium } from "../../support/chromium.ts";
 import { bestMatch, opusHighPass } from "../../support/correlation.ts";
 import { hasPeer } from "../../support/system-peers.ts";
-import { clockLagMs, decode, type Heard, hear, loadSpeech } from "./heard.ts";
-import { PAGE_RATE_HZ, type PublisherSite, playedOut, publisherSite } from "./publisher-page.ts";
+import { clockLagMs, decode, type Heard } from "./heard.ts";
+import { PAGE_RATE_HZ, playedOut } from "./publisher-page.ts";
+import { openWhipBench, type WhipBench } from "./whip-bench.ts";
 
 const INACTIVITY_MS = 3_000;
 
@@ -19,40 +19,31 @@ const eventually = <T>(read: () => T) => expect.poll(read);
 
 describe.skipIf(!hasPeer("chromium"))("Chromium publishing over WHIP", () => {
   let browser: Browser;
-  let endpoint: WhipEndpoint;
-  let site: PublisherSite;
-  let speech: Float32Array;
-  const sessions: Heard[] = [];
+  let bench: WhipBench;
 
   beforeAll(async () => {
-    speech = await loadSpeech();
-    endpoint = createWhipEndpoint({
+    bench = await openWhipBench({
       iceAdditionalHostAddresses: ["127.0.0.1"],
       inactivityMs: INACTIVITY_MS,
-      onSession: (source) => {
-        sessions.push(hear(source));
-      },
     });
-    site = await publisherSite(endpoint, speech);
     browser = await launchChromium();
   });
   afterAll(async () => {
     await browser?.close();
-    await site?.close();
-    await endpoint?.close();
+    await bench?.[Symbol.asyncDispose]();
   });
 
   /** Publishes from a fresh page; resolves when the speech is about to begin. */
   const publish = async (page: Page): Promise<{ heard: Heard; answer: string }> => {
-    const before = sessions.length;
+    const before = bench.sessions.length;
     const { answer } = await page.evaluate<{ answer: string }>("publish('/whip')");
-    const heard = sessions[before];
+    const heard = bench.sessions[before];
     if (heard === undefined) throw new Error("no session came");
     return { heard, answer };
   };
 
   it("comes through with correlation ≥ 0.95, as wideband SILK of 1 channel, with levels and sender reports", async () => {
-    const page = await site.open(browser);
+    const page = await bench.site.open(browser);
     const { heard, answer } = await publish(page);
     await playedOut(page, heard.packets);
     await eventually(() => heard.reports.length).toBeGreaterThanOrEqual(1);
@@ -68,7 +59,7 @@ describe.skipIf(!hasPeer("chromium"))("Chromium publishing over WHIP", () => {
     await page.close();
 
     const { audio, configurations } = await decode(heard);
-    const source = resample(speech, PAGE_RATE_HZ, PIPELINE_RATE_HZ);
+    const source = resample(bench.speech, PAGE_RATE_HZ, PIPELINE_RATE_HZ);
     const raw = bestMatch(audio, source).correlation.toFixed(4);
     const { correlation } = bestMatch(audio, opusHighPass(source, PIPELINE_RATE_HZ));
     console.log(
@@ -96,13 +87,13 @@ describe.skipIf(!hasPeer("chromium"))("Chromium publishing over WHIP", () => {
     // Same machine, same clock.
     expect(Math.abs(clockLagMs(heard))).toBeLessThan(500);
     // Candidates come when the browser has them: in one PATCH, or in a second one.
-    const asked = site.log.filter((line) => !line.startsWith("GET"));
+    const asked = bench.site.log.filter((line) => !line.startsWith("GET"));
     expect([...new Set(asked)]).toEqual(["POST whip 201", "PATCH whip 204", "DELETE whip 200"]);
     expect(asked.length).toBeLessThanOrEqual(4);
   });
 
   it("restarts ICE amid speech: another ICE session and address, 0 packets lost, the same participant", async () => {
-    const page = await site.open(browser);
+    const page = await bench.site.open(browser);
     const { heard } = await publish(page);
     const path = () =>
       page.evaluate<{ ufrag: string; port: number }>(`(async () => {
@@ -131,11 +122,11 @@ describe.skipIf(!hasPeer("chromium"))("Chromium publishing over WHIP", () => {
     expect(new Set(sequences.map((sequence) => (sequence - start) & 0xffff)).size).toBe(
       1 + Math.max(...sequences.map((sequence) => (sequence - start) & 0xffff)),
     );
-    expect(site.log.filter((line) => line === "PATCH whip 200")).toHaveLength(1);
+    expect(bench.site.log.filter((line) => line === "PATCH whip 200")).toHaveLength(1);
   });
 
   it("sends 10 of 10 packets again that are asked for, without NACK in the answer", async () => {
-    const page = await site.open(browser);
+    const page = await bench.site.open(browser);
     const { heard, answer } = await publish(page);
     await eventually(() => heard.packets.length).toBeGreaterThan(60);
 
@@ -150,7 +141,7 @@ describe.skipIf(!hasPeer("chromium"))("Chromium publishing over WHIP", () => {
   });
 
   it(`ends ${INACTIVITY_MS} ms after its page has crashed, and at once when the page is left`, async () => {
-    const left = await site.open(browser);
+    const left = await bench.site.open(browser);
     const { heard: leaving } = await publish(left);
     await eventually(() => leaving.packets.length).toBeGreaterThan(10);
     await left.goto("about:blank");
@@ -159,7 +150,7 @@ describe.skipIf(!hasPeer("chromium"))("Chromium publishing over WHIP", () => {
     expect(leaving.source.timedOut).toBe(false);
     await left.close();
 
-    const crashed = await site.open(browser);
+    const crashed = await bench.site.open(browser);
     const { heard } = await publish(crashed);
     await eventually(() => heard.packets.length).toBeGreaterThan(10);
     const crash = new Promise((resolve) => crashed.once("crash", resolve));
@@ -169,13 +160,13 @@ describe.skipIf(!hasPeer("chromium"))("Chromium publishing over WHIP", () => {
     expect(heard.source.timedOut).toBe(true);
     const lastMs = heard.packets.at(-1)?.arrivalMs ?? Number.NaN;
     expect(systemClock.now() - lastMs).toBeGreaterThanOrEqual(INACTIVITY_MS);
-    expect(endpoint.sessionCount).toBe(0);
+    expect(bench.endpoint.sessionCount).toBe(0);
     await crashed.close();
   });
 
   it("connects when video is the 1st of 3 m-lines: it holds the transport and idles, the 3rd is rejected", async () => {
-    const page = await site.open(browser);
-    const before = sessions.length;
+    const page = await bench.site.open(browser);
+    const before = bench.sessions.length;
     const { state, answer } = await page.evaluate<{ state: string; answer: string }>(`(async () => {
       const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
       pc.addTransceiver("video", { direction: "sendonly" });
@@ -199,18 +190,18 @@ describe.skipIf(!hasPeer("chromium"))("Chromium publishing over WHIP", () => {
 
     expect(state).toBe("connected");
     expect(answer.match(/^m=\w+ \d+/gm)).toEqual(["m=video 9", "m=audio 9", "m=application 0"]);
-    await eventually(() => sessions[before]?.packets.length).toBeGreaterThan(20);
-    await sessions[before]?.source.close();
+    await eventually(() => bench.sessions[before]?.packets.length).toBeGreaterThan(20);
+    await bench.sessions[before]?.source.close();
     await page.close();
   });
 
   it("publishes the microphone when it is given none, and stops its 1 track on close", async () => {
-    const page = await site.open(browser);
-    const before = sessions.length;
+    const page = await bench.site.open(browser);
+    const before = bench.sessions.length;
     await page.evaluate(`import("/whip-client.js").then(async ({ publishMicrophone }) => {
       window.published = await publishMicrophone({ endpoint: "whip?call=mic" });
     })`);
-    await eventually(() => sessions[before]?.packets.length ?? 0).toBeGreaterThan(20);
+    await eventually(() => bench.sessions[before]?.packets.length ?? 0).toBeGreaterThan(20);
     const states = await page.evaluate(`(async () => {
       const track = published.pc.getSenders()[0].track;
       const { echoCancellation, noiseSuppression, autoGainControl } = track.getSettings();
@@ -219,12 +210,12 @@ describe.skipIf(!hasPeer("chromium"))("Chromium publishing over WHIP", () => {
     })()`);
 
     expect(states).toEqual([false, false, false, "ended", "closed"]);
-    await eventually(() => sessions[before]?.ended).toBe(true);
+    await eventually(() => bench.sessions[before]?.ended).toBe(true);
     await page.close();
   });
 
   it("tells the page in words why it was refused: 1 wrong role", async () => {
-    const page = await site.open(browser);
+    const page = await bench.site.open(browser);
     const reason = await page.evaluate(`publish("/whip?role=boss").catch((error) => error.message)`);
 
     expect(reason).toContain("role must be one of customer, guest");

@@ -97,7 +97,8 @@ describe("A WHIP session with a real peer", () => {
     await publisher.close();
     expect(clock.pending).toBe(0);
     const nothing = { sockets: 0, timers: 0 };
-    for (let tries = 0; tries < 150 && !isDeepStrictEqual(heldResources(), nothing); tries++) await sleep(20);
+    for (let tries = 0; tries < 1_000 && !isDeepStrictEqual(heldResources(), nothing); tries++)
+      await sleep(20);
     expect(heldResources()).toEqual(nothing);
   });
 
