@@ -50,6 +50,7 @@ export {
   OnnxBackend,
   smoothEmotion,
 } from "./inference/index.ts";
+export type { MediaHost, RtpDoor, RtpDoorOptions, ShardStatus } from "./media-host.ts";
 export type { NoticeAnswer, NoticeHook, NoticeProof, NoticeRequest } from "./notice/index.ts";
 export type { Participant } from "./participant.ts";
 export { Service } from "./service.ts";
