@@ -197,7 +197,10 @@ export class Engine implements Closable, AsyncDisposable {
         scales: () => this.models.scalesOf(callId),
         pace: () => this.#guard.paceOf(owner.priority ?? "normal"),
       });
-      const first = await media.prepare();
+      const first = await media.prepare().catch((error: unknown) => {
+        media.abandon();
+        throw error;
+      });
       const call = this.#openCall(callId, media, first);
       this.#participants++;
       call.joined++;

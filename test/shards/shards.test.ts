@@ -47,24 +47,28 @@ describe.each(["forwarded", "own"] as const)("a participant on one of 2 shards, 
 });
 
 describe("a shard that is killed under load", () => {
-  test("of 4 participants those on it go on elsewhere with their numbers, and those on the other lose not 1 window", async () => {
+  test("of 4 participants or more those on it go on elsewhere with their numbers, and those on the other lose not 1 window", async () => {
     const { engine, seen } = await openEngine({ shards: { count: 2 }, overload: { control: "off" } });
     const pool = engine.media as ShardPool;
     const frames = upTo(await recordedFrames("anna"), 6_500);
-    const names = ["a", "b", "c", "d"];
+    // That they started says nothing of their load; a busy machine takes its time to show it.
+    const load = (): number => Math.max(...pool.shards.map(({ utilization }) => utilization));
+    await expect.poll(load, { timeout: 15_000 }).toBeLessThan(0.02);
+    const names: string[] = [];
     const sources = [];
-    for (const [i, participantId] of names.entries()) {
-      const source = i < 2 ? await engine.media.openRtp({}) : undefined;
-      if (source === undefined) {
-        sources.push(await attachUdp(engine, participantId));
-        continue;
+    const present = (): number[] => pool.shards.map(({ participants }) => participants);
+    while (names.length < 4 || (present().includes(0) && names.length < 12)) {
+      const participantId = `p${names.length}`;
+      if (names.length % 2 === 0) sources.push(await attachUdp(engine, participantId));
+      else {
+        const source = await engine.media.openRtp({});
+        await engine.attach(source, { callId: "test", participantId, consent: "granted" });
+        sources.push(source);
       }
-      await engine.attach(source, { callId: "test", participantId, consent: "granted" });
-      sources.push(source);
+      names.push(participantId);
     }
+    expect(present()).not.toContain(0);
     const onIt = pool.shards[0]?.participants ?? 0;
-    expect([onIt, pool.shards[1]?.participants]).toEqual([onIt, names.length - onIt]);
-    expect(onIt).toBeGreaterThan(0);
     const sending = Promise.all(sources.map(({ address }) => sendImpaired(frames, address.port, CLEAN)));
     await seen.first("emotion");
 
@@ -88,7 +92,7 @@ describe("a shard that is killed under load", () => {
     }
     expect(pool.shards.map(({ restarts }) => restarts)).toEqual([1, 0]);
     await engine.close();
-  }, 40_000);
+  }, 60_000);
 });
 
 describe("consent withdrawn from a participant on a shard", () => {
