@@ -153,7 +153,7 @@ export function explain(error: z.ZodError): string {
     .slice(0, 3)
     .map((issue) => (issue.path.length === 0 ? issue.message : `${issue.path.join(".")}: ${issue.message}`))
     .join("; ");
-  return text.length > 360 ? `${text.slice(0, 360)}…` : text;
+  return text.length > 440 ? `${text.slice(0, 440)}…` : text;
 }
 
 function setOf(list: readonly string[] | "*" | undefined): ReadonlySet<string> | undefined {

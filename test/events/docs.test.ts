@@ -52,7 +52,7 @@ describe("the committed documents", () => {
     );
   });
 
-  test("show an example of each of the 20 kinds, and every block of JSON parses", async () => {
+  test("show an example of each of the 21 kinds, and every block of JSON parses", async () => {
     const text = await markdown();
     const shown = [...text.matchAll(/<!-- example: ([\w.]+)( data)? -->\n```json\n([^`]*)```/g)];
     expect(shown.map((match) => match[1]).sort()).toEqual([...EVENT_KINDS].sort());
