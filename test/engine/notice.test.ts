@@ -135,7 +135,7 @@ describe("a notice over HTTP", { concurrent: true }, () => {
 
   test("3 requests that are never answered: nobody is analysed, until somebody brings the proof by API; another one is 409", async () => {
     await using giver = await hook(["hang", "hang", "hang"]);
-    await using bench = await open({ notice: { ...giver.notice, timeoutMs: 100, maxAttempts: 3 } });
+    await using bench = await open({ notice: { ...giver.notice, timeoutMs: 800, maxAttempts: 3 } });
     const participant = await bench.join("granted");
     await eventually(() => bench.told.includes("notice failed"));
     expect(await bench.view()).toMatchObject({ paused: true, notice: { state: "failed", attempt: 3 } });
