@@ -7,9 +7,11 @@ const FILES = ["anna", "ben"].map((name) =>
   fileURLToPath(new URL(`../../assets/demo/${name}.opus`, import.meta.url)),
 );
 
+/** One file after the other: files in flight give their windows in any order. */
 async function emotions(model: string) {
   const found: { readonly top: string; readonly scores: Readonly<Record<string, number>> }[] = [];
-  for await (const item of analyzeFiles(FILES, { config: { model: { package: model, device: "cpu" } } })) {
+  const config = { model: { package: model, device: "cpu" as const } };
+  for await (const item of analyzeFiles(FILES, { config, filesInFlight: 1 })) {
     if (item.kind === "event" && item.event.type === "tonetap.emotion") found.push(item.event.data);
   }
   return found;
