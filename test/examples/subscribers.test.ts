@@ -52,32 +52,22 @@ describe("examples that listen", () => {
     },
   );
 
-  test("10 lines of tonetap/client print what a voice expresses", async () => {
-    const subscriber = spawn(
+  /** An example in a process of its own, on our sources. */
+  const run = (file: string, stderr: "ignore" | "inherit") =>
+    spawn(
       process.execPath,
-      [
-        "--import",
-        new URL("from-source.ts", import.meta.url).href,
-        example("subscribe.ts"),
-        service.url.href,
-      ],
-      { stdio: ["ignore", "pipe", "ignore"] },
+      ["--import", new URL("from-source.ts", import.meta.url).href, example(file), service.url.href],
+      { stdio: ["ignore", "pipe", stderr] },
     );
+
+  test("10 lines of tonetap/client print what a voice expresses", async () => {
+    const subscriber = run("subscribe.ts", "ignore");
     const line = await firstLine(subscriber, /^c1 /);
     expect(line).toMatch(/^c1 anna: [a-z]+ \d+ %, valence -?[01](\.\d+)?$/);
   });
 
   test("1 bot sets its rule and is told when it is broken", async () => {
-    const bot = spawn(
-      process.execPath,
-      [
-        "--import",
-        new URL("from-source.ts", import.meta.url).href,
-        example("react-to-anger.ts"),
-        service.url.href,
-      ],
-      { stdio: ["ignore", "pipe", "inherit"] },
-    );
+    const bot = run("react-to-anger.ts", "inherit");
     const line = await firstLine(bot, /take over/);
     expect(line).toBe("c1: take over from the bot");
     expect(service.engine.alertRules.get("bot-anger").name).toBe("A customer is angry");
