@@ -57,7 +57,7 @@ export async function openAudioSocketDoor(
   engine: Engine,
   http: HttpServer,
   onError?: (error: TonetapError) => void,
-  onRefused?: (error: TonetapError) => void,
+  onRefused?: (error: TonetapError, remoteHost?: string) => void,
 ): Promise<AudioSocketServer | undefined> {
   const { listen, unannounced, defaultRole, defaultConsent, ...options } = engine.config.audioSocket;
   if (listen === "off") return undefined;
@@ -66,9 +66,9 @@ export async function openAudioSocketDoor(
     ...options,
     clock: engine.clock,
     // Who is refused by policy or a limit is no defect.
-    onError: (error) => {
+    onError: (error, remoteHost) => {
       if (error.code === "internal") onError?.(error);
-      else onRefused?.(error);
+      else onRefused?.(error, remoteHost);
     },
     onCall: async (source, { uuid }) => {
       const known = announced.take(uuid);

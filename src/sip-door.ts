@@ -25,7 +25,7 @@ type SipConfig = Engine["config"]["sip"];
 export async function openSipDoor(
   engine: Engine,
   onError?: (error: TonetapError) => void,
-  onRefused?: (error: TonetapError) => void,
+  onRefused?: (error: TonetapError, host: string) => void,
 ): Promise<SipServer | undefined> {
   const { sip } = engine.config;
   const transports = sip.transports as readonly SipTransportName[];
@@ -51,11 +51,11 @@ export async function openSipDoor(
     sessionExpiresS: sip.sessionExpiresS,
     maxCalls: sip.maxCalls,
     ...(sip.registerAs === "" ? {} : { register: registrationOf(sip) }),
-    onCall: async (source, { participant }) => {
+    onCall: async (source, { participant, origin }) => {
       try {
         return await engine.attach(source, ofTenant(participant));
       } catch (error) {
-        onRefused?.(TonetapError.from(error));
+        onRefused?.(TonetapError.from(error), origin.host);
         throw error;
       }
     },
@@ -66,6 +66,7 @@ export async function openSipDoor(
       if (heard.consent === "withdrawn" && heard.consentBy !== RECORDER) return undefined;
       return heard.setConsent(consent, RECORDER);
     },
+    ...(onRefused === undefined ? {} : { onRefused }),
     ...(onError === undefined ? {} : { onError }),
   });
 }

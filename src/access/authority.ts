@@ -93,6 +93,7 @@ export class Authority implements Closable, AsyncDisposable {
     throw new TonetapError(
       "overloaded",
       `${caller.name} may ask ${this.#options.maxRequestsPerSecond} times a second`,
+      { tooOften: true },
     );
   }
 

@@ -29,6 +29,8 @@ export type ErrorCode =
 export interface TonetapErrorOptions {
   /** The same call may succeed later. Default: true for overloaded, unavailable and timeout. */
   readonly retryable?: boolean;
+  /** Of `overloaded`: this caller asks too often, others are served (429 over HTTP, not 503). Default false. */
+  readonly tooOften?: boolean;
   readonly cause?: unknown;
 }
 
@@ -37,12 +39,14 @@ export class TonetapError extends Error {
   override readonly name = "TonetapError";
   readonly code: ErrorCode;
   readonly retryable: boolean;
+  readonly tooOften: boolean;
 
   constructor(code: ErrorCode, message: string, options: TonetapErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.retryable =
       options.retryable ?? (code === "overloaded" || code === "unavailable" || code === "timeout");
+    this.tooOften = options.tooOften ?? false;
   }
 
   /** The error itself if it is one of ours, else wrapped as `code` with the original as `cause`. */

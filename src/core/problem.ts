@@ -48,8 +48,11 @@ export interface ProblemAnswer {
   readonly body: string;
 }
 
-/** @param status instead of the code's own, where HTTP knows it more exactly (405, 413, 415). */
-export function problemOf(error: TonetapError, status = STATUS[error.code]): ProblemAnswer {
+/** RFC 6585 §4: 429 is about one caller, 503 about the service. */
+const statusOf = ({ code, tooOften }: TonetapError): number => (tooOften ? 429 : STATUS[code]);
+
+/** @param status instead of the error's own, where HTTP knows it more exactly (405, 413, 415). */
+export function problemOf(error: TonetapError, status = statusOf(error)): ProblemAnswer {
   return {
     status,
     headers: {

@@ -49,8 +49,8 @@ export interface HttpServerOptions extends DoorOptions {
   /** Told of every request that failed by a defect of ours (500). */
   readonly onError?: (error: TonetapError) => void;
   /**
-   * Says who sends a request to a route that is not public; throws unauthenticated (401), or overloaded for one who asks
-   * too often (429). Default: nobody has to say.
+   * Says who sends a request to a route that is not public; throws unauthenticated (401), or overloaded and `tooOften` for
+   * one who asks too often (429). Default: nobody has to say.
    */
   readonly identify?: (headers: IncomingHttpHeaders) => Promise<Caller>;
   /** Told of every request that was refused for who sent it or what is allowed: 401, 403, 429. */
@@ -250,7 +250,6 @@ export class HttpServer extends ClosesOnce {
       fitting.push(route.method);
       if (route.method !== method) continue;
       const caller = await this.#callerOf(request, route);
-      if (!("may" in caller)) return caller;
       const body = await readBody(request, route.maxBodyBytes);
       if (body === undefined) {
         const error = new TonetapError(
@@ -293,17 +292,10 @@ export class HttpServer extends ClosesOnce {
     onRefused(new TonetapError(code, detail), request);
   }
 
-  /** Who asks, or what to say to one who asks too often. @throws TonetapError unauthenticated, policy */
-  async #callerOf(request: IncomingMessage, { access }: Route): Promise<Caller | HttpResponse> {
+  /** Who asks. @throws TonetapError as `identify`, and policy */
+  async #callerOf(request: IncomingMessage, { access }: Route): Promise<Caller> {
     if (access === "public") return NOBODY;
-    let caller: Caller = ANYONE;
-    try {
-      caller = (await this.#options.identify?.(request.headers)) ?? ANYONE;
-    } catch (error) {
-      // RFC 6585 §4.
-      if (error instanceof TonetapError && error.code === "overloaded") return problemResponse(error, 429);
-      throw error;
-    }
+    const caller = (await this.#options.identify?.(request.headers)) ?? ANYONE;
     if (!caller.may(access))
       throw new TonetapError("policy", `${caller.name} has no right to this: it needs ${access}`);
     return caller;

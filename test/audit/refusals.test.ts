@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -8,8 +9,12 @@ import { createKey } from "../../src/access/index.ts";
 import { Refusals, verifyAuditLog } from "../../src/audit/index.ts";
 import { TonetapError } from "../../src/core/errors.ts";
 import { Service } from "../../src/service.ts";
+import { audioSocketFrame, FRAME } from "../../src/transport/audiosocket/audiosocket-framer.ts";
+import { writeKeysFile } from "../engine/keys-file.ts";
 import { TINY_MODEL_DIR } from "../inference/fixtures.ts";
 import { ManualClock } from "../support/manual-clock.ts";
+import { offer } from "../transport/sip/messages.ts";
+import { Phone } from "../transport/sip/phone.ts";
 
 const policy = new TonetapError("policy", "the role is refused");
 const stranger = new TonetapError("unauthenticated", "the key is not valid here");
@@ -21,6 +26,16 @@ function open() {
     append: (type: string, data: Readonly<Record<string, unknown>>) => void records.push({ type, ...data }),
   };
   return { clock, records, refusals: new Refusals(log, clock) };
+}
+
+/** What a log says of who was turned away. */
+async function refusalsIn(file: string) {
+  const text = await readFile(file, "utf8");
+  const records = text
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  return { text, refused: records.filter(({ type }) => type === "access.refused") };
 }
 
 describe("refusals in the audit log", () => {
@@ -98,16 +113,12 @@ describe("refusals in the audit log", () => {
   test("of a running service: a wrong key, a right that lacks, a role, another tenant, a WebSocket; chained, no secret in it", async () => {
     const folder = await mkdtemp(join(tmpdir(), "tonetap-refusals-"));
     const file = join(folder, "audit.jsonl");
-    const acme = createKey("acme");
-    const keysFile = join(folder, "keys.yaml");
-    await writeFile(
-      keysFile,
-      `keys:\n  - {id: acme, hash: "${acme.hash}", scopes: ["events:read", "calls:write"], tenant: acme}\n`,
-    );
+    await using keysFile = await writeKeysFile({ acme: "scopes: [events:read, calls:write], tenant: acme" });
+    const right = keysFile.keys.get("acme") ?? "";
     const service = await Service.open({
       service: { port: 0 },
       model: { device: "cpu", package: TINY_MODEL_DIR },
-      auth: { keysFile },
+      auth: { keysFile: keysFile.path },
       audit: { file },
     });
     const wrong = createKey("acme").key;
@@ -119,22 +130,17 @@ describe("refusals in the audit log", () => {
       });
     const who = { callId: "c", participantId: "p" };
     expect((await post("/v1/rtp", wrong, who)).status).toBe(401);
-    expect((await post("/v1/alerts/rules", acme.key, {})).status).toBe(403);
-    expect((await post("/v1/rtp", acme.key, { ...who, role: "agent" })).status).toBe(403);
-    expect((await post("/v1/rtp", acme.key, { ...who, tenant: "beta" })).status).toBe(403);
-    expect((await post("/v1/rtp", acme.key, { callId: "" })).status).toBe(400);
+    expect((await post("/v1/alerts/rules", right, {})).status).toBe(403);
+    expect((await post("/v1/rtp", right, { ...who, role: "agent" })).status).toBe(403);
+    expect((await post("/v1/rtp", right, { ...who, tenant: "beta" })).status).toBe(403);
+    expect((await post("/v1/rtp", right, { callId: "" })).status).toBe(400);
     for (const path of ["/v1/events", "/v1/media/jitsi"]) {
       const socket = new WebSocket(new URL(path, service.url.href.replace("http", "ws")));
       await once(socket, "error");
     }
     await service.close();
 
-    const text = await readFile(file, "utf8");
-    const refused = text
-      .trimEnd()
-      .split("\n")
-      .map((line) => JSON.parse(line))
-      .filter(({ type }) => type === "access.refused");
+    const { text, refused } = await refusalsIn(file);
     expect(refused.map(({ data }) => data.refused)).toEqual([
       { "http unauthenticated": 1 },
       { "http policy": 3, "events unauthenticated": 1, "media unauthenticated": 1 },
@@ -142,6 +148,45 @@ describe("refusals in the audit log", () => {
     expect(refused[0].data.source).toBe("127.0.0.1");
     expect(text).not.toContain(wrong.slice(8, 30));
     expect((await verifyAuditLog(file)).records).toBe(text.trimEnd().split("\n").length);
+    await rm(folder, { recursive: true });
+  });
+
+  test("of SIP and AudioSocket: a stranger's host, 2 wrong passwords, a role; a first INVITE that is asked who it is, is none", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "tonetap-refusals-"));
+    const file = join(folder, "audit.jsonl");
+    const usersFile = join(folder, "users");
+    await writeFile(usersFile, "anna:s3cret\n");
+    const service = await Service.open({
+      service: { port: 0 },
+      model: { device: "cpu", package: TINY_MODEL_DIR },
+      sip: { transports: ["udp"], port: 0, usersFile, allowedPeers: ["127.0.0.2"] },
+      audioSocket: { listen: "tcp", port: 0, defaultRole: "agent" },
+      audit: { file },
+    });
+    const sip = service.sip?.addresses.get("udp") ?? expect.unreachable("no SIP");
+    await using stranger = await Phone.udp(sip);
+    await using known = await Phone.udp(sip, "127.0.0.2");
+    expect((await stranger.ask("INVITE", { body: offer() })).status).toBe(403);
+    expect((await known.ask("INVITE", { body: offer() })).status).toBe(401);
+    const guess =
+      'Authorization: Digest username="anna", realm="tonetap", nonce="n", uri="sip:x", response="00", ' +
+      'algorithm=SHA-256, qop=auth, nc=00000001, cnonce="c"';
+    for (const cseq of [2, 3])
+      expect((await known.ask("INVITE", { cseq, headers: [guess], body: offer() })).status).toBe(401);
+    const asterisk = connect(service.audioSocket?.address.port ?? 0, "127.0.0.1");
+    asterisk.resume().write(audioSocketFrame(FRAME.uuid, Buffer.alloc(16, 7)));
+    await once(asterisk, "close");
+    await service.close();
+
+    const { text, refused } = await refusalsIn(file);
+    expect(refused.map(({ data: { source, refused: what } }) => [source, what])).toEqual([
+      ["127.0.0.1", { "sip policy": 1 }],
+      ["127.0.0.2", { "sip unauthenticated": 1 }],
+      ["127.0.0.1", { "audiosocket policy": 1 }],
+      ["127.0.0.2", { "sip unauthenticated": 1 }],
+    ]);
+    expect(refused[1].data.reason).toBe("the credentials are wrong");
+    expect(text).not.toContain("anna");
     await rm(folder, { recursive: true });
   });
 });

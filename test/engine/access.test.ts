@@ -1,8 +1,13 @@
+import { once } from "node:events";
+import type { IncomingMessage } from "node:http";
+import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { WebSocket as Socket } from "ws";
 import { createKey } from "../../src/access/index.ts";
 import { connect } from "../../src/client/index.ts";
 import type { TonetapEvent } from "../../src/events/index.ts";
 import { Service } from "../../src/service.ts";
+import { ManualClock } from "../support/manual-clock.ts";
 import { type KeysFile, writeKeysFile } from "./keys-file.ts";
 
 const KEYS = {
@@ -215,6 +220,60 @@ describe("a service with keys", () => {
     expect((await joined).data).toMatchObject({ callId: "acme~desk-7" });
     socket.close();
   });
+});
+
+test("after 10 requests at once at 1 a second, each of 6 doors answers 429 with Retry-After and the same problem; a second later REST is open", async () => {
+  await using keysFile = await writeKeysFile({ busy: "scopes: [admin]" });
+  const clock = new ManualClock();
+  await using service = await Service.open(
+    {
+      service: { port: 0 },
+      model: { device: "cpu" },
+      auth: { keysFile: keysFile.path, maxRequestsPerSecond: 1 },
+    },
+    { clock },
+  );
+  const key = keysFile.keys.get("busy") ?? "";
+  const authorization = `Bearer ${key}`;
+  const ask = async (path: string, init: RequestInit = {}) => {
+    const response = await fetch(new URL(path, service.url), {
+      ...init,
+      headers: { authorization, ...init.headers },
+    });
+    const { status, headers } = response;
+    return { status, retryAfter: headers.get("retry-after"), body: await response.text() };
+  };
+  const upgrade = async (path: string, headers: Record<string, string> = { authorization }) => {
+    const socket = new Socket(new URL(path, service.url.href.replace("http", "ws")), { headers });
+    const [, response] = await once(socket, "unexpected-response");
+    const { statusCode: status, headers: said } = response as IncomingMessage;
+    return { status, retryAfter: said["retry-after"], body: await text(response) };
+  };
+  for (let n = 0; n < 10; n++) expect((await ask("/v1/calls")).status).toBe(200);
+
+  const answers = [
+    await ask("/v1/calls"),
+    await ask("/v1/events", { headers: { accept: "text/event-stream" } }),
+    await ask("/whip?call=x", {
+      method: "POST",
+      headers: { "content-type": "application/sdp" },
+      body: "v=0",
+    }),
+    await upgrade("/v1/events"),
+    await upgrade("/v1/media/jitsi"),
+    await upgrade(`/v1/media/twilio?token=${key}`, {}),
+  ];
+
+  for (const { status, retryAfter, body } of answers) {
+    expect([status, retryAfter]).toEqual([429, "5"]);
+    expect(JSON.parse(body)).toMatchObject({
+      code: "overloaded",
+      status: 429,
+      detail: "key busy may ask 1 times a second",
+    });
+  }
+  clock.advance(1_000);
+  expect((await ask("/v1/calls")).status).toBe(200);
 });
 
 test("a tenant's call cannot be entered by a name: an attach without a tenant that claims 1 is refused", async () => {

@@ -37,8 +37,8 @@ export interface AudioSocketServerOptions {
   /** ms without a frame after which a call has left. 1,000–600,000, default 30,000. */
   readonly inactivityMs?: number;
   readonly clock?: Clock;
-  /** Told why a call was refused, and of defects. */
-  readonly onError?: (error: TonetapError) => void;
+  /** Told why a call was refused, with the address it came from, and of defects. */
+  readonly onError?: (error: TonetapError, remoteHost?: string) => void;
 }
 
 export interface AudioSocketStats extends Readonly<AudioSocketCounts> {
@@ -96,13 +96,16 @@ export class AudioSocketServer extends ClosesOnce {
   }
 
   #accept(socket: Socket): void {
+    const remoteHost = socket.remoteAddress ?? "";
     if (this.#calls.size >= this.#maxCalls || this.closing) {
       this.#refused++;
       socket.destroy();
+      if (this.closing) return;
+      const full = new TonetapError("overloaded", `all ${this.#maxCalls} AudioSocket calls are taken`);
+      this.#options.onError?.(full, remoteHost);
       return;
     }
     this.#accepted++;
-    const remoteHost = socket.remoteAddress ?? "";
     const call = new AudioSocketCall({
       socket,
       clock: this.#clock,
@@ -112,7 +115,7 @@ export class AudioSocketServer extends ClosesOnce {
           await this.#options.onCall(source, { uuid, remoteHost });
         } catch (error) {
           this.#refused++;
-          this.#options.onError?.(TonetapError.from(error));
+          this.#options.onError?.(TonetapError.from(error), remoteHost);
           throw error;
         }
       },

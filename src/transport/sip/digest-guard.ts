@@ -90,7 +90,7 @@ export class DigestGuard {
     // The `uri` is what the caller signed; a proxy may have rewritten the Request-URI since, so the two are not compared.
     const want = digestResponse(known, secret ?? "", method, credentials);
     if (!sameText(want, response) || secret === undefined) {
-      return this.#challenge(false, "the credentials are wrong");
+      return { ...this.#challenge(false, "the credentials are wrong"), code: "unauthenticated" };
     }
     // RFC 7616 §3.3: right for a nonce that is not good (any more) is "stale", and nobody need be asked again.
     if (!this.#spend(credentials)) return this.#challenge(true, "the nonce is spent");

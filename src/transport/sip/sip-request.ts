@@ -34,6 +34,8 @@ export interface Refusal {
   readonly headers?: HeaderFields;
   /** RFC 3261 §20.43. Default 399. */
   readonly warningCode?: number;
+  /** Where it is about who asks, or how many do: the server's owner is told. */
+  readonly code?: "unauthenticated" | "policy" | "overloaded";
 }
 
 export const refusal = (status: number, detail: string, headers: HeaderFields = {}): Refusal => ({

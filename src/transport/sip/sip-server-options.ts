@@ -79,6 +79,12 @@ export interface SipServerOptions {
   readonly inactivityMs?: number;
   /** The same while the peer holds the call, ms. 1,000–86,400,000, default 3,600,000. */
   readonly holdMs?: number;
+  /**
+   * Told of requests that no call came of, for who sent them (`policy`: not among `allowedPeers`; `unauthenticated`: wrong
+   * digest credentials, not the first request that lacks them) or since the server is full (`overloaded`). `host` is what the
+   * network says: over UDP it may be forged. Default: nobody hears.
+   */
+  readonly onRefused?: (error: TonetapError, host: string) => void;
   /** Hears of defects: an `onCall` that threw what is no TonetapError, or code of ours. Default: a process warning. */
   readonly onError?: (error: TonetapError) => void;
   readonly clock?: Clock;
@@ -106,6 +112,7 @@ export interface ResolvedOptions {
   readonly maxCalls: number;
   readonly inactivityMs: number;
   readonly holdMs: number;
+  readonly onRefused: (error: TonetapError, host: string) => void;
   readonly onError: (error: TonetapError) => void;
   readonly clock: Clock;
 }
@@ -163,6 +170,7 @@ export function resolveOptions(options: SipServerOptions): ResolvedOptions {
     maxCalls,
     inactivityMs,
     holdMs,
+    onRefused: options.onRefused ?? (() => undefined),
     onError: options.onError ?? ((error) => process.emitWarning(error)),
     clock,
   };

@@ -116,12 +116,12 @@ class Server extends ClosesOnce implements SipServer {
         } catch (error) {
           this.#counts.defects++;
           options.onError(TonetapError.from(error));
-          this.#refuse(request, path, refusal(500, "internal error"));
+          this.#refuse(request, path, origin, refusal(500, "internal error"));
         }
       },
       onResponse: (response) => this.#outgoing.receive(response),
       onMalformed: (request, fault, path, origin) =>
-        this.#refuse(request, path, this.#stranger(origin) ?? FAULTS[fault]),
+        this.#refuse(request, path, origin, this.#stranger(origin) ?? FAULTS[fault]),
     });
     if (options.register !== undefined) {
       this.#registration = new SipRegistration(options.register, {
@@ -175,7 +175,7 @@ class Server extends ClosesOnce implements SipServer {
   #receive(message: SipRequest, path: SipPath, origin: SipOrigin): void {
     const request = this.#stranger(origin) ?? readRequest(message);
     if ("kind" in request) {
-      this.#refuse(message, path, request);
+      this.#refuse(message, path, origin, request);
       return;
     }
     const { method } = request;
@@ -195,7 +195,7 @@ class Server extends ClosesOnce implements SipServer {
     }
     const why = this.#unserved(request, call, dialogCall);
     if (why !== undefined) {
-      this.#refuse(message, path, why);
+      this.#refuse(message, path, origin, why);
       return;
     }
     const heard: Heard = { request, path, origin };
@@ -207,12 +207,14 @@ class Server extends ClosesOnce implements SipServer {
   /** Who wants to begin a call says who it is, if that is asked. Within a call its tags, which nobody guesses, say so. */
   #knock(key: string, heard: Heard): void {
     const proof = this.#options.digest?.check(heard.request);
-    if (proof !== undefined && "kind" in proof) this.#refuse(heard.request.message, heard.path, proof);
-    else this.#invite(key, proof === undefined ? heard : { ...heard, digestUser: proof.user }, undefined);
+    if (proof !== undefined && "kind" in proof) {
+      this.#refuse(heard.request.message, heard.path, heard.origin, proof);
+    } else this.#invite(key, proof === undefined ? heard : { ...heard, digestUser: proof.user }, undefined);
   }
 
   #stranger({ host }: SipOrigin): Refusal | undefined {
-    return this.#options.allowedPeers.has(host) ? undefined : refusal(403, `${host} may not call here`);
+    if (this.#options.allowedPeers.has(host)) return undefined;
+    return { ...refusal(403, `${host} may not call here`), code: "policy" };
   }
 
   /** RFC 3261 §8.2: what cannot be served, looked at in its order. Refused without keeping anything (§8.2.7). */
@@ -251,7 +253,7 @@ class Server extends ClosesOnce implements SipServer {
 
   /** RFC 3261 §11.2: OPTIONS is answered as an INVITE would be, so that a dispatcher sees a full server. */
   #noRoom(): Refusal | undefined {
-    if (this.closing) return full("the server is closing");
+    if (this.closing) return later("the server is closing");
     if (this.#calls.size >= this.#options.maxCalls)
       return full(`all ${this.#options.maxCalls} calls are taken`);
     if (this.#transactions.size >= MAX_TRANSACTIONS) return full("too many requests are under way");
@@ -318,8 +320,9 @@ class Server extends ClosesOnce implements SipServer {
     if (invite.undecided) call?.cancel();
   }
 
-  #refuse(message: SipRequest, path: SipPath, why: Refusal): void {
+  #refuse(message: SipRequest, path: SipPath, { host }: SipOrigin, why: Refusal): void {
     this.#counts.refused++;
+    if (why.code !== undefined) this.#options.onRefused(new TonetapError(why.code, why.detail), host);
     // RFC 3261 §17.1.1.3: nobody answers an ACK. Without Via nobody knows where the answer belongs.
     if (message.method === "ACK" || headerOf(message, "Via") === undefined) return;
     path.send(serializeSip(createRefusal(message, why, newTag())));
@@ -348,7 +351,9 @@ const callKey = ({ callId, fromTag }: IncomingRequest): string => `${callId}\n${
 
 const newTag = (): string => randomBytes(10).toString("hex");
 
-const full = (detail: string): Refusal => refusal(503, detail, { "Retry-After": String(RETRY_AFTER_S) });
+const later = (detail: string): Refusal => refusal(503, detail, { "Retry-After": String(RETRY_AFTER_S) });
+
+const full = (detail: string): Refusal => ({ ...later(detail), code: "overloaded" });
 
 const FAULTS: Readonly<Record<SipFault, Refusal>> = {
   "start-line": refusal(400, "the request line is unreadable"),

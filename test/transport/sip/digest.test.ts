@@ -7,6 +7,7 @@ import {
   formatCredentials,
   parseChallenge,
 } from "../../../src/transport/sip/digest.ts";
+import type { SipServerOptions } from "../../../src/transport/sip/index.ts";
 import { headersOf, type SipResponse } from "../../../src/transport/sip/sip-message.ts";
 import { type Bench, listen, one } from "./bench.ts";
 import { offer } from "./messages.ts";
@@ -53,8 +54,8 @@ const USERS = new Map([
 ]);
 const URI = "sip:tonetap@example.com";
 
-const guarded = (options: { readonly nonceLifetimeMs?: number } = {}): Promise<Bench> =>
-  listen({ digest: { users: USERS, ...options } });
+const guarded = (onRefused?: SipServerOptions["onRefused"]): Promise<Bench> =>
+  listen({ digest: { users: USERS }, ...(onRefused === undefined ? {} : { onRefused }) });
 
 interface Claim {
   readonly user?: string;
@@ -103,8 +104,9 @@ describe("the server that asks", () => {
     },
   );
 
-  test("a wrong password, user, or realm, and a nonce of somebody else's are 4 times 401, none of them stale", async () => {
-    const bench = await guarded();
+  test("a wrong password, user, or realm, and a nonce of somebody else's are 4 times 401, none of them stale; the owner is told of 3", async () => {
+    const told: string[] = [];
+    const bench = await guarded(({ code }, host) => told.push(`${host} ${code}`));
     await using phone = await Phone.udp(bench.udp);
     const asked = await phone.ask("INVITE", { body: offer() });
     const right = credentials(asked);
@@ -120,6 +122,8 @@ describe("the server that asks", () => {
     }
     expect(bench.taken).toHaveLength(0);
     expect(bench.server.stats.refused).toBe(5);
+    // Neither the first challenge nor the one for a realm of its own is about who asks.
+    expect(told).toEqual(Array(3).fill("127.0.0.1 unauthenticated"));
   });
 
   test("used again with its count, or 300 s old, a nonce is stale; counted on to 2 it is good", async () => {

@@ -210,13 +210,15 @@ describe("refusals", () => {
 });
 
 test("with maxCalls 1 a second call gets 503 with Retry-After, as does OPTIONS; after the BYE there is room", async () => {
-  const bench = await listen({ maxCalls: 1 });
+  const told: string[] = [];
+  const bench = await listen({ maxCalls: 1, onRefused: ({ message }) => told.push(message) });
   await using phone = await Phone.udp(bench.udp);
   await using other = await Phone.udp(bench.udp);
   const { toTag } = await phone.call();
   const full = await other.ask("INVITE", { body: offer() });
   expect([full.status, headerOf(full, "Retry-After")]).toEqual([503, "5"]);
   expect((await other.ask("OPTIONS", { cseq: 2 })).status).toBe(503);
+  expect(told).toEqual(["all 1 calls are taken", "all 1 calls are taken"]);
   await phone.ask("BYE", { cseq: 2, toTag });
   const options = await other.ask("OPTIONS", { cseq: 3 });
   expect([options.status, headerOf(options, "Accept")]).toEqual([200, ACCEPT]);
@@ -420,7 +422,11 @@ describe("who may call", () => {
     const here = await listen({ allowedPeers: ["192.0.2.7", "127.0.0.0/8"] });
     await using friend = await Phone.udp(here.udp);
     expect((await friend.ask("OPTIONS")).status).toBe(200);
-    const elsewhere = await listen({ allowedPeers: ["192.0.2.0/24", "2001:db8::/32"] });
+    const told: string[] = [];
+    const elsewhere = await listen({
+      allowedPeers: ["192.0.2.0/24", "2001:db8::/32"],
+      onRefused: ({ code, message }, host) => told.push(`${host} ${code}: ${message}`),
+    });
     await using stranger = await Phone.stream(elsewhere.tcp);
     const refused = await stranger.ask("INVITE", { body: offer() });
     expect([refused.status, headerOf(refused, "Warning")]).toEqual([
@@ -430,6 +436,7 @@ describe("who may call", () => {
     await stranger.send(stranger.compose("OPTIONS", { cseq: 2 }).replace("SIP/2.0", "SIP/3.0"));
     expect((await stranger.response("2 OPTIONS")).status).toBe(403);
     expect(elsewhere.server.held.calls).toBe(0);
+    expect(told).toEqual(Array(2).fill("127.0.0.1 policy: 127.0.0.1 may not call here"));
   });
 
   test("IPv6 within 1 prefix is let in, ::1 beside it is not", () => {
