@@ -1,6 +1,7 @@
 /**
- * Adds up vitest's JSON reports and prints, as the last lines of a run, what failed and CI's closing line. Of a long
- * log often only the end is kept: whoever reads that must still learn which test it was.
+ * Adds up vitest's JSON reports and prints, as the last lines of a run, what failed, what passed only when it was
+ * repeated (flaky), and CI's closing line. Of a long log often only the end is kept: whoever reads that must still learn
+ * which test it was.
  * Plain JavaScript: it runs on a system Node 20 too.
  */
 import { readFileSync } from "node:fs";
@@ -19,13 +20,19 @@ for (const path of process.argv.slice(2)) {
     skipped += report.numPendingTests + (report.numTodoTests ?? 0);
     for (const file of report.testResults) {
       // A file that does not even load, or whose worker died, has no failed test to count.
-      const tests = file.assertionResults.filter((test) => test.status === "failed");
       if (file.status === "failed" && file.assertionResults.length === 0) {
         failed++;
-        tell(relative(process.cwd(), file.name), file.message);
+        tell("FAILED", relative(process.cwd(), file.name), file.message);
       }
-      for (const test of tests) {
-        tell(`${relative(process.cwd(), file.name)} > ${test.fullName}`, test.failureMessages?.join("\n"));
+      for (const test of file.assertionResults) {
+        // A test that passed in the end keeps the message of the try before.
+        if (test.failureMessages.length === 0) continue;
+        const outcome = test.status === "passed" ? "FLAKY" : "FAILED";
+        tell(
+          outcome,
+          `${relative(process.cwd(), file.name)} > ${test.fullName}`,
+          test.failureMessages.join("\n"),
+        );
       }
     }
   } catch (error) {
@@ -35,9 +42,9 @@ for (const path of process.argv.slice(2)) {
 }
 console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
 
-function tell(name, message) {
+function tell(outcome, name, message) {
   const lines = String(message ?? "")
     .split("\n")
     .slice(0, MESSAGE_LINES);
-  console.log(`FAILED ${name}\n${lines.map((line) => `    ${line}`).join("\n")}`);
+  console.log(`${outcome} ${name}\n${lines.map((line) => `    ${line}`).join("\n")}`);
 }
