@@ -45,6 +45,7 @@ console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
 function tell(outcome, name, message) {
   const lines = String(message ?? "")
     .split("\n")
+    .filter((line) => !line.includes("node_modules"))
     .slice(0, MESSAGE_LINES);
   console.log(`${outcome} ${name}\n${lines.map((line) => `    ${line}`).join("\n")}`);
 }
