@@ -12,8 +12,8 @@ const PLAN = 0;
  * Frames come in groups of four, 4g … 4g + 3. A group is computed when all four frames are there, or earlier when
  * more than `maxHoldFrames` wait in it; it is then computed again as it fills.
  *
- * Memory a participant: (rows · ringFrames + PCM) float32, 118,912 bytes for the default spec and capacity: 86 rows of
- * 328 frames (320 readable, the rest in the making) and 1,520 samples.
+ * The ring holds log-mel bands and chroma in 16 bits and levels in float32; MFCC and derivatives are linear in the bands
+ * and are computed when frames are read. Memory a participant: 41,984 bytes for the default spec and capacity.
  */
 export class KernelExtractor implements FeatureExtractor {
   readonly spec: FeatureSpec;
@@ -68,7 +68,7 @@ export class KernelExtractor implements FeatureExtractor {
     assertHeld(first, count, this.#completed, this.capacity);
     assertRoom(this.channels, count, out, stride);
     const { exports, floats, plan } = this.#kernel;
-    exports.gather(PLAN, this.#slot, this.channels, first, count, plan.staging);
+    exports.gather(PLAN, this.#slot, first, count, plan.staging);
     const from = plan.staging / 4;
     if (stride === count) {
       out.set(floats.subarray(from, from + this.channels * count));
@@ -83,7 +83,7 @@ export class KernelExtractor implements FeatureExtractor {
     this.#assertOpen();
     assertHeld(frame, 1, this.#completed, this.capacity);
     const { floats, plan } = this.#kernel;
-    return floats[this.#slot / 4 + plan.speechRow * plan.ringFrames + (frame % plan.ringFrames)] ?? 0;
+    return floats[(this.#slot + plan.speechOffset) / 4 + (frame % plan.ringFrames)] ?? 0;
   }
 
   reset(): void {
@@ -118,9 +118,9 @@ export class KernelExtractor implements FeatureExtractor {
       this.#analyse(at);
       this.#groups++;
       this.#partial = 0;
-      this.#differentiate();
     }
     if (at === 0) return;
+    this.#complete();
     floats.copyWithin(this.#pcm, this.#pcm + at, this.#pcm + this.#filled);
     this.#filled -= at;
   }
@@ -133,22 +133,15 @@ export class KernelExtractor implements FeatureExtractor {
     if (ready - this.#partial <= this.#maxHoldFrames) return;
     this.#analyse(0);
     this.#partial = ready;
-    this.#differentiate();
+    this.#complete();
   }
 
   #analyse(offset: number): void {
     this.#kernel.exports.analyse(PLAN, 4 * (this.#pcm + offset), this.#slot, this.#groups);
   }
 
-  /** Derivatives of the frames that are complete now and were not before. */
-  #differentiate(): void {
-    const completed = Math.max(0, GROUP_FRAMES * this.#groups + this.#partial - this.#lookahead);
-    if (this.#lookahead > 0) {
-      const last = Math.ceil(completed / GROUP_FRAMES);
-      for (let group = Math.floor(this.#completed / GROUP_FRAMES); group < last; group++) {
-        this.#kernel.exports.differentiate(PLAN, this.#slot, group);
-      }
-    }
-    this.#completed = completed;
+  /** Frames whose derivatives can be told. */
+  #complete(): void {
+    this.#completed = Math.max(0, GROUP_FRAMES * this.#groups + this.#partial - this.#lookahead);
   }
 }

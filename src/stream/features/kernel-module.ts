@@ -22,8 +22,7 @@ export interface KernelMemory {
 /** assembly/index.ts, with the plan at address 0. Addresses are bytes. */
 export interface KernelExports {
   analyse(plan: number, pcm: number, ring: number, group: number): void;
-  differentiate(plan: number, ring: number, group: number): void;
-  gather(plan: number, ring: number, rows: number, first: number, count: number, out: number): void;
+  gather(plan: number, ring: number, first: number, count: number, out: number): void;
 }
 
 let compiled: object | undefined;

@@ -23,6 +23,12 @@ const NEGLIGIBLE_WEIGHT = 1e-6;
 
 /** As in assembly/load.ts. */
 const FLATTENING = 0.75;
+/** As in assembly/delta.ts: what a coefficient's series has beyond a ring's frames. */
+const SERIES_EXTRA = 12;
+/** As in assembly/decibels.ts. */
+const LOWEST_DB = -100;
+/** From the least to the largest of 16 bits, less one for rounding. */
+const HELD_STEPS = 65_534;
 
 /** Layout of a kernel's memory: [image | work space | staging | slots …]; a slot is [ring | PCM]. Bytes. */
 export interface KernelPlan {
@@ -31,14 +37,14 @@ export interface KernelPlan {
   /** Work space that every call uses; it holds traces of the last caller's audio. */
   readonly workStart: number;
   readonly workEnd: number;
-  /** Where gather() puts a window: within the work space. */
+  /** Where gather() puts frames: within the work space. */
   readonly staging: number;
   readonly slotsStart: number;
   readonly slotBytes: number;
   /** Frames a ring holds. */
   readonly ringFrames: number;
-  /** Ring row of the level of speech: it is there whatever the spec asks for. */
-  readonly speechRow: number;
+  /** The level of speech within a ring: float32s, there whatever the spec asks for. Bytes. */
+  readonly speechOffset: number;
   /** PCM within a slot: its offset, bytes, and room, samples. */
   readonly pcmOffset: number;
   readonly pcmSamples: number;
@@ -50,24 +56,17 @@ export function kernelPlan(spec: FeatureSpec, capacity: number): KernelPlan {
   const { frameLength, hopLength, fftSize, melBands, mfcc } = spec;
   const points = fftSize / 2;
   const half = deltaLookahead(spec);
-  // A group in the making may overwrite four frames, and complete frames are `half` behind it: see assembly/delta.ts.
-  const ringFrames = GROUP_FRAMES * Math.ceil((capacity + half + GROUP_FRAMES - 1) / GROUP_FRAMES);
+  // Derivatives of the oldest readable frame look `half` frames back; a complete one has `half` after it, and a group in
+  // the making may have overwritten three more.
+  const ringFrames = GROUP_FRAMES * Math.ceil((capacity + 2 * half + GROUP_FRAMES - 1) / GROUP_FRAMES);
   const channels = featureChannels(spec);
-  const deltaRow = spec.delta ? mfcc : -1;
-  const delta2Row = spec.delta2 ? mfcc * (spec.delta ? 2 : 1) : -1;
-  const chromaRow = channels - Number(spec.logEnergy) - spec.chroma;
-  const energyRow = spec.logEnergy ? channels - 1 : -1;
-  const speechRow = channels;
+  const ring = ringLayout(spec, ringFrames);
+  const mel = melScale(spec);
 
   const sizes = [frameLength, hopLength, points, melBands, mfcc, spec.chroma, half, ringFrames];
-  const rows = [
-    deltaRow,
-    delta2Row,
-    spec.logMel ? chromaRow - melBands : -1,
-    chromaRow,
-    energyRow,
-    speechRow,
-  ];
+  const blocks = [Number(spec.delta), Number(spec.delta2), Number(spec.logMel)];
+  const rows = [ring.energyAt, ring.speechAt, ring.melAt, ring.chromaAt];
+  const scale = [mel.centre, mel.step, 1 / mel.step];
   const tables = [
     floats(hannWindow(frameLength).map((w) => w / 2)),
     floats(twiddles(points)),
@@ -84,11 +83,12 @@ export function kernelPlan(spec: FeatureSpec, capacity: number): KernelPlan {
     points + 1,
     melBands,
     2 * Math.ceil(melBands / 2),
-    5 * mfcc,
-    (channels * (ringFrames / GROUP_FRAMES)) | 0,
+    (mfcc * (ringFrames + SERIES_EXTRA)) / GROUP_FRAMES,
+    channels * (ringFrames / GROUP_FRAMES) + 1,
   ];
+  const head = [...sizes, ...blocks, ...rows];
 
-  let address = aligned(4 * (sizes.length + rows.length + tables.length + work.length - 1));
+  let address = aligned(4 * (head.length + scale.length + tables.length + work.length - 1));
   const place = (bytes: number): number => {
     const at = address;
     address = aligned(address + bytes);
@@ -100,28 +100,60 @@ export function kernelPlan(spec: FeatureSpec, capacity: number): KernelPlan {
   const staging = workAt[workAt.length - 1] ?? 0;
 
   const image = new Uint8Array(workStart);
-  new Int32Array(image.buffer).set([...sizes, ...rows, ...tablesAt, ...workAt.slice(0, -1)]);
+  new Int32Array(image.buffer).set([...head, ...scale, ...tablesAt, ...workAt.slice(0, -1)]);
+  new Float32Array(image.buffer).set(scale, head.length);
   tables.forEach((table, i) => {
     image.set(new Uint8Array(table), tablesAt[i]);
   });
 
   const groupSamples = (GROUP_FRAMES - 1) * hopLength + frameLength;
-  const pcmOffset = 4 * ringFrames * (speechRow + 1);
-  // Room for a group and, so that few pushes must be split, for as much again as a group takes away.
-  const pcmSamples = groupSamples + GROUP_FRAMES * hopLength;
+  // Room for a group and, so that few pushes must be split, for two hops: a packet of 20 ms by default.
+  const pcmSamples = groupSamples + 2 * hopLength;
   return {
     image,
     workStart,
     workEnd: address,
     staging,
     slotsStart: address,
-    slotBytes: aligned(pcmOffset + 4 * pcmSamples),
+    slotBytes: aligned(ring.bytes + 4 * pcmSamples),
     ringFrames,
-    speechRow,
-    pcmOffset,
+    speechOffset: ring.speechAt,
+    pcmOffset: ring.bytes,
     pcmSamples,
     groupSamples,
   };
+}
+
+/** Where the rows of a ring begin, bytes; −1: it has none of the kind. Log-mel bands are held where MFCC are asked for, too. */
+function ringLayout(
+  spec: FeatureSpec,
+  ringFrames: number,
+): Record<"energyAt" | "speechAt" | "melAt" | "chromaAt" | "bytes", number> {
+  let bytes = 0;
+  const rows = (count: number, width: 2 | 4): number => {
+    if (count === 0) return -1;
+    const at = bytes;
+    bytes = aligned(bytes + count * width * ringFrames);
+    return at;
+  };
+  // Levels are compared with thresholds: they stay exact.
+  const energyAt = rows(Number(spec.logEnergy), 4);
+  const speechAt = rows(1, 4);
+  const melAt = rows(spec.mfcc > 0 || spec.logMel ? spec.melBands : 0, 2);
+  const chromaAt = rows(spec.chroma, 2);
+  return { energyAt, speechAt, melAt, chromaAt, bytes };
+}
+
+/**
+ * The scale on which log-mel lies in 16 bits: from its floor to what samples of ±1 cannot exceed. 0.002 dB a step for
+ * the default spec, where the float16 of training's features has 0.03 between 32 and 64 dB.
+ */
+function melScale(spec: FeatureSpec): { readonly centre: number; readonly step: number } {
+  const amplitude = hannWindow(spec.frameLength).reduce((sum, w) => sum + w, 0);
+  const gains = melFilterBank(spec).map((row) => row.reduce((sum, weight) => sum + weight, 0));
+  const highest = 10 * Math.log10(Math.max(...gains) * amplitude ** 2);
+  const range = highest - LOWEST_DB;
+  return { centre: LOWEST_DB + range / 2, step: range / HELD_STEPS };
 }
 
 const aligned = (bytes: number): number => QUAD_BYTES * Math.ceil(bytes / QUAD_BYTES);

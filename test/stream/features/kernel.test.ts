@@ -17,8 +17,8 @@ test("kernel.wasm is what its sources compile to, byte for byte, and under 10 kB
   expect(committed.length).toBeLessThan(10_000);
 });
 
-test("a participant takes 118,912 bytes at 85 channels and 320 frames", () => {
-  expect(new FeatureKernel(DEFAULT_FEATURE_SPEC, 320).plan.slotBytes).toBe(118_912);
+test("a participant takes 41,984 bytes at 85 channels and 320 frames", () => {
+  expect(new FeatureKernel(DEFAULT_FEATURE_SPEC, 320).plan.slotBytes).toBe(41_984);
 });
 
 test("40 participants on one kernel do not disturb each other while its memory grows", () => {
@@ -90,7 +90,7 @@ test("a kernel whose 1 GiB is full refuses with 'overloaded' and goes on serving
 
   expect(fill).toThrowError(expect.objectContaining({ code: "overloaded", retryable: true }) as TonetapError);
 
-  expect(kernel.slotsInUse).toBe(46);
+  expect(kernel.slotsInUse).toBe(142);
   expect(kernel.floats.length).toBeLessThanOrEqual(2 ** 28);
 });
 

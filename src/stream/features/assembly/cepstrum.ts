@@ -4,14 +4,14 @@
  */
 import { Plan } from "./plan";
 
-/** Writes mfcc quads to out, out + rowBytes, … The table holds, a pair of rows (k, k + 1), their halves in turns. */
+/** Writes mfcc quads of `plan.bands` to out, out + rowBytes, … The table holds, a pair of rows (k, k + 1), their halves in turns. */
 export function cepstrum(plan: Plan, out: usize, rowBytes: usize): void {
   const bands = plan.melBands;
   const half = (bands + 1) >> 1;
   const folded = plan.folded;
   for (let n = 0; n < half; n++) {
-    const a = v128.load(plan.logMel + ((<usize>n) << 4));
-    const b = v128.load(plan.logMel + ((<usize>(bands - 1 - n)) << 4));
+    const a = v128.load(plan.bands + ((<usize>n) << 4));
+    const b = v128.load(plan.bands + ((<usize>(bands - 1 - n)) << 4));
     const middle = n === bands - 1 - n;
     const to = folded + ((<usize>n) << 5);
     v128.store(to, middle ? a : f32x4.add(a, b));

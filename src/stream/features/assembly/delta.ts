@@ -1,52 +1,41 @@
-/** First and second time derivatives of the MFCC of four successive frames. */
+/** A time derivative of the MFCC of successive frames. */
 import { Plan } from "./plan";
 
+/** Frames before the first one of a series, so that derivatives can look there: at least the longest half. */
+export const SERIES_LEAD = 8;
+/** Floats of a coefficient's series: its lead, the groups of a whole ring, and what a quad may reach beyond them. */
+// @ts-ignore: decorator
+@inline
+export function seriesPitch(plan: Plan): usize {
+  return <usize>(plan.ringFrames + SERIES_LEAD + 4);
+}
+
 /**
- * Computes both derivatives of frames 4·group…4·group + 3 and writes those that have a row.
- * Frames that do not exist yet count as whatever the ring holds: the group is computed again when they do.
+ * Writes the derivative of `count` frames, coefficient after coefficient without gaps; up to three floats after the
+ * last are overwritten too.
+ * @param at place of the first frame in each series
  */
-export function differentiateGroup(plan: Plan, ring: usize, group: i32): void {
-  const half = plan.deltaHalf;
-  const reach = (half + 3) >> 2;
-  const groups = plan.ringFrames >> 2;
-  const rowBytes = (<usize>plan.ringFrames) << 2;
-  const mfcc = plan.mfcc;
-  const history = plan.history;
-  // Unroll the ring: five groups of each coefficient side by side, the one in question in the middle.
-  for (let g = -reach; g <= reach; g++) {
-    let from = ring + ((<usize>((group + g + groups) % groups)) << 4);
-    let to = history + ((<usize>(g + 2)) << 4);
-    if (group + g < 0) {
-      // Before the first frame stands the first frame, which is frame 0 of the ring's group 0.
-      from = ring;
-      for (let k = 0; k < mfcc; k++, from += rowBytes, to += 80) v128.store(to, v128.load32_splat(from));
-    } else {
-      for (let k = 0; k < mfcc; k++, from += rowBytes, to += 80) v128.store(to, v128.load(from));
+export function differentiate(plan: Plan, second: bool, at: i32, count: i32, out: usize): void {
+  const weights = plan.deltaWeights + (second ? 4 : 0);
+  const weightsEnd = weights + ((<usize>(plan.deltaHalf + 1)) << 3);
+  const pitch = seriesPitch(plan) << 2;
+  let row = plan.series + ((<usize>at) << 2);
+  for (let k = 0; k < plan.mfcc; k++, row += pitch) {
+    const rowEnd = row + ((<usize>count) << 2);
+    let to = out;
+    for (let centre = row; centre < rowEnd; centre += 16, to += 16) {
+      // The slope's own weight is 0.
+      let sum = second ? f32x4.mul(v128.load(centre), v128.load32_splat(weights)) : f32x4.splat(0);
+      let before = centre - 4;
+      let after = centre + 4;
+      for (let w = weights + 8; w < weightsEnd; w += 8, before -= 4, after += 4) {
+        const a = v128.load(after);
+        const b = v128.load(before);
+        const pair = second ? f32x4.add(a, b) : f32x4.sub(a, b);
+        sum = f32x4.add(sum, f32x4.mul(pair, v128.load32_splat(w)));
+      }
+      v128.store(to, sum);
     }
-  }
-  const column = (<usize>(group % groups)) << 4;
-  let out1: usize = plan.deltaRow < 0 ? 0 : ring + (<usize>plan.deltaRow) * rowBytes + column;
-  let out2: usize = plan.delta2Row < 0 ? 0 : ring + (<usize>plan.delta2Row) * rowBytes + column;
-  const weightsEnd = plan.deltaWeights + ((<usize>(half + 1)) << 3);
-  let centre = history + 32;
-  for (let k = 0; k < mfcc; k++, centre += 80) {
-    let slope = f32x4.splat(0);
-    let curve = f32x4.mul(v128.load(centre), v128.load32_splat(plan.deltaWeights, 4));
-    let before = centre - 4;
-    let after = centre + 4;
-    for (let w = plan.deltaWeights + 8; w < weightsEnd; w += 8, before -= 4, after += 4) {
-      const a = v128.load(after);
-      const b = v128.load(before);
-      slope = f32x4.add(slope, f32x4.mul(f32x4.sub(a, b), v128.load32_splat(w)));
-      curve = f32x4.add(curve, f32x4.mul(f32x4.add(a, b), v128.load32_splat(w, 4)));
-    }
-    if (out1 !== 0) {
-      v128.store(out1, slope);
-      out1 += rowBytes;
-    }
-    if (out2 !== 0) {
-      v128.store(out2, curve);
-      out2 += rowBytes;
-    }
+    out += (<usize>count) << 2;
   }
 }

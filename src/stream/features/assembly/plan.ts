@@ -16,13 +16,19 @@ export class Plan {
   deltaHalf: i32;
   /** Frames a ring holds; a multiple of 4. */
   ringFrames: i32;
-  /** First ring row of a block, −1 when the spec does not want it. */
-  deltaRow: i32;
-  delta2Row: i32;
-  logMelRow: i32;
-  chromaRow: i32;
-  energyRow: i32;
-  speechRow: i32;
+  /** 1 where the spec wants the block, else 0. */
+  delta: i32;
+  delta2: i32;
+  logMel: i32;
+  /** Bytes from a ring's begin to a block of its rows, −1 where there is none. Levels are f32, the others i16. */
+  energyAt: i32;
+  speechAt: i32;
+  melAt: i32;
+  chromaAt: i32;
+  /** Log-mel in a ring: (dB − melCentre) / melStep, rounded. */
+  melCentre: f32;
+  melStep: f32;
+  stepsPerDb: f32;
   /** f32[frameLength]: half the Hann window. */
   window: usize;
   /** f32: six a butterfly (three complex factors), stage after stage. */
@@ -43,9 +49,9 @@ export class Plan {
   /** Quads[points + 1]. */
   power: usize;
   /** Quads[melBands]. */
-  logMel: usize;
+  bands: usize;
   /** Quads[2 · ceil(melBands / 2)]. */
   folded: usize;
-  /** Quads[5 · mfcc]. */
-  history: usize;
+  /** f32[mfcc][seriesPitch]: cepstral coefficients of successive frames. */
+  series: usize;
 }
