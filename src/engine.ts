@@ -196,6 +196,7 @@ export class Engine implements Closable, AsyncDisposable {
         normalisation: manifest.normalisation,
         scales: () => this.models.scalesOf(callId),
         pace: () => this.#guard.paceOf(owner.priority ?? "normal"),
+        needsFreshOnly: (window) => this.models.needsFreshOnly(key, window, owner),
       });
       const first = await media.prepare().catch((error: unknown) => {
         media.abandon();

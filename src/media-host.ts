@@ -3,7 +3,7 @@ import type { AudioSource } from "./core/audio-source.ts";
 import type { Clock } from "./core/clock.ts";
 import type { Closable } from "./core/lifecycle.ts";
 import type { Normalisation } from "./core/model.ts";
-import type { WindowScales } from "./core/window.ts";
+import type { WindowPlace, WindowScales } from "./core/window.ts";
 import { LocalMedia, type ParticipantMedia } from "./participant-media.ts";
 import { createUdpRtpSource, type UdpAddress, type UdpRtpSourceOptions } from "./transport/index.ts";
 import type { WindowParts } from "./window-chain.ts";
@@ -39,6 +39,8 @@ export interface MediaParts {
   readonly scales: () => WindowScales;
   /** Of its windows one in so many is judged, now. */
   readonly pace: () => number;
+  /** Whether a window, were it given out now, would be judged by its fresh frames: the others need not be fetched. */
+  readonly needsFreshOnly: (window: WindowPlace) => boolean;
 }
 
 export interface MediaHost extends Closable {

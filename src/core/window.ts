@@ -42,9 +42,17 @@ export interface FeatureWindow extends WindowInfo {
   readonly fresh?: number;
   /** Those frames alone, [C, fresh]; borrowed as `features` is. Given only if there are older ones. */
   readonly freshFeatures?: Float32Array;
+  /**
+   * Given with `freshFeatures`, for who has to ask later: writes `features` into `out`, zeros before, until the chain's next
+   * window is made or its frames are overwritten. @returns false when it is too late
+   */
+  readonly writeWhole?: (out: Float32Array) => boolean;
   /** The same frames on the scale of a model that judges beside the one in force; borrowed as `features` is. */
   readonly shadowFeatures?: Float32Array;
 }
+
+/** Where a window stands among those of its key. */
+export type WindowPlace = Pick<FeatureWindow, "end" | "frames" | "fresh">;
 
 /** The scales that a participant's windows are to be brought to. */
 export interface WindowScales {
@@ -159,6 +167,11 @@ export interface WindowBatcher {
    * @param key whose window it is (call and participant); answers of one key come in the order of its submits.
    */
   submit(key: string, window: FeatureWindow, owner?: WindowOwner): Promise<EmotionEstimate | DroppedWindow>;
+  /**
+   * Whether the window, were it submitted now, would be judged by its fresh frames: its `features` would not be read.
+   * Absent: never.
+   */
+  needsFreshOnly?(key: string, window: WindowPlace, owner?: WindowOwner): boolean;
   /**
    * Consent is gone, or its voice has left: wipes what waits of one key and what a model carries of it from window to
    * window, at once. What is in the model at this moment is wiped when that batch is done, some ms later.

@@ -10,7 +10,9 @@ import type {
   WindowBatcher,
   WindowInfo,
   WindowOwner,
+  WindowPlace,
 } from "../core/window.ts";
+import { droppedWindow, windowInfo } from "../core/window-info.ts";
 import { AnswerOrder, type Question } from "./answer-order.ts";
 import type { BatchStreams, BatchTiming } from "./backend.ts";
 import { BackendPool, type Instance, MAX_RUNNING } from "./backend-pool.ts";
@@ -19,7 +21,6 @@ import { BatcherCounters, type BatcherStats } from "./batcher-stats.ts";
 import { FairQueue, type Waiting } from "./fair-queue.ts";
 import { softmax } from "./softmax.ts";
 import { StreamBook, type StreamOutcome, type StreamPlace } from "./streams.ts";
-import { droppedWindow, windowInfo } from "./window-info.ts";
 import { assertWindow, freshFeatures, type ModelShape, modelShape, WindowMemory } from "./window-memory.ts";
 
 type Answer = EmotionEstimate | DroppedWindow;
@@ -157,6 +158,10 @@ export class DynamicBatcher implements WindowBatcher, Closable {
     if (evicted !== undefined) this.#drop(evicted, "overload");
     this.#pump();
     return answer;
+  }
+
+  needsFreshOnly(key: string, window: WindowPlace): boolean {
+    return this.#streams?.continues(key, window) === true;
   }
 
   forget(key: string): number {

@@ -3,7 +3,7 @@ import { Observable, type OperatorFunction } from "rxjs";
 import { BoundedQueue } from "../core/bounded-queue.ts";
 import { assertRange, TonetapError } from "../core/errors.ts";
 import type { EstimateUnit, HeardUnit, WindowBatcher, WindowOwner } from "../core/window.ts";
-import { droppedWindow } from "./window-info.ts";
+import { droppedWindow } from "../core/window-info.ts";
 
 export interface InferEmotionOptions {
   /** Names the participant to the batcher, e.g. `callId/participantId`. */

@@ -14,14 +14,15 @@ import type {
   FeatureWindow,
   WindowBatcher,
   WindowOwner,
+  WindowPlace,
   WindowScales,
 } from "../core/window.ts";
+import { windowInfo } from "../core/window-info.ts";
 import type { BackendDescription } from "./backend.ts";
 import { addStats, type BatcherStats } from "./batcher-stats.ts";
 import type { ModelPackage } from "./model-package.ts";
 import { ModelRuntime, type ModelRuntimeOptions, type OpenOptions } from "./model-runtime.ts";
 import { ShadowComparison, type ShadowFigures } from "./shadow-comparison.ts";
-import { windowInfo } from "./window-info.ts";
 
 /**
  * How a new model begins. `live`: it judges every call at once. `canary`: it judges a share of the calls, each call by
@@ -171,6 +172,11 @@ export class ModelHost implements WindowBatcher, Closable {
       candidate.comparison.compare(answer, second);
     }
     return answer;
+  }
+
+  needsFreshOnly(key: string, window: WindowPlace, owner: WindowOwner = {}): boolean {
+    const canary = this.#judgedByCanary(owner.call ?? key) ? this.#candidate?.runtime : undefined;
+    return (canary ?? this.#live).batcher.needsFreshOnly(key, window);
   }
 
   /** Of every model that may have windows of that key waiting. */

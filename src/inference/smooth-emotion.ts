@@ -3,7 +3,7 @@ import { defer, map, type OperatorFunction } from "rxjs";
 import { assertRange, TonetapError } from "../core/errors.ts";
 import type { LabelAffect, ModelManifest } from "../core/model.ts";
 import type { EmotionEstimate, EmotionResult, EmotionUnit, EstimateUnit } from "../core/window.ts";
-import { windowInfo } from "./window-info.ts";
+import { windowInfo } from "../core/window-info.ts";
 
 /** The first three are the model package's; a manifest can be spread into the options. */
 export interface SmoothingOptions extends Pick<ModelManifest, "labels" | "affect" | "abstainBelow"> {

@@ -3,7 +3,7 @@
  * adds to it. The slots are stream-memory.ts; the queue, and when a window runs, are the batcher's.
  */
 import type { ModelManifest } from "../core/model.ts";
-import type { FeatureWindow } from "../core/window.ts";
+import type { WindowPlace } from "../core/window.ts";
 import { StreamMemory, type StreamPart, type StreamShape, slotFloats } from "./stream-memory.ts";
 
 export interface StreamStats {
@@ -91,14 +91,12 @@ export class StreamBook {
   }
 
   /** Puts a window into its stream. @returns undefined where it stands alone */
-  admit(key: string, window: FeatureWindow): StreamPlace | undefined {
+  admit(key: string, window: WindowPlace): StreamPlace | undefined {
     const { frames, fresh, end } = window;
-    const { strideFrames } = this.#shape;
-    if (fresh === undefined || frames % strideFrames !== 0 || fresh % strideFrames !== 0) return undefined;
+    if (fresh === undefined || !this.#isWholeSteps(window)) return undefined;
     const stream = this.#streams.get(key) ?? this.#begin(key);
-    // Where a window was lost on the way here, it may have been one that began anew.
-    const follows = fresh < frames && end - fresh * this.#hopLength === stream.toldEnd;
-    if (!follows) stream.latestEpoch = ++this.#epochs;
+    if (!this.#follows(stream, window)) stream.latestEpoch = ++this.#epochs;
+    const compact = this.#goesOn(stream, window);
     stream.toldEnd = end;
     const place: StreamPlace = {
       stream,
@@ -106,13 +104,17 @@ export class StreamBook {
       epoch: stream.latestEpoch,
       frames,
       fresh,
-      // Whatever waits or runs before it may yet fail; then it needs all its frames.
-      compact:
-        follows && stream.line.length === 0 && this.#missing(stream, end, stream.latestEpoch) === fresh,
+      compact,
       part: undefined,
     };
     stream.line.push(place);
     return place;
+  }
+
+  /** Whether a window, were it admitted now, would be compact. */
+  continues(key: string, window: WindowPlace): boolean {
+    const stream = this.#streams.get(key);
+    return stream !== undefined && this.#isWholeSteps(window) && this.#goesOn(stream, window);
   }
 
   /** Whether all windows before it have been answered. */
@@ -169,6 +171,26 @@ export class StreamBook {
     stream.forgotten = true;
     if (stream.line.length === 0) this.#release(stream);
     else if (stream.slot >= 0) this.memory.wipe(stream.slot);
+  }
+
+  #isWholeSteps({ frames, fresh = frames }: WindowPlace): boolean {
+    const { strideFrames } = this.#shape;
+    return frames % strideFrames === 0 && fresh % strideFrames === 0;
+  }
+
+  /** Where a window was lost on the way here, it may have been one that began anew: the next one does not follow. */
+  #follows({ toldEnd }: Stream, { frames, fresh = frames, end }: WindowPlace): boolean {
+    return fresh < frames && end - fresh * this.#hopLength === toldEnd;
+  }
+
+  /** Whatever waits or runs before it may yet fail; then it needs all its frames. */
+  #goesOn(stream: Stream, window: WindowPlace): boolean {
+    const { end, fresh } = window;
+    return (
+      this.#follows(stream, window) &&
+      stream.line.length === 0 &&
+      this.#missing(stream, end, stream.latestEpoch) === fresh
+    );
   }
 
   #begin(key: string): Stream {

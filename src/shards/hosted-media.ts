@@ -5,6 +5,7 @@ import type { Normalisation } from "../core/model.ts";
 import type { RtpPacket } from "../core/rtp.ts";
 import type { MonotonicMs } from "../core/units.ts";
 import type { FeatureWindow, HeardUnit } from "../core/window.ts";
+import { windowInfo } from "../core/window-info.ts";
 import { type AnalysisStart, LocalMedia, type PreparedAnalysis } from "../participant-media.ts";
 import type { WindowParts } from "../window-chain.ts";
 import { pushCounters } from "./counters.ts";
@@ -31,6 +32,8 @@ export class HostedMedia {
   readonly #local: LocalMedia;
   readonly #prepared = new Map<number, PreparedAnalysis>();
   readonly #running = new Map<number, Subscription>();
+  /** The latest window that went out as its fresh frames, and how to make the rest of it. */
+  #latest: Pick<FeatureWindow, "index" | "writeWhole"> | undefined;
   /** Changed by the main thread at any time. */
   terms: WindowTerms;
   #ended = false;
@@ -83,6 +86,7 @@ export class HostedMedia {
     }
     const over = (error: unknown): void => {
       this.#running.delete(run);
+      this.#latest = undefined;
       this.#tellCounters();
       tell({ kind: "run-over", media, run, error: error === undefined ? undefined : told(error) });
       this.#forgetIfOver();
@@ -101,7 +105,16 @@ export class HostedMedia {
     // Closes every stage: audio and features are wiped.
     this.#running.get(run)?.unsubscribe();
     this.#running.delete(run);
+    this.#latest = undefined;
     this.#forgetIfOver();
+  }
+
+  /** Of a window that went out as its fresh frames. */
+  tellWhole(run: number, index: number): void {
+    const { media, mailbox, tell } = this.#options;
+    const latest = this.#running.has(run) && this.#latest?.index === index ? this.#latest : undefined;
+    const row = latest?.writeWhole && mailbox.putWhole(latest.writeWhole);
+    tell({ kind: "whole", media, run, row });
   }
 
   listen(): void {
@@ -148,11 +161,16 @@ export class HostedMedia {
   /** Features go by the mailbox. Where that is full the main thread is far behind: the window is given up. */
   #toldUnit(unit: HeardUnit): ToldUnit {
     if (unit.kind !== "window") return unit;
-    // The fresh frames are the last of all: they are cut out again where they are needed.
-    const { features, shadowFeatures, freshFeatures: _, ...rest }: FeatureWindow = unit;
     const { mailbox } = this.#options;
-    const row = mailbox.put(features);
-    if (row === undefined) return { ...rest, kind: "dropped", reason: "overload" };
-    return { ...rest, row, shadowRow: shadowFeatures && mailbox.put(shadowFeatures) };
+    const { freshFeatures, shadowFeatures, writeWhole, index } = unit;
+    const { frames, fresh } = unit;
+    const info = windowInfo(unit);
+    const freshOnly = freshFeatures !== undefined && writeWhole !== undefined;
+    this.#latest = freshOnly ? { index, writeWhole } : undefined;
+    const row = mailbox.put(freshOnly ? freshFeatures : unit.features);
+    if (row === undefined) return { ...info, kind: "dropped", reason: "overload" };
+    const shadowRow = shadowFeatures && mailbox.put(shadowFeatures);
+    const window = { ...info, kind: "window", frames, row, freshOnly, shadowRow } as const;
+    return fresh === undefined ? window : { ...window, fresh };
   }
 }

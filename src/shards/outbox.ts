@@ -27,16 +27,23 @@ export class Outbox {
   forget(media: number, run: number): void {
     const kept: ShardNews[] = [];
     for (const news of this.#news) {
-      if (news.kind !== "unit" || news.media !== media || news.run !== run) kept.push(news);
-      else releaseRows(this.#mailbox, news);
+      const isOfRun =
+        (news.kind === "unit" || news.kind === "whole") && news.media === media && news.run === run;
+      if (isOfRun) releaseRows(this.#mailbox, news);
+      else kept.push(news);
     }
     this.#news = kept;
   }
 }
 
-/** Wipes the rows of a window that nobody may look at. */
-export function releaseRows(mailbox: WindowMailbox, { unit }: Extract<ShardNews, { kind: "unit" }>): void {
-  if (unit.kind !== "window") return;
-  mailbox.release(unit.row);
-  if (unit.shadowRow !== undefined) mailbox.release(unit.shadowRow);
+/** Wipes the rows of what nobody may look at. */
+export function releaseRows(mailbox: WindowMailbox, news: ShardNews): void {
+  if (news.kind === "whole") {
+    if (news.row !== undefined) mailbox.release(news.row);
+    return;
+  }
+  if (news.kind !== "unit" || news.unit.kind !== "window") return;
+  const { row, shadowRow } = news.unit;
+  mailbox.release(row);
+  if (shadowRow !== undefined) mailbox.release(shadowRow);
 }

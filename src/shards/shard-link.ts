@@ -215,7 +215,7 @@ export class ShardLink {
   #tell(news: MediaNews): void {
     const receiver = this.#receivers.get(news.media);
     if (receiver !== undefined) receiver.receive(news);
-    else if (news.kind === "unit") releaseRows(this.mailbox, news);
+    else releaseRows(this.mailbox, news);
   }
 
   #take(request: number): PromiseWithResolvers<OpenedRtp | undefined> | undefined {

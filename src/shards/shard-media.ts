@@ -2,7 +2,7 @@
  * One participant's media that a shard works on, as the main thread has them: hands over packets that come here, takes in
  * windows, and finds them another shard when theirs breaks down. The shard's side is hosted-media.ts.
  */
-import { Observable, type Subscriber, type Subscription } from "rxjs";
+import { Observable, type Subscription } from "rxjs";
 import type { AudioSource } from "../core/audio-source.ts";
 import { TonetapError } from "../core/errors.ts";
 import type { AudioMimeType, RtpPacket } from "../core/rtp.ts";
@@ -20,8 +20,9 @@ import { createJitterStats } from "../transport/index.ts";
 import { pushCounters, readCounters } from "./counters.ts";
 import { releaseRows } from "./outbox.ts";
 import type { MediaNews, MediaReceiver, ShardLink } from "./shard-link.ts";
-import type { MediaCounters, MediaOrigin, ShardNews, ToldError, WindowTerms } from "./shard-protocol.ts";
+import type { MediaCounters, MediaOrigin, ToldError, WindowTerms } from "./shard-protocol.ts";
 import { ShardRtpSource } from "./shard-rtp-source.ts";
+import { ShardRun } from "./shard-run.ts";
 import { told, untold } from "./told-error.ts";
 
 export interface ShardMediaOptions extends MediaParts {
@@ -34,11 +35,6 @@ export interface ShardMediaOptions extends MediaParts {
 /** Shards that may break down under it, before it is not tried again: it may be what breaks them. */
 const MAX_MOVES = 3;
 
-interface Run {
-  readonly number: number;
-  subscriber: Subscriber<HeardUnit> | undefined;
-}
-
 export class ShardMedia implements ParticipantMedia, MediaReceiver {
   readonly source: AudioSource;
   readonly jitterStats = createJitterStats();
@@ -48,7 +44,7 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
   #listener: MediaListener | undefined;
   #intake: Subscription | undefined;
   #reports: Subscription | undefined;
-  #run: Run | undefined;
+  #run: ShardRun | undefined;
   #runs = 0;
   #told: WindowTerms | undefined;
   /** How many payload types the shard knows: none loses its meaning (RFC 3264 §8.3.2). */
@@ -91,12 +87,12 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
   async prepare(): Promise<PreparedAnalysis> {
     await this.#moving;
     const { media } = this.#options;
-    const run: Run = { number: this.#runs++, subscriber: undefined };
+    const run = this.#runs++;
     const link = this.#link;
-    if (!this.#ended) await link.ask({ kind: "prepare", media, run: run.number });
+    if (!this.#ended) await link.ask({ kind: "prepare", media, run });
     return {
       begin: (start) => this.#analysis(link, run, start),
-      discard: () => link.order({ kind: "stop", media, run: run.number }),
+      discard: () => link.order({ kind: "stop", media, run }),
     };
   }
 
@@ -125,10 +121,11 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
   receive(news: MediaNews): void {
     switch (news.kind) {
       case "unit":
-        this.#take(news);
-        return;
+      case "whole":
       case "run-over":
-        this.#finishRun(news.run, news.error === undefined ? undefined : untold(news.error));
+        if (news.kind !== "run-over") this.#tellTerms();
+        if (this.#run?.number === news.run) this.#run.receive(news);
+        else releaseRows(this.#link.mailbox, news);
         return;
       case "ended":
         if (this.source instanceof ShardRtpSource) this.source.ended(news.timedOut);
@@ -163,7 +160,7 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
       else this.#end(error);
     }
     // What it said before is judged; the participant begins anew, or leaves.
-    run?.subscriber?.complete();
+    run?.lost();
   }
 
   /** What the platform throws is why its participant leaves, as it would be in a chain of this thread. */
@@ -171,55 +168,34 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
     try {
       this.source.requestRetransmission?.(sequences);
     } catch (error) {
-      this.#run?.subscriber?.error(TonetapError.from(error));
+      this.#run?.fail(TonetapError.from(error));
     }
   }
 
-  #take(news: Extract<ShardNews, { kind: "unit" }>): void {
-    const { unit } = news;
-    const { mailbox } = this.#link;
-    const subscriber = this.#run?.number === news.run ? this.#run.subscriber : undefined;
-    if (subscriber === undefined) {
-      releaseRows(mailbox, news);
-      return;
-    }
-    if (unit.kind !== "window") {
-      subscriber.next(unit);
-      return;
-    }
-    const { row, shadowRow, ...rest } = unit;
-    this.#tellTerms();
-    const shadow = shadowRow === undefined ? {} : { shadowFeatures: mailbox.at(shadowRow) };
-    subscriber.next({ ...rest, features: mailbox.at(row), ...shadow });
-    releaseRows(mailbox, news);
-  }
-
-  #analysis(link: ShardLink, run: Run, start: AnalysisStart): Observable<HeardUnit> {
-    const { media } = this.#options;
+  #analysis(link: ShardLink, number: number, start: AnalysisStart): Observable<HeardUnit> {
+    const { media, needsFreshOnly } = this.#options;
     return new Observable((subscriber) => {
       if (!link.alive) {
         subscriber.complete();
         return undefined;
       }
-      run.subscriber = subscriber;
+      const onOver = (): void => this.#overRun(run);
+      const run: ShardRun = new ShardRun({ media, run: number, link, subscriber, needsFreshOnly, onOver });
       this.#run = run;
       this.#tellTerms();
-      link.order({ kind: "begin", media, run: run.number, start });
+      link.order({ kind: "begin", media, run: number, start });
       return () => {
+        run.stop();
         if (this.#run !== run) return;
         this.#run = undefined;
-        // What is under way is wiped as it comes.
-        link.order({ kind: "stop", media, run: run.number });
+        link.order({ kind: "stop", media, run: number });
       };
     });
   }
 
-  #finishRun(number: number, error: TonetapError | undefined): void {
-    if (this.#run?.number !== number) return;
-    const { subscriber } = this.#run;
+  #overRun(run: ShardRun): void {
+    if (this.#run !== run) return;
     this.#run = undefined;
-    if (error === undefined) subscriber?.complete();
-    else subscriber?.error(error);
     if (this.#ended) this.#forget();
   }
 

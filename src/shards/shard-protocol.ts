@@ -69,6 +69,8 @@ export type ShardOrder =
   | { readonly kind: "codecs"; readonly media: number; readonly codecs: CodecMap }
   /** Of a forwarded source. */
   | { readonly kind: "report"; readonly media: number; readonly report: SenderReport }
+  /** Asks for all of a window that came as its fresh frames; answered by `whole`. */
+  | { readonly kind: "whole"; readonly media: number; readonly run: number; readonly index: number }
   /** A forwarded source gives no more; its packets are in the ring. */
   | { readonly kind: "source-ended"; readonly media: number; readonly error: ToldError | undefined }
   /** Packets are in the ring, and the shard slept. */
@@ -90,18 +92,32 @@ export interface ToldError {
   readonly systemCode: string | undefined;
 }
 
-/** A unit without features; those of a window are in `row` of the mailbox, those for a shadow in `shadowRow`. */
-export type ToldUnit =
-  | Exclude<HeardUnit, FeatureWindow>
-  | (Omit<FeatureWindow, "features" | "freshFeatures" | "shadowFeatures"> & {
-      readonly row: number;
-      readonly shadowRow: number | undefined;
-    });
+/**
+ * A window without features. They are in `row` of the mailbox: of all frames, or, where `freshOnly`, of the fresh ones;
+ * those for a shadow are in `shadowRow`.
+ */
+export type ToldWindow = Omit<
+  FeatureWindow,
+  "features" | "freshFeatures" | "shadowFeatures" | "writeWhole"
+> & {
+  readonly row: number;
+  readonly freshOnly: boolean;
+  readonly shadowRow: number | undefined;
+};
+
+export type ToldUnit = Exclude<HeardUnit, FeatureWindow> | ToldWindow;
 
 export type ShardNews =
   | { readonly kind: "answer"; readonly request: number; readonly value: OpenedRtp | undefined }
   | { readonly kind: "refusal"; readonly request: number; readonly error: ToldError }
   | { readonly kind: "unit"; readonly media: number; readonly run: number; readonly unit: ToldUnit }
+  /** The window that was asked for; without a row it was too late. */
+  | {
+      readonly kind: "whole";
+      readonly media: number;
+      readonly run: number;
+      readonly row: number | undefined;
+    }
   /** The analysis is over: its source has ended, or a stage threw. */
   | {
       readonly kind: "run-over";

@@ -120,6 +120,11 @@ function obey(order: ShardOrder): void {
     case "abandon":
       media?.abandon();
       return;
+    case "whole":
+      if (media === undefined)
+        outbox.put({ kind: "whole", media: order.media, run: order.run, row: undefined });
+      media?.tellWhole(order.run, order.index);
+      return;
     case "terms":
       if (media !== undefined) media.terms = order.terms;
       return;

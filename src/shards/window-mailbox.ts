@@ -8,9 +8,9 @@ const SENT = -1;
 
 /** The mailbox itself; survives structured cloning. */
 export interface WindowMailboxMemory {
-  /** One a row: 1 while it is taken. */
+  /** One a row: how many features it is taken for; 0 while it is free. */
   readonly taken: Int32Array<SharedArrayBuffer>;
-  /** [rows, C × T] */
+  /** [rows, C × T]: of most windows the fresh frames only. */
   readonly features: Float32Array<SharedArrayBuffer>;
 }
 
@@ -42,7 +42,7 @@ export class WindowMailbox implements WindowLender {
   /** Rows that are taken. */
   get used(): number {
     let used = 0;
-    for (let row = 0; row < this.#taken.length; row++) used += Atomics.load(this.#taken, row);
+    for (let row = 0; row < this.#taken.length; row++) used += Number(Atomics.load(this.#taken, row) > 0);
     return used;
   }
 
@@ -51,9 +51,9 @@ export class WindowMailbox implements WindowLender {
     return this.#features.every((value) => value === 0);
   }
 
-  /** The shard's part: lends a row to make a window in; where all are taken, memory of the thread's own. */
+  /** The shard's part: lends a row to make features in; where all are taken, memory of the thread's own. */
   borrow(length: number): Float32Array {
-    const row = length === this.#size ? this.#take() : undefined;
+    const row = this.#take(length);
     if (row === undefined) return scratchLender.borrow(length);
     const buffer = this.at(row);
     this.#lent.set(buffer, row);
@@ -67,27 +67,36 @@ export class WindowMailbox implements WindowLender {
     else if (row >= 0) this.release(row);
   }
 
-  /** The shard's part: a window goes out, in the row that was lent, or copied into one. @returns undefined when there is none */
+  /** The shard's part: features go out, in the row that was lent, or copied into one. @returns undefined when there is none */
   put(features: Float32Array): number | undefined {
     const lent = this.#lent.get(features);
     if (lent !== undefined) {
       this.#lent.set(features, SENT);
       return lent;
     }
-    const row = this.#take();
+    const row = this.#take(features.length);
     if (row !== undefined) this.#features.set(features, row * this.#size);
     return row;
   }
 
-  /** A window in its place: valid until the row is released. */
-  at(row: number): Float32Array {
-    return this.#features.subarray(row * this.#size, (row + 1) * this.#size);
+  /** The shard's part: a whole window goes out that `write` makes. @returns undefined when it does not, or there is no row */
+  putWhole(write: (out: Float32Array) => boolean): number | undefined {
+    const row = this.#take(this.#size);
+    if (row === undefined || write(this.at(row))) return row;
+    this.release(row);
+    return undefined;
   }
 
-  #take(): number | undefined {
+  /** Features in their place: valid until the row is released. */
+  at(row: number): Float32Array {
+    const first = row * this.#size;
+    return this.#features.subarray(first, first + Atomics.load(this.#taken, row));
+  }
+
+  #take(length: number): number | undefined {
     for (let row = 0; row < this.#taken.length; row++) {
-      if (Atomics.load(this.#taken, row) === 1) continue;
-      Atomics.store(this.#taken, row, 1);
+      if (Atomics.load(this.#taken, row) > 0) continue;
+      Atomics.store(this.#taken, row, length);
       return row;
     }
     return undefined;
@@ -95,7 +104,8 @@ export class WindowMailbox implements WindowLender {
 
   /** Wipes a row and gives it back: nothing of a voice stays behind. */
   release(row: number): void {
-    this.#features.fill(0, row * this.#size, (row + 1) * this.#size);
+    const first = row * this.#size;
+    this.#features.fill(0, first, first + Atomics.load(this.#taken, row));
     Atomics.store(this.#taken, row, 0);
   }
 }

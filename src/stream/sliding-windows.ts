@@ -125,6 +125,8 @@ class WindowMaking implements Stage<FrameUnit> {
   /** Frames taken in, and complete in the store. */
   #taken = 0;
   #complete = 0;
+  readonly #holds = (frame: number): boolean =>
+    this.#store !== undefined && frame >= this.#complete - this.#store.capacity;
 
   constructor(options: SlidingWindowsOptions, scaler: WindowScaler, emit: (unit: WindowUnit) => void) {
     this.#index = options.firstIndex ?? 0;
@@ -276,7 +278,7 @@ class WindowMaking implements Stage<FrameUnit> {
     else if (lossShare > this.#maxLossShare) gate("loss");
     else if (verdict === "silence" || speechShare < this.#minSpeechShare) gate("silence");
     else if (verdict === "overload") gate("overload");
-    else this.#scaler.give(store, first, end, info, open, this.#emit);
+    else this.#scaler.give(store, first, end, info, open, this.#holds, this.#emit);
   }
 
   #edge(state: SpeechEdge["state"], spurt: TalkSpurt | undefined, arrivalMs: MonotonicMs): void {

@@ -37,6 +37,8 @@ export class WindowScaler {
   readonly #chosen: Uint8Array;
   /** Frames shown to the normaliser. */
   #observed = 0;
+  /** Counts what makes an earlier window one that cannot be made again. */
+  #changes = 0;
 
   /** @throws TonetapError invalid-argument when the normalisation does not fit the channels. */
   constructor(options: WindowScalerOptions) {
@@ -58,6 +60,7 @@ export class WindowScaler {
     if (scales === undefined) return;
     const { own, shadow, strideFrames } = scales;
     if (own !== this.#scale || strideFrames !== this.#strideFrames) {
+      this.#changes++;
       this.#strideFrames = strideFrames;
       this.#continuity.follow(strideFrames);
       if (!this.#continuity.active) this.#normaliser.thaw();
@@ -98,6 +101,7 @@ export class WindowScaler {
   /**
    * Emits frames [first, end) as a window for the model.
    * @param open the talk-spurt that goes on: its windows may continue each other
+   * @param holds whether the store still has a frame
    */
   give(
     store: FrameStore,
@@ -105,9 +109,11 @@ export class WindowScaler {
     end: number,
     info: WindowInfo,
     open: TalkSpurt | undefined,
+    holds: (frame: number) => boolean,
     emit: (window: FeatureWindow) => void,
   ): void {
     const frames = end - first;
+    const change = ++this.#changes;
     const fresh = this.#continue(open, frames, end);
     const lent: Float32Array[] = [];
     /** Frames [from, end) on a scale, [C, stride]. */
@@ -121,6 +127,12 @@ export class WindowScaler {
     const whole = (): Float32Array => scaled(this.#normaliser, first, this.#frames);
     const shadow = this.#shadow && {
       shadowFeatures: scaled(this.#shadow.normaliser, first, this.#frames),
+    };
+    const writeWhole = (out: Float32Array): boolean => {
+      if (change !== this.#changes || !holds(first)) return false;
+      store.copy(first, frames, out, this.#frames);
+      this.#normaliser.apply(out, this.#frames, frames);
+      return true;
     };
     const common = { kind: "window", frames, ...info, ...shadow } as const;
     try {
@@ -136,6 +148,7 @@ export class WindowScaler {
           },
           fresh,
           freshFeatures: scaled(this.#normaliser, end - fresh, fresh),
+          writeWhole,
         });
       }
     } finally {
@@ -159,6 +172,7 @@ export class WindowScaler {
 
   /** Frame numbers begin anew; what was learnt of the voice holds. */
   restart(): void {
+    this.#changes++;
     this.#observed = 0;
     this.#continuity.break();
   }

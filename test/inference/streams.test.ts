@@ -80,6 +80,24 @@ describe("windows of a stream", () => {
     expect(batcher.stats.streams).toEqual({ steps: 4, rebuilds: 1, held: 1, limit: 4, evicted: 0 });
   });
 
+  it("say before 6 of 6 whether their other frames would be read: not while 1 waits, nor once it is forgotten", async () => {
+    const { batcher } = setUp();
+    const needs = (end: number): boolean => batcher.needsFreshOnly("a", windowOf(end - 10, end, 5, true));
+    const told = [needs(15)];
+
+    await batcher.submit("a", windowOf(0, 10, 10));
+    told.push(needs(15), needs(20));
+    const answer = batcher.submit("a", windowOf(5, 15, 5, true));
+    told.push(needs(20));
+    await answer;
+    told.push(needs(20));
+    batcher.forget("a");
+    told.push(needs(20));
+    await batcher.close();
+
+    expect(told).toEqual([false, true, false, false, true, false]);
+  });
+
   it("run 2 and 1 together by the length of what is new", async () => {
     const { batcher, backend } = setUp();
     for (const key of ["a", "b"]) await batcher.submit(key, windowOf(0, 10, 10));

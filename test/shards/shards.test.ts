@@ -95,6 +95,27 @@ describe("a shard that is killed under load", () => {
   }, 60_000);
 });
 
+test("a stream that is forgotten before each of its windows has them fetched whole: 0 of them are lost", async () => {
+  const { engine, seen } = await openEngine({ shards: { count: 1 }, overload: { control: "off" } });
+  const source = await engine.media.openRtp({});
+  await engine.attach(source, { callId: "test", participantId: "ada", consent: "granted" });
+  const key = JSON.stringify(["test", "ada"]);
+  engine.events$.subscribe(({ type }) => {
+    if (type === "tonetap.emotion") engine.models.forget(key);
+  });
+
+  await sendImpaired(upTo(await recordedFrames("anna"), 5_000), source.address.port, CLEAN);
+  await expect.poll(() => seen.of("emotion", "ada").length, { timeout: 10_000 }).toBeGreaterThan(2);
+  await engine.participant("test", "ada").close();
+
+  const { emitted, dropped } = seen.of("participant.left", "ada")[0]?.data.windows ?? {};
+  expect([(emitted ?? 0) > 2, dropped]).toEqual([true, 0]);
+  // Each began its stream anew.
+  expect(engine.batcherStats.streams).toMatchObject({ steps: 0 });
+  expect((engine.media as ShardPool).isWiped()).toBe(true);
+  await engine.close();
+}, 30_000);
+
 describe("consent withdrawn from a participant on a shard", () => {
   test("wipes audio, features and windows within 1 hop: nothing is told after it, and no row of shared memory keeps a number", async () => {
     const { engine, seen } = await openEngine({

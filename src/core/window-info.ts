@@ -1,5 +1,5 @@
 /** Carries a window's identity from the window to its answer. What the answer says is the batcher's. */
-import type { DroppedWindow, WindowInfo } from "../core/window.ts";
+import type { DroppedWindow, WindowInfo } from "./window.ts";
 
 /** The identity alone, without the borrowed features: this may be kept. */
 export function windowInfo(window: WindowInfo): WindowInfo {
