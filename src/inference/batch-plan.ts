@@ -2,6 +2,7 @@
 import type { Clock } from "../core/clock.ts";
 import { assertRange } from "../core/errors.ts";
 import type { BatchStreams, InferenceBackend } from "./backend.ts";
+import { roomForSteps } from "./held-steps.ts";
 import { StreamMemory } from "./stream-memory.ts";
 import { type ModelShape, WindowMemory } from "./window-memory.ts";
 
@@ -116,7 +117,7 @@ function fullStreams(
   const slots = Array.from({ length: maxBatch }, () => memory.take() ?? 0);
   for (const slot of slots) {
     const whole = memory.part(slot, { frames: steps * strideFrames, offset: 0, stride: frames }, false);
-    memory.commit(whole, new Float32Array(stateSize), new Float32Array(steps * embeddingChannels));
+    memory.commit(whole, new Float32Array(stateSize), roomForSteps(steps, embeddingChannels), 0);
   }
   return (windows) => ({
     streams: {

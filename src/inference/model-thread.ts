@@ -5,6 +5,7 @@
 import { parentPort } from "node:worker_threads";
 import { systemClock } from "../core/clock.ts";
 import { TonetapError } from "../core/errors.ts";
+import { stepsFrom } from "./held-steps.ts";
 import { holding, letGo } from "./native-hold.ts";
 import type { StreamMemoryView } from "./stream-memory.ts";
 import { type StreamModel, StreamRunner, type StreamWindow } from "./stream-runner.ts";
@@ -124,12 +125,12 @@ async function run(
       if (loaded.streams === undefined || streamView === undefined || streaming === undefined) {
         throw new TonetapError("internal", `slot ${slot}: no streaming model or memory`);
       }
-      const { stateSize, steps, embeddingChannels } = streaming.shape;
+      const { stateSize, steps } = streaming.shape;
       const first = slot * maxBatch;
       const given = {
         logits: results,
         states: streaming.states.subarray(first * stateSize),
-        embeddings: streaming.embeddings.subarray(first * steps * embeddingChannels),
+        embeddings: stepsFrom(streaming.embeddings, first * steps),
       };
       const runner = loaded.streams;
       await holding(hold, () => runner.run(windows, view, streamView, given));

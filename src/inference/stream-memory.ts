@@ -4,6 +4,7 @@
  */
 import { assertRange, TonetapError } from "../core/errors.ts";
 import type { ModelManifest, StreamingSpec } from "../core/model.ts";
+import { copySteps, type HeldSteps, heldStepBytes, roomForSteps, wipeSteps } from "./held-steps.ts";
 
 /** Sizes of what a streaming model carries. */
 export type StreamShape = Pick<StreamingSpec, "strideFrames" | "stateSize" | "embeddingChannels" | "steps">;
@@ -11,16 +12,16 @@ export type StreamShape = Pick<StreamingSpec, "strideFrames" | "stateSize" | "em
 export const streamShape = ({ streaming }: Pick<ModelManifest, "streaming">): StreamShape | undefined =>
   streaming;
 
-/** Floats of one stream. */
-export const slotFloats = ({ stateSize, steps, embeddingChannels }: StreamShape): number =>
-  stateSize + steps * embeddingChannels;
+/** Bytes of one stream. */
+export const slotBytes = ({ stateSize, steps, embeddingChannels }: StreamShape): number =>
+  4 * stateSize + steps * heldStepBytes(embeddingChannels);
 
 /** The part of {@link StreamMemory} that a thread needs; survives structured cloning. */
 export interface StreamMemoryView {
   /** [slots, S] */
   readonly states: Float32Array<SharedArrayBuffer>;
-  /** [slots, steps, E]: of each slot a ring. */
-  readonly embeddings: Float32Array<SharedArrayBuffer>;
+  /** [slots, steps] of E: of each slot a ring. */
+  readonly embeddings: HeldSteps;
 }
 
 /** How one window of a batch is judged by its stream. */
@@ -41,7 +42,7 @@ export class StreamMemory implements StreamMemoryView {
   readonly slots: number;
   readonly shape: StreamShape;
   readonly states: Float32Array<SharedArrayBuffer>;
-  readonly embeddings: Float32Array<SharedArrayBuffer>;
+  readonly embeddings: HeldSteps;
   readonly #free: number[];
   readonly #held: Uint8Array;
   /** Steps that each slot's ring holds, and where its next goes. */
@@ -54,9 +55,7 @@ export class StreamMemory implements StreamMemoryView {
     this.slots = slots;
     this.shape = shape;
     this.states = new Float32Array(new SharedArrayBuffer(4 * slots * shape.stateSize));
-    this.embeddings = new Float32Array(
-      new SharedArrayBuffer(4 * slots * shape.steps * shape.embeddingChannels),
-    );
+    this.embeddings = roomForSteps(slots * shape.steps, shape.embeddingChannels);
     this.#free = Array.from({ length: slots }, (_, i) => slots - 1 - i);
     this.#held = new Uint8Array(slots);
     this.#steps = new Uint16Array(slots);
@@ -85,9 +84,9 @@ export class StreamMemory implements StreamMemoryView {
 
   /** Nothing of a voice stays in it; it is its holder's still. */
   wipe(slot: number): void {
-    const { stateSize, steps, embeddingChannels } = this.shape;
+    const { stateSize, steps } = this.shape;
     this.states.fill(0, slot * stateSize, (slot + 1) * stateSize);
-    this.embeddings.fill(0, slot * steps * embeddingChannels, (slot + 1) * steps * embeddingChannels);
+    wipeSteps(this.embeddings, slot * steps, steps);
     this.#steps[slot] = 0;
     this.#next[slot] = 0;
   }
@@ -100,20 +99,16 @@ export class StreamMemory implements StreamMemoryView {
 
   /**
    * Takes over what the model gave for a part.
-   * @param state begins with [S] @param embeddings begins with [frames / strideFrames, E]
+   * @param state begins with [S] @param embeddings its new steps from step `at` on
    */
-  commit(part: StreamPart, state: Float32Array, embeddings: Float32Array): void {
-    const { strideFrames, stateSize, steps, embeddingChannels } = this.shape;
+  commit(part: StreamPart, state: Float32Array, embeddings: HeldSteps, at: number): void {
+    const { strideFrames, stateSize, steps } = this.shape;
     const { slot, frames, before } = part;
     const fresh = frames / strideFrames;
     this.states.set(state.subarray(0, stateSize), slot * stateSize);
-    const ring = slot * steps * embeddingChannels;
-    const first = Math.min(fresh, steps - part.next);
-    this.embeddings.set(
-      embeddings.subarray(0, first * embeddingChannels),
-      ring + part.next * embeddingChannels,
-    );
-    this.embeddings.set(embeddings.subarray(first * embeddingChannels, fresh * embeddingChannels), ring);
+    const untilEnd = Math.min(fresh, steps - part.next);
+    copySteps(embeddings, at, untilEnd, this.embeddings, slot * steps + part.next);
+    copySteps(embeddings, at + untilEnd, fresh - untilEnd, this.embeddings, slot * steps);
     this.#steps[slot] = Math.min(steps, before + fresh);
     this.#next[slot] = (part.next + fresh) % steps;
   }

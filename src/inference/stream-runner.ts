@@ -4,6 +4,7 @@
  * given; windows without a stream are model-thread.ts.
  */
 import { TonetapError } from "../core/errors.ts";
+import { type HeldSteps, holdSteps, readSteps } from "./held-steps.ts";
 import type { StreamMemoryView, StreamPart, StreamShape } from "./stream-memory.ts";
 import type { ModelShape, WindowMemoryView } from "./window-memory.ts";
 
@@ -33,8 +34,8 @@ export interface StreamResults {
   readonly logits: Float32Array;
   /** [maxBatch, S] */
   readonly states: Float32Array;
-  /** [maxBatch, steps, E]: the new steps, first. */
-  readonly embeddings: Float32Array;
+  /** [maxBatch, steps] of E: the new steps, first. */
+  readonly embeddings: HeldSteps;
 }
 
 export class StreamRunner {
@@ -90,22 +91,16 @@ export class StreamRunner {
 
   /** Steps that the window shares with those before it, oldest first. */
   #recall(place: number, part: StreamPart, streams: StreamMemoryView): void {
-    const { steps, embeddingChannels: width, strideFrames } = this.#stream;
+    const { steps, strideFrames } = this.#stream;
     const fresh = part.frames / strideFrames;
     const kept = Math.min(part.before, steps - fresh);
     this.#mask.fill(1, place * steps, place * steps + kept + fresh);
     const ring = part.slot * steps;
     const oldest = (part.next - kept + steps) % steps;
     const untilEnd = Math.min(kept, steps - oldest);
-    const to = place * steps * width;
-    this.#steps.set(
-      streams.embeddings.subarray((ring + oldest) * width, (ring + oldest + untilEnd) * width),
-      to,
-    );
-    this.#steps.set(
-      streams.embeddings.subarray(ring * width, (ring + kept - untilEnd) * width),
-      to + untilEnd * width,
-    );
+    const to = place * steps;
+    readSteps(streams.embeddings, ring + oldest, untilEnd, this.#steps, to);
+    readSteps(streams.embeddings, ring, kept - untilEnd, this.#steps, to + untilEnd);
   }
 
   /** Windows with as many new frames, in one run. */
@@ -144,7 +139,7 @@ export class StreamRunner {
         const embeddings = given.embeddings.subarray(i * fresh * width, (i + 1) * fresh * width);
         const kept = Math.min(part.before, steps - fresh);
         this.#steps.set(embeddings, (place * steps + kept) * width);
-        results.embeddings.set(embeddings, index * steps * width);
+        holdSteps(embeddings, fresh, results.embeddings, index * steps);
         results.states.set(given.states.subarray(i * stateSize, (i + 1) * stateSize), index * stateSize);
       }
     } finally {

@@ -4,7 +4,7 @@
  */
 import type { ModelManifest } from "../core/model.ts";
 import type { WindowPlace } from "../core/window.ts";
-import { StreamMemory, type StreamPart, type StreamShape, slotFloats } from "./stream-memory.ts";
+import { StreamMemory, type StreamPart, type StreamShape, slotBytes } from "./stream-memory.ts";
 
 export interface StreamStats {
   /** Windows judged by their new frames alone. */
@@ -53,9 +53,9 @@ export interface StreamPlace {
 /** Of a window for its slot. `moved`: its batch is done; `kept`: it is not; `spoilt`: what it carries is of no use. */
 export type StreamOutcome = "moved" | "kept" | "spoilt";
 
-/** Streams held at most, and the memory that they may take together, floats. */
+/** Streams held at most, and the memory that they may take together. */
 const MOST_STREAMS = 4_096;
-const MOST_FLOATS = 1 << 28;
+const MOST_BYTES = 2 ** 30;
 
 export class StreamBook {
   readonly memory: StreamMemory;
@@ -73,7 +73,7 @@ export class StreamBook {
 
   /** @param limit streams held at most; default: 4,096, or as many as fit into 1 GiB */
   constructor(manifest: ModelManifest, shape: StreamShape, limit?: number) {
-    const slots = limit ?? Math.max(1, Math.min(MOST_STREAMS, Math.floor(MOST_FLOATS / slotFloats(shape))));
+    const slots = limit ?? Math.max(1, Math.min(MOST_STREAMS, Math.floor(MOST_BYTES / slotBytes(shape))));
     this.memory = new StreamMemory(slots, shape);
     this.#shape = shape;
     this.#windowFrames = manifest.window.frames;

@@ -3,6 +3,7 @@ import { Worker } from "node:worker_threads";
 import type { Clock } from "../core/clock.ts";
 import { TonetapError } from "../core/errors.ts";
 import type { BatchTiming, WindowBatch } from "./backend.ts";
+import { roomForSteps, wipeSteps } from "./held-steps.ts";
 import { condemn, createNativeHold } from "./native-hold.ts";
 import type { StreamMemory, StreamShape } from "./stream-memory.ts";
 import type { WindowMemory } from "./window-memory.ts";
@@ -230,17 +231,14 @@ export class WorkerLink {
   #carryOn(slot: number, { streams }: WindowBatch): void {
     const streaming = this.#streaming;
     if (streams === undefined || streaming === undefined) return;
-    const { stateSize, steps, embeddingChannels, strideFrames } = streaming.shape;
+    const { stateSize, steps, strideFrames } = streaming.shape;
     for (const [i, part] of streams.parts.entries()) {
       if (part === undefined) continue;
       const window = slot * this.#options.request.maxBatch + i;
       const state = streaming.states.subarray(window * stateSize, (window + 1) * stateSize);
-      const first = window * steps * embeddingChannels;
-      const fresh = (part.frames / strideFrames) * embeddingChannels;
-      const embeddings = streaming.embeddings.subarray(first, first + fresh);
-      streams.memory.commit(part, state, embeddings);
+      streams.memory.commit(part, state, streaming.embeddings, window * steps);
       state.fill(0);
-      embeddings.fill(0);
+      wipeSteps(streaming.embeddings, window * steps, part.frames / strideFrames);
     }
   }
 
@@ -272,7 +270,8 @@ export class WorkerLink {
 
 /** Room for what `windows` windows carry on. */
 function carried(shape: StreamShape, windows: number): Pick<StreamingRequest, "states" | "embeddings"> {
-  const room = (floats: number): Float32Array<SharedArrayBuffer> =>
-    new Float32Array(new SharedArrayBuffer(4 * windows * floats));
-  return { states: room(shape.stateSize), embeddings: room(shape.steps * shape.embeddingChannels) };
+  return {
+    states: new Float32Array(new SharedArrayBuffer(4 * windows * shape.stateSize)),
+    embeddings: roomForSteps(windows * shape.steps, shape.embeddingChannels),
+  };
 }

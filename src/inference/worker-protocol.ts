@@ -1,6 +1,7 @@
 /** What a backend's main side and its thread say to each other. Window data never travels here: it lies in shared memory. */
 import type { ErrorCode } from "../core/errors.ts";
 import type { DeviceOption, RefusedProvider } from "./backend.ts";
+import type { HeldSteps } from "./held-steps.ts";
 import type { NativeHold } from "./native-hold.ts";
 import type { StreamMemoryView, StreamPart, StreamShape } from "./stream-memory.ts";
 import type { ModelShape, WindowMemoryView } from "./window-memory.ts";
@@ -30,9 +31,9 @@ export interface StreamingRequest {
   readonly encoder: string;
   readonly head: string;
   readonly shape: StreamShape;
-  /** What streams carry on, of every slot, [slots, maxBatch, S] and [slots, maxBatch, steps, E]; the thread writes them. */
+  /** What streams carry on, of every slot, [slots, maxBatch, S] and [slots, maxBatch, steps] of E; the thread writes them. */
   readonly states: Float32Array<SharedArrayBuffer>;
-  readonly embeddings: Float32Array<SharedArrayBuffer>;
+  readonly embeddings: HeldSteps;
 }
 
 /** Makes window memory known under a number; not answered. */

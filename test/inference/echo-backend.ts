@@ -5,6 +5,7 @@
 import { type Clock, sleep } from "../../src/core/clock.ts";
 import { TonetapError } from "../../src/core/errors.ts";
 import type { ModelManifest } from "../../src/core/model.ts";
+import { roomForSteps } from "../../src/inference/held-steps.ts";
 import {
   type BackendDescription,
   type BatchTiming,
@@ -126,7 +127,7 @@ export class EchoBackend implements InferenceBackend {
     const results = {
       logits: new Float32Array(3 * this.maxBatch),
       states: new Float32Array(this.maxBatch),
-      embeddings: new Float32Array(4 * this.maxBatch),
+      embeddings: roomForSteps(4 * this.maxBatch, 1),
     };
     this.memory = streams?.memory ?? this.memory;
     const windows = rows.flatMap((row, index) => {
@@ -145,7 +146,7 @@ export class EchoBackend implements InferenceBackend {
     }
     out.set(results.logits.subarray(0, 3 * rows.length));
     for (const { index, part } of windows) {
-      streams?.memory.commit(part, results.states.subarray(index), results.embeddings.subarray(4 * index));
+      streams?.memory.commit(part, results.states.subarray(index), results.embeddings, 4 * index);
     }
     return { inferenceMs: batchMs };
   }

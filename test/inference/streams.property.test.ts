@@ -180,7 +180,8 @@ it("in 200 random histories of drops, failures, crashes, evictions and forgets, 
       expect(answers).toHaveLength(submitted);
       expect(batcher.stats).toMatchObject({ inFlight: 0, queued: 0, streams: { held: 0 } });
       for (const { memory, model } of backends) {
-        const left = [memory?.states ?? [], memory?.embeddings ?? [], ...model.handed];
+        const { values = [], scales = [] } = memory?.embeddings ?? {};
+        const left = [memory?.states ?? [], values, scales, ...model.handed];
         expect(left.every((floats) => floats.every((x) => x === 0))).toBe(true);
       }
       expect(clock.pending).toBe(0);

@@ -150,7 +150,7 @@ describe("windows of a stream", () => {
     await first;
     const { memory } = backend;
     const left = (): number =>
-      [...(memory?.states ?? []), ...(memory?.embeddings ?? [])].filter((x) => x !== 0).length;
+      [...(memory?.states ?? []), ...(memory?.embeddings.values ?? [])].filter((x) => x !== 0).length;
     expect(left()).toBe(3);
     const second = batcher.submit("a", windowOf(0, 15, 5));
     await settle();
