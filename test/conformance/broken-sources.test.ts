@@ -1,18 +1,22 @@
 /** A source that keeps every promise, and 14 that break one each: the check that is for it says so. */
 import { Observable } from "rxjs";
-import { describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { checkAudioSource, type SourceUnderTest } from "../../src/conformance/index.ts";
 import type { AudioSource } from "../../src/core/audio-source.ts";
-import { systemClock } from "../../src/core/clock.ts";
+import { TonetapError } from "../../src/core/errors.ts";
 import { OPUS, PCMU, type RtpPacket } from "../../src/core/rtp.ts";
 import { monotonicMs } from "../../src/core/units.ts";
 import { MessageSource, oneCodec } from "../../src/transport/message-source.ts";
+import { TurningClock } from "../support/turning-clock.ts";
 
-const options = { timeoutMs: 60, quietMs: 5 };
+const clock = new TurningClock();
+afterAll(() => clock[Symbol.dispose]());
+
+const options = { clock, timeoutMs: 60, quietMs: 5 };
 
 /** 200 ms of PCMU, each packet changed on its way. */
 function subject(change: (packet: RtpPacket) => RtpPacket = (packet) => packet): SourceUnderTest {
-  const source = new MessageSource({ clock: systemClock, kind: "good", codecs: oneCodec(0, PCMU) });
+  const source = new MessageSource({ clock, kind: "good", codecs: oneCodec(0, PCMU) });
   let sent = 0;
   const changed: AudioSource = Object.create(source, {
     packets: {
@@ -35,10 +39,7 @@ function subject(change: (packet: RtpPacket) => RtpPacket = (packet) => packet):
         source.take(0, 65_530 + sent, sent * 160, new Uint8Array(160).fill(sent));
     },
     leave: async () => source.end(),
-    fail: async () => {
-      const { TonetapError } = await import("../../src/core/errors.ts");
-      source.fail(new TonetapError("unavailable", "gone"));
-    },
+    fail: async () => source.fail(new TonetapError("unavailable", "gone")),
   };
 }
 

@@ -36,7 +36,7 @@ beforeAll(async () => {
   await backend.load(model);
   await whole.load(model);
   recorded = [await windowsOf("anna"), await windowsOf("ben")];
-}, 60_000);
+});
 afterAll(async () => {
   await backend.close();
   await whole.close();

@@ -17,6 +17,7 @@ import { Phone, tagOf } from "../transport/sip/phone.ts";
 import { MIXED_TYPE, metadata, multipart, streamsOffer } from "../transport/sip/siprec/documents.ts";
 import { Peer, twilio } from "../transport/websocket-media/support.ts";
 import { createPublisher } from "../transport/werift/whip-peer.ts";
+import { PATIENT_MODEL } from "./support.ts";
 
 const INFO_TYPE = "application/tonetap-consent+json";
 const PACKAGE = "Info-Package: tonetap-consent";
@@ -33,7 +34,7 @@ describe("consent by the line", { concurrent: true }, () => {
   beforeAll(async () => {
     service = await Service.open({
       service: { port: 0 },
-      model: { device: "cpu" },
+      model: PATIENT_MODEL,
       sip: { transports: ["udp", "tcp"], port: 0 },
       // The publisher sends no media, and this machine may be slow.
       whip: { inactivityMs: 600_000 },

@@ -9,11 +9,12 @@ import { audioSocketFrame, FRAME } from "../../src/transport/audiosocket/audioso
 import { encodeSlin } from "../support/l16.ts";
 import { bundledVoice, telephoneVoice } from "../support/pcmu.ts";
 import { Peer, pieces, trackMedia, twilio } from "../transport/websocket-media/support.ts";
+import { PATIENT_MODEL } from "./support.ts";
 
 const anna = await telephoneVoice("anna", 0, 5_000);
 
 const open = (config: Parameters<typeof Service.open>[0] = {}): Promise<Service> =>
-  Service.open({ service: { port: 0 }, model: { device: "cpu" }, ...config });
+  Service.open({ service: { port: 0 }, model: PATIENT_MODEL, ...config });
 
 const at = (service: Service, path: string): string => new URL(path, service.url).href.replace(/^http/, "ws");
 

@@ -10,7 +10,7 @@ import { reloadModel } from "../../src/model-routes.ts";
 import { Service } from "../../src/service.ts";
 import { createRtpSender } from "../../src/transport/index.ts";
 import { TINY_MODEL_DIR } from "../inference/fixtures.ts";
-import { recordedFrames, upTo } from "./support.ts";
+import { PATIENT_MODEL, recordedFrames, upTo } from "./support.ts";
 
 let dir = "";
 let service: Service | undefined;
@@ -39,7 +39,7 @@ afterAll(() => rm(dir, { recursive: true }));
 async function open(model: string): Promise<Service> {
   service = await Service.open({
     service: { port: 0 },
-    model: { device: "cpu", package: model, folder: dir },
+    model: { ...PATIENT_MODEL, package: model, folder: dir },
   });
   return service;
 }

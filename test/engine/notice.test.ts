@@ -14,7 +14,7 @@ import type { NoticeAnswer, NoticeRequest } from "../../src/notice/index.ts";
 import { Service } from "../../src/service.ts";
 import { eventually } from "../transport/loopback.ts";
 import { sendImpaired } from "./impaired-sender.ts";
-import { attachUdp, openEngine, recordedFrames, upTo } from "./support.ts";
+import { attachUdp, openEngine, PATIENT_MODEL, recordedFrames, upTo } from "./support.ts";
 
 const SECRET = `whsec_${Buffer.alloc(32, 9).toString("base64")}`;
 const PROOF = { by: "ivr-2", how: "played", reference: "prompt-17/9f31", language: "de-AT" } as const;
@@ -66,7 +66,7 @@ async function hook(answers: Answer[]) {
 async function open(config: ConfigInput) {
   const service = await Service.open({
     service: { port: 0 },
-    model: { device: "cpu" },
+    model: PATIENT_MODEL,
     ...config,
   });
   const told: string[] = [];

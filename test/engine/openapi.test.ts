@@ -355,12 +355,7 @@ describe("a running service", () => {
     expect((await ask("getAlertRule", { path: rulePath })).status).toBe(404);
     const letters = "/v1/webhooks/desk/dead-letters";
     await expect
-      .poll(
-        async () => JSON.parse((await ask("listDeadLetters", { path: letters })).body).deadLetters.length,
-        {
-          timeout: 20_000,
-        },
-      )
+      .poll(async () => JSON.parse((await ask("listDeadLetters", { path: letters })).body).deadLetters.length)
       .toBeGreaterThan(0);
     await ask("listWebhooks");
     await ask("redeliverDeadLetters", { path: `${letters}/redeliver`, text: "" });
@@ -380,7 +375,7 @@ describe("a running service", () => {
         .map(([status]) => `${operation.operationId} ${status}`),
     );
     expect(due.filter((place) => !heard.has(place))).toEqual([]);
-  }, 60_000);
+  });
 
   test("refuses without a key what the document says needs a right, as it says: 401", async () => {
     const guarded = operations.filter(({ operation }) => operation.security.length > 0);

@@ -6,7 +6,7 @@ import { createSdes, SrtpSender, serializeRtp } from "../../src/transport/index.
 import { Peer } from "../transport/loopback.ts";
 import { FRAME, opusPayload } from "../transport/packets.ts";
 import { sendImpaired } from "./impaired-sender.ts";
-import { recordedFrames, upTo } from "./support.ts";
+import { PATIENT_MODEL, recordedFrames, upTo } from "./support.ts";
 
 const opusDatagram = (n: number): Uint8Array =>
   serializeRtp({ sequence: n, timestamp: n * FRAME, ssrc: 1, payloadType: 111, payload: opusPayload(n) });
@@ -15,7 +15,7 @@ describe.each([0, 2])("the service over HTTP on %i shards", { concurrent: true }
   let service: Service;
 
   beforeAll(async () => {
-    service = await Service.open({ service: { port: 0 }, model: { device: "cpu" }, shards: { count } });
+    service = await Service.open({ service: { port: 0 }, model: PATIENT_MODEL, shards: { count } });
   });
   afterAll(() => service.close());
 
@@ -72,7 +72,7 @@ describe.each([0, 2])("the service over HTTP on %i shards", { concurrent: true }
   test("POST /v1/rtp with srtp: a right key is heard, a wrong one counted in quality and said when the port gives up after 2 s", async () => {
     await using impatient = await Service.open({
       service: { port: 0 },
-      model: { device: "cpu" },
+      model: PATIENT_MODEL,
       rtp: { armingMs: 2_000 },
       events: { qualityMs: 500 },
     });

@@ -17,9 +17,9 @@ import { eventually, Peer } from "../transport/loopback.ts";
 import { offer } from "../transport/sip/messages.ts";
 import { Phone, tagOf } from "../transport/sip/phone.ts";
 import { MIXED_TYPE, metadata, multipart, streamsOffer } from "../transport/sip/siprec/documents.ts";
-import { recordedFrames, upTo } from "./support.ts";
+import { PATIENT_MODEL, recordedFrames, upTo } from "./support.ts";
 
-const model = { device: "cpu" } as const;
+const model = PATIENT_MODEL;
 let folder: string;
 
 beforeAll(async () => {

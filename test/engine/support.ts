@@ -17,11 +17,14 @@ export interface Recorder {
   first<K extends EventKind>(kind: K, fits?: (event: EventOf<K>) => boolean): Promise<EventOf<K>>;
 }
 
+/** Of services under test: a window that waits for a busy machine is late, and not lost. */
+export const PATIENT_MODEL = { device: "cpu", deadlineMs: 60_000 } as const;
+
 export async function openEngine(
   config: ConfigInput = {},
   options: EngineOptions = {},
 ): Promise<{ engine: Engine; seen: Recorder }> {
-  const engine = await createEngine({ model: { device: "cpu" }, ...config }, options);
+  const engine = await createEngine({ ...config, model: { ...PATIENT_MODEL, ...config.model } }, options);
   return { engine, seen: record(engine) };
 }
 

@@ -3,6 +3,7 @@ import { createHmac } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Service } from "../../src/service.ts";
 import { createPublisher } from "../transport/werift/whip-peer.ts";
+import { PATIENT_MODEL } from "./support.ts";
 
 const TOKEN = "publisher-0123456789";
 
@@ -13,7 +14,7 @@ describe("WHIP of the service", () => {
   beforeAll(async () => {
     service = await Service.open({
       service: { port: 0 },
-      model: { device: "cpu" },
+      model: PATIENT_MODEL,
       whip: {
         tokens: [TOKEN],
         iceServers: ["turn:127.0.0.1:9"],
@@ -75,7 +76,7 @@ describe("WHIP of the service", () => {
   test("asks the program's own check instead of the list: it sees the token and the 1 query", async () => {
     const asked: [token: string | undefined, call: string | null][] = [];
     const own = await Service.open(
-      { service: { port: 0 }, model: { device: "cpu" } },
+      { service: { port: 0 }, model: PATIENT_MODEL },
       {
         authorizeWhip: (token, { query }) => {
           asked.push([token, query.get("call")]);
@@ -102,8 +103,6 @@ describe("WHIP of the service", () => {
     ],
     [{ turnUsername: "b" }, "whip.turnCredential and whip.turnUsername need each other"],
   ])("is refused at the start with %o, 1 option named and no secret repeated", async (whip, reason) => {
-    await expect(Service.open({ service: { port: 0 }, model: { device: "cpu" }, whip })).rejects.toThrow(
-      reason,
-    );
+    await expect(Service.open({ service: { port: 0 }, model: PATIENT_MODEL, whip })).rejects.toThrow(reason);
   });
 });

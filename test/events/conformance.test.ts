@@ -7,7 +7,7 @@ import { eventExamples } from "../../src/events/event-examples.ts";
 import { EventSourceServer } from "../../src/events/event-source-server.ts";
 import { startService, until } from "./support.ts";
 
-describe("the conformance script", { concurrent: true, timeout: 60_000 }, () => {
+describe("the conformance script", { concurrent: true }, () => {
   test("passes all of its 12 checks against our service", async () => {
     await using service = await startService();
     const { hub, factory } = service;

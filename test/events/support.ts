@@ -131,8 +131,14 @@ export async function until(condition: () => boolean, timeoutMs = 60_000): Promi
   }
 }
 
-/** Lets sockets do what they have to do. */
-export const breathe = (ms = 20): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+/**
+ * Lets sockets of this process do what they have to do. A time alone would not: a process that was held up finds its timers
+ * due before it looks at its sockets.
+ */
+export async function breathe(ms = 20): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, ms));
+  for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
 
 export const ADA: Speaker = { callId: "c1", participantId: "ada", role: "customer" };
 

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { Service } from "../../src/service.ts";
 import { sendImpaired } from "../engine/impaired-sender.ts";
-import { attachUdp, recordedFrames, upTo } from "../engine/support.ts";
+import { attachUdp, PATIENT_MODEL, recordedFrames, upTo } from "../engine/support.ts";
 
 const CLEAN = { loss: 0, duplicate: 0, reorder: 0 };
 const example = (name: string): string => fileURLToPath(new URL(`../../examples/${name}`, import.meta.url));
@@ -15,7 +15,7 @@ describe("examples that listen", () => {
   let child: ChildProcess | undefined;
 
   beforeAll(async () => {
-    service = await Service.open({ service: { port: 0 }, model: { device: "cpu" } });
+    service = await Service.open({ service: { port: 0 }, model: PATIENT_MODEL });
   });
   afterEach(() => {
     child?.kill();

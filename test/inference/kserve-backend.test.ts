@@ -79,7 +79,7 @@ describe.each(["http", "grpc"] as const)("KserveBackend over %s", (protocol) => 
   });
 
   it("keeps 1 connection for 20 batches and tells the server how long each has", async () => {
-    const backend = await loaded({ requestTimeoutMs: 700 });
+    const backend = await loaded({ requestTimeoutMs: 20_000 });
     const before = await server.seen();
 
     for (let i = 0; i < 20; i++) await run(backend);
@@ -91,7 +91,7 @@ describe.each(["http", "grpc"] as const)("KserveBackend over %s", (protocol) => 
     expect(told).toHaveLength(20);
     for (const microseconds of told) {
       expect(microseconds).toBeGreaterThan(0);
-      expect(microseconds).toBeLessThanOrEqual(700_000);
+      expect(microseconds).toBeLessThanOrEqual(20_000_000);
     }
   });
 
@@ -113,19 +113,19 @@ describe.each(["http", "grpc"] as const)("KserveBackend over %s", (protocol) => 
     expect(backend.describe().state).toBe("ready");
   });
 
-  it("gives a batch up when its windows are late, 60 ms on, and answers the next", async () => {
+  it("gives a batch up when its windows are late, 300 ms on, and answers the next", async () => {
     const backend = await loaded();
-    await server.fail({ delayMs: 3_000 });
+    await server.fail({ delayMs: 30_000 });
     const startedMs = performance.now();
 
-    const late = run(backend, startedMs + 60);
+    const late = run(backend, startedMs + 300);
 
     await expect(late).rejects.toMatchObject({
       code: "internal",
       message: expect.stringMatching(/^no answer within \d+ ms$/),
     });
-    // The server would have answered after 3 s.
-    expect(performance.now() - startedMs).toBeLessThan(2_500);
+    // The server would have answered after 30 s.
+    expect(performance.now() - startedMs).toBeLessThan(20_000);
     expect(await run(backend)).toHaveLength(7);
   });
 
@@ -183,7 +183,7 @@ describe.each(["http", "grpc"] as const)("KserveBackend over %s", (protocol) => 
   it("says that 1 server cannot be reached", async () => {
     const url = protocol === "http" ? "http://127.0.0.1:9" : "grpc://127.0.0.1:9";
 
-    await expect(make({ url, requestTimeoutMs: 500 }).load(model)).rejects.toMatchObject({
+    await expect(make({ url, requestTimeoutMs: 30_000 }).load(model)).rejects.toMatchObject({
       code: "unavailable",
       message: expect.stringContaining("127.0.0.1:9"),
     });

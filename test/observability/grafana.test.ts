@@ -6,7 +6,7 @@ import { z } from "zod";
 import { sleep, systemClock } from "../../src/core/clock.ts";
 import { Service } from "../../src/service.ts";
 import { sendImpaired } from "../engine/impaired-sender.ts";
-import { attachUdp, recordedFrames, upTo } from "../engine/support.ts";
+import { attachUdp, PATIENT_MODEL, recordedFrames, upTo } from "../engine/support.ts";
 import { type Matcher, readPromQL } from "../support/promql.ts";
 
 const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8");
@@ -68,7 +68,7 @@ describe("what Prometheus is asked", () => {
   beforeAll(async () => {
     await using service = await Service.open({
       service: { port: 0 },
-      model: { device: "cpu" },
+      model: PATIENT_MODEL,
       shards: { count: 1 },
       events: { qualityMs: 500 },
     });

@@ -4,7 +4,7 @@ import type { MediaHost } from "../../src/media-host.ts";
 import { ServiceMetrics } from "../../src/observability/index.ts";
 import { Service } from "../../src/service.ts";
 import { sendImpaired } from "../engine/impaired-sender.ts";
-import { attachUdp, recordedFrames, upTo } from "../engine/support.ts";
+import { attachUdp, PATIENT_MODEL, recordedFrames, upTo } from "../engine/support.ts";
 
 const CLEAN = { loss: 0, duplicate: 0, reorder: 0 };
 
@@ -21,7 +21,7 @@ describe("GET /metrics", () => {
   beforeAll(async () => {
     service = await Service.open({
       service: { port: 0 },
-      model: { device: "cpu" },
+      model: PATIENT_MODEL,
       events: { qualityMs: 500 },
     });
   });

@@ -29,12 +29,13 @@ describe.each(["forwarded", "own"] as const)("a participant on one of 2 shards, 
     const source = await attach("ada");
     const frames = upTo(await recordedFrames("anna"), 4_000);
     const sent = await sendImpaired(frames, source.address.port, CLEAN);
-    await expect.poll(() => seen.of("emotion", "ada").length, { timeout: 10_000 }).toBeGreaterThan(2);
+    await expect.poll(() => seen.of("emotion", "ada").length).toBeGreaterThan(2);
     await engine.participant("test", "ada").close();
 
     const latencies = seen.of("emotion", "ada").map(({ data }) => data.latency.totalMs);
     expect(Math.min(...latencies)).toBeGreaterThan(0);
-    expect(Math.max(...latencies)).toBeLessThan(3_000);
+    // Of another clock it would be off by the age of the process, or of the machine.
+    expect(Math.max(...latencies)).toBeLessThan(60_000);
     const quality = seen.of("quality", "ada").at(-1)?.data;
     expect(quality?.packets.received).toBe(sent.packets);
     expect(quality?.codec).toBe(OPUS.mimeType);
@@ -53,7 +54,7 @@ describe("a shard that is killed under load", () => {
     const frames = upTo(await recordedFrames("anna"), 6_500);
     // That they started says nothing of their load; a busy machine takes its time to show it.
     const load = (): number => Math.max(...pool.shards.map(({ utilization }) => utilization));
-    await expect.poll(load, { timeout: 15_000 }).toBeLessThan(0.02);
+    await expect.poll(load).toBeLessThan(0.02);
     const names: string[] = [];
     const sources = [];
     const present = (): number[] => pool.shards.map(({ participants }) => participants);
@@ -73,7 +74,7 @@ describe("a shard that is killed under load", () => {
     await seen.first("emotion");
 
     await pool.replace(0);
-    await expect.poll(() => seen.of("participant.recovered").length, { timeout: 10_000 }).toBe(onIt);
+    await expect.poll(() => seen.of("participant.recovered").length).toBe(onIt);
     const moved = seen.of("participant.recovered").map(({ data }) => data.participantId);
     const before = new Map(names.map((name) => [name, seen.of("emotion", name).length]));
     await sending;
@@ -92,7 +93,7 @@ describe("a shard that is killed under load", () => {
     }
     expect(pool.shards.map(({ restarts }) => restarts)).toEqual([1, 0]);
     await engine.close();
-  }, 60_000);
+  });
 });
 
 test("a stream that is forgotten before each of its windows has them fetched whole: 0 of them are lost", async () => {
@@ -133,7 +134,7 @@ describe("consent withdrawn from a participant on a shard", () => {
     await participant.setConsent("withdrawn");
     const told = seen.of("emotion", "ada").length + seen.of("speech.started", "ada").length;
     // One hop, and what a busy machine needs to take its turn.
-    await expect.poll(() => (engine.media as ShardPool).windowsUnderWay, { timeout: 2_000 }).toBe(0);
+    await expect.poll(() => (engine.media as ShardPool).windowsUnderWay).toBe(0);
     expect((engine.media as ShardPool).isWiped()).toBe(true);
     await new Promise((resolve) => setTimeout(resolve, 500));
     expect(seen.of("emotion", "ada").length + seen.of("speech.started", "ada").length).toBe(told);
@@ -141,7 +142,7 @@ describe("consent withdrawn from a participant on a shard", () => {
 
     await participant.setConsent("granted");
     const before = seen.of("emotion", "ada").length;
-    await expect.poll(() => seen.of("emotion", "ada").length, { timeout: 10_000 }).toBeGreaterThan(before);
+    await expect.poll(() => seen.of("emotion", "ada").length).toBeGreaterThan(before);
     await sending;
     await participant.close();
 
@@ -150,7 +151,7 @@ describe("consent withdrawn from a participant on a shard", () => {
     const indexes = seen.of("emotion", "ada").map(({ data }) => data.index);
     expect(indexes).toEqual([...new Set(indexes)].sort((a, b) => a - b));
     await engine.close();
-  }, 30_000);
+  });
 });
 
 describe("who cannot be moved when a shard breaks down", () => {
@@ -173,13 +174,13 @@ describe("who cannot be moved when a shard breaks down", () => {
     expect((await seen.first("call.failed")).data.callId).toBe("secret");
     // A new shard takes its place, and the port is free for it.
     await expect
-      .poll(() => engine.media.shards.map(({ up, restarts }) => [up, restarts]), { timeout: 10_000 })
+      .poll(() => engine.media.shards.map(({ up, restarts }) => [up, restarts]))
       .toEqual([[true, 1]]);
     const again = await engine.media.openRtp({ port: source.address.port });
     expect(again.address.port).toBe(source.address.port);
     await again.close();
     await engine.close();
-  }, 20_000);
+  });
 });
 
 test("a port that is taken is refused by its shard as on the main thread, with the system's own word for it", async () => {
@@ -233,9 +234,9 @@ test("a source that agrees on 1 payload type after it was attached, and moves wi
     return seen.of("emotion").length;
   };
 
-  await expect.poll(heard, { timeout: 10_000, interval: 500 }).toBeGreaterThan(before);
+  await expect.poll(heard, { interval: 500 }).toBeGreaterThan(before);
   await engine.participant("test", "ada").close();
   // Those of both shards are added up.
   expect(seen.of("quality").at(-1)?.data.packets.received).toBeGreaterThan(150);
   await engine.close();
-}, 30_000);
+});

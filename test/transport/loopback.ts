@@ -1,4 +1,5 @@
 /** Real UDP on this machine, for tests: a bare socket to speak through, and waiting for what must come. */
+import { randomInt } from "node:crypto";
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { isIPv6 } from "node:net";
@@ -35,6 +36,20 @@ export class Peer implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return new Promise((resolve) => this.#socket.close(() => resolve()));
+  }
+}
+
+/**
+ * The first of `count` UDP ports in a row that are free. Not of those that the system gives out by itself (from 32,768 on):
+ * tests beside this one get such all the time.
+ */
+export async function freePorts(count: number, host = "127.0.0.1"): Promise<number> {
+  for (;;) {
+    const first = 20_000 + 2 * randomInt(5_000);
+    const ports = Array.from({ length: count }, (_, i) => Peer.open(host, first + i));
+    const opened = await Promise.allSettled(ports);
+    for (const each of opened) if (each.status === "fulfilled") await each.value[Symbol.asyncDispose]();
+    if (opened.every(({ status }) => status === "fulfilled")) return first;
   }
 }
 

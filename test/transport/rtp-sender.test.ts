@@ -8,7 +8,7 @@ import { parseRtp } from "../../src/transport/rtp-packet.ts";
 import { createRtpSender, type RtpSender, type RtpSenderOptions } from "../../src/transport/rtp-sender.ts";
 import type { RtpFrame } from "../../src/transport/rtp-stream.ts";
 import { ManualClock } from "../support/manual-clock.ts";
-import { eventually, Peer } from "./loopback.ts";
+import { eventually, freePorts, Peer } from "./loopback.ts";
 import { FRAME, opusPayload, payloadId } from "./packets.ts";
 
 const open: AsyncDisposable[] = [];
@@ -191,19 +191,17 @@ test("25 frames take 500 ms of real time", async () => {
 });
 
 test("where nobody listens, 5 packets are counted as unsent at most, and play() still resolves", async () => {
-  const gone = await Peer.open();
-  const { port } = gone;
-  await gone[Symbol.asyncDispose]();
-  const { sender } = await setUp({ clock: systemClock, port });
+  const { sender } = await setUp({ clock: systemClock, port: await freePorts(1) });
   await sender.play(frames(5));
   expect(sender.unsent).toBeGreaterThan(0);
 });
 
 test("with `next-port` over IPv6, RTCP goes to the port above, 2 packets to the port itself", async () => {
-  const rtp = await Peer.open("::1");
-  const rtcp = await Peer.open("::1", rtp.port + 1);
+  const port = await freePorts(2, "::1");
+  const rtp = await Peer.open("::1", port);
+  const rtcp = await Peer.open("::1", port + 1);
   open.push(rtp, rtcp);
-  const { sender } = await setUp({ clock: systemClock, host: "::1", port: rtp.port, rtcp: "next-port" });
+  const { sender } = await setUp({ clock: systemClock, host: "::1", port, rtcp: "next-port" });
   await sender.play(frames(2));
   await eventually(() => rtp.received.length === 2 && rtcp.received.length === 1);
   expect(rtp.received.some(isRtcp)).toBe(false);

@@ -5,7 +5,7 @@ import { AllowedPeers } from "../../../src/transport/sip/allowed-peers.ts";
 import { createSipServer } from "../../../src/transport/sip/index.ts";
 import { headerOf, headersOf } from "../../../src/transport/sip/sip-message.ts";
 import { ACCEPT } from "../../../src/transport/sip/sip-response.ts";
-import { eventually, Peer } from "../loopback.ts";
+import { eventually, freePorts, Peer } from "../loopback.ts";
 import { listen, NOTHING, one } from "./bench.ts";
 import { message, offer } from "./messages.ts";
 import { mediaOf, Phone, sdpText, sendRtp, tagOf } from "./phone.ts";
@@ -227,9 +227,7 @@ test("with maxCalls 1 a second call gets 503 with Retry-After, as does OPTIONS; 
 });
 
 test("a range of 2 port pairs carries 2 calls; the third gets 503, and a pair that is free again is used", async () => {
-  const probe = await Peer.open();
-  const low = probe.port + (probe.port % 2) > 65_000 ? 40_000 : probe.port + (probe.port % 2);
-  await probe[Symbol.asyncDispose]();
+  const low = await freePorts(4);
   const bench = await listen({ rtpPorts: [low, low + 3] });
   await using phone = await Phone.udp(bench.udp);
   const legs = [];

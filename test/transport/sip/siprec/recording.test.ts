@@ -7,7 +7,7 @@ import { PCMU } from "../../../../src/core/rtp.ts";
 import { RtpStream } from "../../../../src/transport/index.ts";
 import type { SipCallInfo, SipServerOptions } from "../../../../src/transport/sip/index.ts";
 import { headerOf, headersOf, type SipResponse } from "../../../../src/transport/sip/sip-message.ts";
-import { eventually, Peer } from "../../loopback.ts";
+import { eventually, freePorts, Peer } from "../../loopback.ts";
 import { type Bench, listen, NOTHING } from "../bench.ts";
 import { offer } from "../messages.ts";
 import { Phone, type RequestParts, sdpText, sendRtp, tagOf } from "../phone.ts";
@@ -500,7 +500,7 @@ describe("what cannot be taken leaves nothing", () => {
   });
 
   test("2 further streams where there are ports for 1: 503, and the 2 that there were go on at their ports", async () => {
-    const first = 40_000 + 8 * Math.floor(Math.random() * 1_000);
+    const first = await freePorts(6);
     const bench = await record({ rtpPorts: [first, first + 5] });
     await using phone = await Phone.udp(bench.udp);
     const { ok, toTag } = await begin(phone, invite([anna, ben], TWO));

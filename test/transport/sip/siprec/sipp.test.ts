@@ -29,7 +29,7 @@ afterEach(async () => {
 /** The ports that sipp was answered. */
 async function answeredPorts(file: string): Promise<number[]> {
   const read = (): string => (existsSync(file) ? readFileSync(file, "utf8") : "");
-  await eventually(() => read().endsWith("\n"), 10_000);
+  await eventually(() => read().endsWith("\n"));
   return read().trim().split(" ").map(Number);
 }
 
