@@ -7,6 +7,9 @@ import type { ModelManifest } from "./core/model.ts";
 import { LocalMediaHost, type MediaHost } from "./media-host.ts";
 import { ShardPool } from "./shards/shard-pool.ts";
 
+/** Longest wait of a window for others on its way from a shard, ms: every waking of the main thread costs about as much as a window. */
+const GATHER_MS = 2;
+
 /** @throws TonetapError invalid-argument (shards on a clock of the caller's own), unavailable */
 export async function openMediaHost(
   config: Config,
@@ -23,7 +26,9 @@ export async function openMediaHost(
       `shards.count must be 0 where the caller gives a clock: other threads cannot read it; got ${config.shards.count}`,
     );
   }
-  return ShardPool.open({ clock, parts, count, maxHeapMiB: config.shards.maxHeapMiB, signal });
+  // Who has the batcher wait less wants latency.
+  const gatherMs = Math.min(GATHER_MS, config.model.maxDelayMs / 2);
+  return ShardPool.open({ clock, parts, count, maxHeapMiB: config.shards.maxHeapMiB, gatherMs, signal });
 }
 
 /** `auto`: one a core; on a machine of one core, none. */

@@ -8,9 +8,9 @@ import type { FeatureWindow, HeardUnit } from "../core/window.ts";
 import { windowInfo } from "../core/window-info.ts";
 import { type AnalysisStart, LocalMedia, type PreparedAnalysis } from "../participant-media.ts";
 import type { WindowParts } from "../window-chain.ts";
-import { pushCounters } from "./counters.ts";
+import { type CounterMemory, writeCounters } from "./counters.ts";
 import type { ForwardedSource } from "./forwarded-source.ts";
-import type { MediaCounters, ShardNews, ToldUnit, WindowTerms } from "./shard-protocol.ts";
+import type { ShardNews, ToldUnit, WindowTerms } from "./shard-protocol.ts";
 import { told } from "./told-error.ts";
 import type { WindowMailbox } from "./window-mailbox.ts";
 
@@ -19,6 +19,7 @@ export interface HostedMediaOptions {
   readonly source: AudioSource;
   readonly parts: Pick<WindowParts, "clock" | "config" | "manifest">;
   readonly firstArrivalMs: MonotonicMs | undefined;
+  readonly counters: CounterMemory;
   readonly mailbox: WindowMailbox;
   readonly tell: (news: ShardNews) => void;
   /** Nothing of it is left. */
@@ -36,6 +37,8 @@ export class HostedMedia {
   #latest: Pick<FeatureWindow, "index" | "writeWhole"> | undefined;
   /** Changed by the main thread at any time. */
   terms: WindowTerms;
+  /** Datagrams refused, as they were last told. */
+  #refused = 0;
   #ended = false;
   #abandoned = false;
 
@@ -55,18 +58,16 @@ export class HostedMedia {
     return this.#abandoned;
   }
 
-  get counters(): MediaCounters {
-    const { source, jitterStats, decodeStats, firstArrivalMs, lastPayloadType } = this.#local;
-    const numbers: number[] = [];
-    pushCounters(jitterStats, numbers);
-    pushCounters(decodeStats, numbers);
-    return {
-      media: this.#options.media,
-      numbers,
-      payloadType: lastPayloadType,
-      firstArrivalMs,
-      refused: source.refused,
-    };
+  /** Writes what was counted, and tells what was refused when that has changed. */
+  count(): void {
+    const { counters, media, source, tell } = this.#options;
+    writeCounters(counters, this.#local);
+    const { refused = {} } = source;
+    let sum = 0;
+    for (const datagrams of Object.values(refused)) sum += datagrams;
+    if (sum === this.#refused) return;
+    this.#refused = sum;
+    tell({ kind: "refused", media, refused });
   }
 
   async prepare(run: number): Promise<void> {
@@ -87,7 +88,7 @@ export class HostedMedia {
     const over = (error: unknown): void => {
       this.#running.delete(run);
       this.#latest = undefined;
-      this.#tellCounters();
+      this.count();
       tell({ kind: "run-over", media, run, error: error === undefined ? undefined : told(error) });
       this.#forgetIfOver();
     };
@@ -125,7 +126,7 @@ export class HostedMedia {
         this.#ended = true;
         for (const analysis of this.#prepared.values()) analysis.discard();
         this.#prepared.clear();
-        this.#tellCounters();
+        this.count();
         const timedOut = source.timedOut === true;
         tell({ kind: "ended", media, error: error === undefined ? undefined : told(error), timedOut });
         // The runs end after this.
@@ -148,10 +149,6 @@ export class HostedMedia {
     await this.#local.close();
     this.#ended = true;
     this.#forgetIfOver();
-  }
-
-  #tellCounters(): void {
-    this.#options.tell({ kind: "counters", counters: [this.counters] });
   }
 
   #forgetIfOver(): void {

@@ -1,26 +1,41 @@
-/** What a shard has to tell, gathered over one turn of its event loop: one message instead of many. */
+/**
+ * What a shard has to tell, gathered: one message, and one waking of the main thread, instead of many. What somebody waits for
+ * goes out at the end of the turn, what became of audio a little later.
+ */
+import type { Clock } from "../core/clock.ts";
 import type { FromShard, ShardNews } from "./shard-protocol.ts";
 import type { WindowMailbox } from "./window-mailbox.ts";
 
-export class Outbox {
-  readonly #mailbox: WindowMailbox;
-  readonly #send: (news: FromShard) => void;
-  #news: ShardNews[] = [];
+export interface OutboxOptions {
+  readonly clock: Clock;
+  readonly mailbox: WindowMailbox;
+  /** How long windows may wait for others, ms; 0: until the end of the turn. */
+  readonly gatherMs: number;
+  readonly send: (news: FromShard) => void;
+}
 
-  constructor(mailbox: WindowMailbox, send: (news: FromShard) => void) {
-    this.#mailbox = mailbox;
-    this.#send = send;
+export class Outbox {
+  readonly #options: OutboxOptions;
+  #news: ShardNews[] = [];
+  /** All goes out at the end of this turn. */
+  #isDue = false;
+  #cancelGathering: (() => void) | undefined;
+
+  constructor(options: OutboxOptions) {
+    this.#options = options;
   }
 
   readonly put = (news: ShardNews): void => {
+    const { clock, gatherMs } = this.#options;
     this.#news.push(news);
-    if (this.#news.length > 1) return;
+    if (this.#isDue) return;
+    if (news.kind === "unit" && gatherMs > 0) {
+      this.#cancelGathering ??= clock.schedule(gatherMs, () => this.#flush());
+      return;
+    }
+    this.#isDue = true;
     // After the packets that lie in the sockets now.
-    setImmediate(() => {
-      const all = this.#news;
-      this.#news = [];
-      if (all.length > 0) this.#send(all);
-    });
+    setImmediate(() => this.#flush());
   };
 
   /** A run was stopped: what it said is wiped, and not sent. */
@@ -29,10 +44,19 @@ export class Outbox {
     for (const news of this.#news) {
       const isOfRun =
         (news.kind === "unit" || news.kind === "whole") && news.media === media && news.run === run;
-      if (isOfRun) releaseRows(this.#mailbox, news);
+      if (isOfRun) releaseRows(this.#options.mailbox, news);
       else kept.push(news);
     }
     this.#news = kept;
+  }
+
+  #flush(): void {
+    const all = this.#news;
+    this.#news = [];
+    this.#isDue = false;
+    this.#cancelGathering?.();
+    this.#cancelGathering = undefined;
+    if (all.length > 0) this.#options.send(all);
   }
 }
 

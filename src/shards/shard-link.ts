@@ -37,12 +37,11 @@ const SCRIPT = new URL(
 );
 
 /** News of one participant's media. */
-export type MediaNews = Exclude<ShardNews, { kind: "answer" | "refusal" | "counters" }>;
+export type MediaNews = Exclude<ShardNews, { kind: "answer" | "refusal" }>;
 
 /** Who is told what a shard says of one participant's media. */
 export interface MediaReceiver {
   receive(news: MediaNews): void;
-  count(counters: Extract<ShardNews, { kind: "counters" }>["counters"][number]): void;
   /** The shard is gone, unasked: nothing more will come. */
   lost(error: TonetapError): void;
 }
@@ -52,6 +51,8 @@ export interface ShardLinkOptions {
   readonly parts: Pick<WindowParts, "config" | "manifest">;
   /** Of the thread's heap. */
   readonly maxHeapMiB: number;
+  /** How long a window may wait for others before this thread is woken, ms. */
+  readonly gatherMs: number;
   /** Called once, when the thread is gone without having been asked to; everyone on it was told before. */
   readonly onLost: (error: TonetapError) => void;
 }
@@ -74,7 +75,7 @@ export class ShardLink {
   /** Why it is of no more use, once it is. */
   #ended: TonetapError | undefined;
 
-  constructor({ clock, parts, maxHeapMiB, onLost }: ShardLinkOptions) {
+  constructor({ clock, parts, maxHeapMiB, gatherMs, onLost }: ShardLinkOptions) {
     const { features, window } = parts.manifest;
     const ring = createPacketRing(RING_BYTES);
     const size = featureChannels(features) * window.frames;
@@ -85,6 +86,7 @@ export class ShardLink {
       config: { jitter, window: windows },
       features,
       window,
+      gatherMs,
       ring,
       mailbox,
     };
@@ -202,9 +204,6 @@ export class ShardLink {
           break;
         case "refusal":
           this.#take(news.request)?.reject(untold(news.error));
-          break;
-        case "counters":
-          for (const counters of news.counters) this.#receivers.get(counters.media)?.count(counters);
           break;
         default:
           this.#tell(news);

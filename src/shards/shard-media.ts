@@ -6,7 +6,6 @@ import { Observable, type Subscription } from "rxjs";
 import type { AudioSource } from "../core/audio-source.ts";
 import { TonetapError } from "../core/errors.ts";
 import type { AudioMimeType, RtpPacket } from "../core/rtp.ts";
-import type { MonotonicMs } from "../core/units.ts";
 import type { HeardUnit } from "../core/window.ts";
 import type { MediaParts } from "../media-host.ts";
 import type {
@@ -15,12 +14,12 @@ import type {
   ParticipantMedia,
   PreparedAnalysis,
 } from "../participant-media.ts";
-import { createDecodeStats } from "../stream/index.ts";
-import { createJitterStats } from "../transport/index.ts";
-import { pushCounters, readCounters } from "./counters.ts";
+import type { DecodeStats } from "../stream/index.ts";
+import type { JitterStats } from "../transport/index.ts";
+import { CounterReader } from "./counters.ts";
 import { releaseRows } from "./outbox.ts";
 import type { MediaNews, MediaReceiver, ShardLink } from "./shard-link.ts";
-import type { MediaCounters, MediaOrigin, ToldError, WindowTerms } from "./shard-protocol.ts";
+import type { MediaOrigin, ToldError, WindowTerms } from "./shard-protocol.ts";
 import { ShardRtpSource } from "./shard-rtp-source.ts";
 import { ShardRun } from "./shard-run.ts";
 import { told, untold } from "./told-error.ts";
@@ -37,8 +36,6 @@ const MAX_MOVES = 3;
 
 export class ShardMedia implements ParticipantMedia, MediaReceiver {
   readonly source: AudioSource;
-  readonly jitterStats = createJitterStats();
-  readonly decodeStats = createDecodeStats();
   readonly #options: ShardMediaOptions;
   #link: ShardLink;
   #listener: MediaListener | undefined;
@@ -49,11 +46,8 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
   #told: WindowTerms | undefined;
   /** How many payload types the shard knows: none loses its meaning (RFC 3264 §8.3.2). */
   #toldCodecs = 0;
-  #payloadType = -1;
-  #firstArrivalMs: MonotonicMs | undefined;
+  readonly #counters = new CounterReader();
   #overruns = 0;
-  /** Counters of the shards before this one. */
-  #before: number[] = [];
   #refused: Readonly<Record<string, number>> = {};
   #moves = 0;
   /** The move to another shard under way. */
@@ -75,8 +69,16 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
     return media;
   }
 
+  get jitterStats(): Readonly<JitterStats> {
+    return this.#counters.jitterStats;
+  }
+
+  get decodeStats(): Readonly<DecodeStats> {
+    return this.#counters.decodeStats;
+  }
+
   get codec(): AudioMimeType | undefined {
-    return this.source.codecs.get(this.#payloadType)?.mimeType;
+    return this.source.codecs.get(this.#counters.payloadType)?.mimeType;
   }
 
   get refused(): Readonly<Record<string, number>> {
@@ -131,6 +133,9 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
         if (this.source instanceof ShardRtpSource) this.source.ended(news.timedOut);
         this.#end(news.error === undefined ? undefined : untold(news.error));
         return;
+      case "refused":
+        this.#refused = news.refused;
+        return;
       case "nack":
         this.#askAgain(news.sequences);
         return;
@@ -140,15 +145,6 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
       default:
         news satisfies never;
     }
-  }
-
-  count({ numbers, payloadType, firstArrivalMs, refused }: MediaCounters): void {
-    const all = numbers.map((value, i) => value + (this.#before[i] ?? 0));
-    readCounters(this.decodeStats, all, readCounters(this.jitterStats, all, 0));
-    if (payloadType >= 0) this.#payloadType = payloadType;
-    this.#firstArrivalMs = firstArrivalMs;
-    if (refused !== undefined) this.#refused = refused;
-    this.#tellTerms();
   }
 
   lost(error: TonetapError): void {
@@ -282,7 +278,8 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
     this.#toldCodecs = source.codecs.size;
     link.register(media, this);
     try {
-      const firstArrivalMs = this.#firstArrivalMs;
+      const counters = this.#counters.moveOn();
+      const { firstArrivalMs } = this.#counters;
       await link.ask({
         kind: "adopt",
         media,
@@ -290,6 +287,7 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
         sourceKind: source.kind,
         normalisation,
         firstArrivalMs,
+        counters,
       });
     } catch (error) {
       link.unregister(media);
@@ -301,12 +299,6 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
   /** Its shard broke down: it begins anew on another. */
   #move(error: TonetapError): void {
     this.#moves++;
-    // What is of the moment is not added up.
-    this.jitterStats.jitterMs = 0;
-    this.jitterStats.waitMs = 0;
-    this.#before = [];
-    pushCounters(this.jitterStats, this.#before);
-    pushCounters(this.decodeStats, this.#before);
     this.#moving = this.#settleElsewhere().then(
       () => {
         this.#moving = undefined;

@@ -19,6 +19,8 @@ export interface ShardPoolOptions {
   readonly count: number;
   /** Of each thread's heap. */
   readonly maxHeapMiB: number;
+  /** How long a window may wait for others before the main thread is woken, ms. */
+  readonly gatherMs: number;
   /** Gives up opening. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -159,9 +161,9 @@ export class ShardPool implements MediaHost, Closable {
   }
 
   #start(index: number): ShardLink {
-    const { clock, parts, maxHeapMiB } = this.#options;
+    const { clock, parts, maxHeapMiB, gatherMs } = this.#options;
     const onLost = (error: TonetapError): void => void this.#replace(index, error);
-    return new ShardLink({ clock, parts, maxHeapMiB, onLost });
+    return new ShardLink({ clock, parts, maxHeapMiB, gatherMs, onLost });
   }
 
   /** Never rejects: it tries until the pool is closed. */

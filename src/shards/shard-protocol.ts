@@ -1,6 +1,6 @@
 /**
- * What the main thread and a shard say to each other. Packets of sources on the main thread and the features of windows
- * never travel here: they lie in shared memory (packet-ring.ts, window-mailbox.ts).
+ * What the main thread and a shard say to each other. Packets of sources on the main thread, features of windows and
+ * counters never travel here: they lie in shared memory (packet-ring.ts, window-mailbox.ts, counters.ts).
  */
 import type { ErrorCode } from "../core/errors.ts";
 import type { FeatureSpec } from "../core/feature-spec.ts";
@@ -12,6 +12,7 @@ import type { RtpDoorOptions } from "../media-host.ts";
 import type { AnalysisStart } from "../participant-media.ts";
 import type { UdpAddress } from "../transport/index.ts";
 import type { WindowParts } from "../window-chain.ts";
+import type { CounterMemory } from "./counters.ts";
 import type { PacketRingMemory } from "./packet-ring.ts";
 import type { WindowMailboxMemory } from "./window-mailbox.ts";
 
@@ -22,6 +23,8 @@ export interface ShardSetup {
   readonly config: WindowParts["config"];
   readonly features: FeatureSpec;
   readonly window: ModelManifest["window"];
+  /** How long a window may wait for others before the main thread is woken, ms. */
+  readonly gatherMs: number;
   readonly ring: PacketRingMemory;
   readonly mailbox: WindowMailboxMemory;
 }
@@ -45,6 +48,7 @@ export type ShardAsk =
       readonly sourceKind: string;
       readonly normalisation: Normalisation;
       readonly firstArrivalMs: MonotonicMs | undefined;
+      readonly counters: CounterMemory;
     }
   | { readonly kind: "prepare"; readonly media: number; readonly run: number }
   /** Closes its source; answered when it is closed. */
@@ -133,16 +137,12 @@ export type ShardNews =
     }
   | { readonly kind: "nack"; readonly media: number; readonly sequences: readonly number[] }
   | { readonly kind: "event-packet"; readonly media: number; readonly packet: RtpPacket }
-  | { readonly kind: "counters"; readonly counters: readonly MediaCounters[] };
-
-export interface MediaCounters {
-  readonly media: number;
-  /** As pushCounters() has those of the jitter buffer, then those of the decoder. */
-  readonly numbers: readonly number[];
-  readonly payloadType: number;
-  readonly firstArrivalMs: MonotonicMs | undefined;
-  readonly refused: Readonly<Record<string, number>> | undefined;
-}
+  /** Datagrams that its source has refused so far, by reason. */
+  | {
+      readonly kind: "refused";
+      readonly media: number;
+      readonly refused: Readonly<Record<string, number>>;
+    };
 
 /** All that came up in one turn of the shard's event loop, in order. The first says that it is ready: it is empty. */
 export type FromShard = readonly ShardNews[];

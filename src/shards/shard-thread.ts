@@ -18,16 +18,17 @@ import { WindowMailbox } from "./window-mailbox.ts";
 
 /** Packets read before anything else may have its turn: consent that is withdrawn does not wait for a backlog. */
 const PACKETS_A_TURN = 256;
-/** ms between two tellings of everyone's counters. */
+/** ms between two writings of everyone's counters. */
 const COUNTERS_MS = 500;
 
 if (parentPort === null) throw new TonetapError("internal", "this script runs as a worker thread only");
 const port = parentPort;
-const { clockOffsetMs, config, features, window, ring, mailbox: mailboxMemory }: ShardSetup = workerData;
+const setup: ShardSetup = workerData;
+const { clockOffsetMs, config, features, window, ring, gatherMs } = setup;
 const clock = clockOfThread(clockOffsetMs);
-const mailbox = new WindowMailbox(mailboxMemory);
+const mailbox = new WindowMailbox(setup.mailbox);
 const reader = new PacketRingReader(ring);
-const outbox = new Outbox(mailbox, (news) => port.postMessage(news));
+const outbox = new Outbox({ clock, mailbox, gatherMs, send: (news) => port.postMessage(news) });
 const hosted = new Map<number, HostedMedia>();
 /** Sources whose sockets are here, until their media are over. */
 const sources = new Map<number, UdpRtpSource>();
@@ -45,6 +46,7 @@ function adopt({
   sourceKind,
   normalisation,
   firstArrivalMs,
+  counters,
 }: Extract<ShardAsk, { kind: "adopt" }>) {
   const source = originOf(media, origin, sourceKind);
   const parts = { clock, config, manifest: { features, window, normalisation } };
@@ -54,7 +56,7 @@ function adopt({
     hosted.delete(media);
     if (origin.kind === "own" && !adopted.abandoned) sources.delete(origin.source);
   };
-  const options = { media, source, parts, firstArrivalMs, mailbox, tell, onOver };
+  const options = { media, source, parts, firstArrivalMs, counters, mailbox, tell, onOver };
   const adopted: HostedMedia = new HostedMedia(options, forwarded);
   hosted.set(media, adopted);
 }
@@ -170,8 +172,7 @@ port.on("message", (message: ToShard) => {
   );
 });
 clock.repeat(COUNTERS_MS, () => {
-  if (hosted.size > 0)
-    outbox.put({ kind: "counters", counters: [...hosted.values()].map((media) => media.counters) });
+  for (const media of hosted.values()) media.count();
 });
 readPackets();
 port.postMessage([]);
