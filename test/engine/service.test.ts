@@ -69,11 +69,11 @@ describe.each([0, 2])("the service over HTTP on %i shards", { concurrent: true }
     }
   });
 
-  test("POST /v1/rtp with srtp: a right key is heard, a wrong one counted in quality and said when the port gives up after 2 s", async () => {
+  test("POST /v1/rtp with srtp: a right key is heard, a wrong one counted in quality and said when the port gives up after 5 s", async () => {
     await using impatient = await Service.open({
       service: { port: 0 },
       model: PATIENT_MODEL,
-      rtp: { armingMs: 2_000 },
+      rtp: { armingMs: 5_000 },
       events: { qualityMs: 500 },
     });
     const crypto = createSdes(1, "AEAD_AES_128_GCM");

@@ -30,7 +30,9 @@ describe("examples that listen", () => {
     const source = await attachUdp(service.engine, "anna", { callId: "c1", role: "customer" });
     const whole = await recordedFrames("anna");
     // From half a minute on she is angry.
-    const frames = upTo(whole, 52_000).slice(upTo(whole, 30_000).length);
+    const angry = upTo(whole, 52_000).slice(upTo(whole, 30_000).length);
+    // Again and again: on a busy machine an example takes its time to begin.
+    const frames = Array.from({ length: 6 }, () => angry).flat();
     void sendImpaired(frames, source.address.port, CLEAN);
     try {
       for await (const line of lines) if (fits.test(line)) return line;

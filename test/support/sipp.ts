@@ -29,26 +29,16 @@ export async function runSipp(run: SippRun): Promise<{ readonly code: number; re
     const scenario = join(folder, "scenario.xml");
     await writeFile(voice, run.voice ?? new Uint8Array(0));
     await writeFile(scenario, run.scenario.replaceAll("[voice]", voice));
-    const { calls = 1, host = "127.0.0.1", credentials } = run;
+    const { calls = 1, host = "127.0.0.1", credentials, lossPercent = 0 } = run;
     const remote = host === "::1" ? `[::1]:${run.port}` : `${host}:${run.port}`;
     const child = spawn(
       "sipp",
       [
         ...["-sf", scenario, "-t", run.transport, "-i", host, "-mi", host],
         ...(credentials === undefined ? [] : ["-au", credentials.user, "-ap", credentials.password]),
-        ...[
-          "-m",
-          String(calls),
-          "-l",
-          String(calls),
-          "-r",
-          "200",
-          "-max_socket",
-          "1000",
-          "-nostdin",
-          "-timeout",
-          "30s",
-        ],
+        ...(lossPercent === 0 ? [] : ["-lost", String(lossPercent)]),
+        ...["-m", String(calls), "-l", String(calls), "-r", "200"],
+        ...["-max_socket", "1000", "-nostdin", "-timeout", "120s"],
         ...["-trace_err", "-error_file", join(folder, "errors.log"), remote],
       ],
       { cwd: folder, stdio: ["ignore", "pipe", "pipe"] },

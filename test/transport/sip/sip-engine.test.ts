@@ -43,7 +43,7 @@ describe("SIP into an engine", { concurrent: true }, () => {
         "X-Tonetap-Role: customer",
         "X-Tonetap-Consent: granted",
       ];
-      const scenario = callScenario({ headers, plays: true, lengthMs: 7_200 });
+      const scenario = callScenario({ headers, plays: true, lengthMs: 10_000 });
       const { code, log } = await runSipp({ scenario, transport: "u1", port: address().port, voice: pcmu });
       expect(code, log).toBe(0);
 
