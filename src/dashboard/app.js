@@ -153,4 +153,7 @@ connection.on("event", (event) => {
   if (event.type === "tonetap.service.stats") showStats(event.data);
   if (event.type === "tonetap.emotion") showLegend(event.data.scores);
   if (event.type === "tonetap.participant.left") microphone.left(event.data.participantId);
+  if (event.type === "tonetap.participant.consent") {
+    microphone.consented(event.data.participantId, event.data.consent);
+  }
 });

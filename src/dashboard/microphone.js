@@ -1,10 +1,19 @@
-/** The microphone button and its dialog: consent first, then WHIP. The WHIP client itself is whip-client.js. */
+/** The microphone's buttons and dialog: consent first, then WHIP, and consent taken back. The WHIP client is whip-client.js. */
 import { knownKey } from "./key.js";
 import { publishMicrophone } from "./whip-client.js";
 
+/** @typedef {Awaited<ReturnType<typeof publishMicrophone>>} Publication */
+
+/** What the speaker is told, by the consent that is in force. */
+const STATUS = {
+  granted: "Your microphone is live, and you agree that what your voice expresses is analysed.",
+  withdrawn: "Your consent is withdrawn: the microphone is muted, and nothing of your voice is analysed.",
+};
+
 /**
- * Wires the button. One publication at a time; pressing again ends it.
- * @returns {{left: (participantId: string) => void}} to be told who has left: the microphone goes off with its participant
+ * Wires the buttons. One publication at a time; pressing again ends it.
+ * @returns {{left: (participantId: string) => void, consented: (participantId: string, consent: string) => void}} to be told
+ * who has left, with whom the microphone goes off, and whose consent has changed, by whomever
  */
 export function setUpMicrophone() {
   const button = /** @type {HTMLButtonElement} */ (document.getElementById("speak"));
@@ -14,10 +23,25 @@ export function setUpMicrophone() {
   const consent = /** @type {HTMLInputElement} */ (document.getElementById("speaker-consent"));
   const start = /** @type {HTMLButtonElement} */ (document.getElementById("microphone-start"));
   const error = /** @type {HTMLElement} */ (document.getElementById("microphone-error"));
+  const change = /** @type {HTMLButtonElement} */ (document.getElementById("speak-consent"));
+  const status = /** @type {HTMLElement} */ (document.getElementById("speak-status"));
   const idle = button.textContent;
-  /** @type {{close(): Promise<void>, pc: RTCPeerConnection} | undefined} */
+  /** @type {Publication | undefined} */
   let publication;
+  /** @type {keyof typeof STATUS} */
+  let agreed = "granted";
+  let changing = false;
   let participant = "";
+
+  /** Who has withdrawn is not heard either: nothing but silence leaves the page. */
+  const show = (/** @type {keyof typeof STATUS} */ consent) => {
+    agreed = consent;
+    for (const { track } of publication?.pc.getSenders() ?? []) {
+      if (track !== null) track.enabled = consent === "granted";
+    }
+    change.textContent = consent === "granted" ? "Withdraw my consent" : "Agree again";
+    status.textContent = STATUS[consent];
+  };
 
   /** The microphone goes off at once; the service is told if it still answers. */
   const stop = () => {
@@ -25,6 +49,10 @@ export function setUpMicrophone() {
     publication = undefined;
     button.textContent = idle;
     delete button.dataset.live;
+    // The keyboard is not left on a button that is gone.
+    if (document.activeElement === change) button.focus();
+    change.hidden = true;
+    status.textContent = "";
     open?.close().catch((problem) => console.warn("The service could not be told that we stop:", problem));
   };
 
@@ -39,6 +67,28 @@ export function setUpMicrophone() {
   /** @type {HTMLElement} */ (document.getElementById("microphone-cancel")).addEventListener("click", () =>
     dialog.close(),
   );
+
+  change.addEventListener("click", async () => {
+    const open = publication;
+    if (open === undefined || changing) return;
+    const wanted = agreed === "granted" ? "withdrawn" : "granted";
+    // Muted before anybody is asked.
+    if (wanted === "withdrawn") show(wanted);
+    changing = true;
+    try {
+      await open.setConsent(wanted);
+      if (open === publication) show(wanted);
+    } catch (problem) {
+      if (open !== publication) return;
+      // Who cannot take consent back can go.
+      if (wanted === "withdrawn") stop();
+      const what =
+        wanted === "withdrawn" ? "could not be told, so the microphone was stopped" : "did not take it";
+      status.textContent = `The service ${what}: ${explain(problem)}`;
+    } finally {
+      changing = false;
+    }
+  });
 
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -60,6 +110,8 @@ export function setUpMicrophone() {
       });
       button.textContent = "Stop the microphone";
       button.dataset.live = "true";
+      change.hidden = false;
+      show("granted");
       dialog.close();
     } catch (problem) {
       error.textContent = explain(problem);
@@ -72,6 +124,10 @@ export function setUpMicrophone() {
   return {
     left: (participantId) => {
       if (participantId === participant) stop();
+    },
+    consented: (participantId, consent) => {
+      if (participantId === participant && publication !== undefined)
+        show(consent === "granted" ? "granted" : "withdrawn");
     },
   };
 }

@@ -3,6 +3,9 @@
 /** ms that candidates are collected before they go out in one PATCH. */
 const TRICKLE_DELAY_MS = 50;
 
+/** What the service's answer calls the place where the publisher takes consent back, and gives it again. */
+const CONSENT_RELATION = "urn:tonetap:whip:ext:consent";
+
 /** ms between attempts to find another way to a server that does not answer any more. */
 const RESTART_EVERY_MS = 1_000;
 
@@ -28,12 +31,14 @@ export function microphoneConstraints(deviceId) {
 /**
  * Publishes the first audio track of `stream`, or the microphone if there is none. It ends by `close()`, when the page
  * goes away, and when `pc.connectionState` becomes `failed`, which the caller watches. When the network changes, it
- * looks for another way by itself; `restart()` does so at once.
+ * looks for another way by itself; `restart()` does so at once. `setConsent()` takes the speaker's consent back and gives
+ * it again.
  * @param {object} options
  * @param {string | URL} options.endpoint where to POST, with the query that says who is speaking
  * @param {MediaStream} [options.stream] stays the caller's; a microphone opened here is stopped by `close()`
  * @param {string | undefined} [options.token] bearer token
- * @returns {Promise<{pc: RTCPeerConnection, close: () => Promise<void>, restart: () => Promise<void>}>}
+ * @returns {Promise<{pc: RTCPeerConnection, close: () => Promise<void>, restart: () => Promise<void>,
+ *   setConsent: (consent: "granted" | "withdrawn") => Promise<void>}>}
  */
 export async function publishMicrophone({ endpoint, stream, token }) {
   const source = stream ?? (await navigator.mediaDevices.getUserMedia(microphoneConstraints()));
@@ -69,10 +74,8 @@ export async function publishMicrophone({ endpoint, stream, token }) {
     if (response.status !== 201) throw new Error(await refusal(response));
     session = new URL(response.headers.get("Location") ?? "", response.url);
     const answer = await response.text();
-    pc.setConfiguration({
-      ...pc.getConfiguration(),
-      iceServers: iceServersOf(response.headers.get("Link") ?? ""),
-    });
+    const links = linksOf(response.headers.get("Link") ?? "");
+    pc.setConfiguration({ ...pc.getConfiguration(), iceServers: iceServersOf(links) });
     const ice = trickle(pc, session, authorization);
     ice.begin(offer.sdp ?? "");
     await pc.setLocalDescription(offer);
@@ -86,9 +89,21 @@ export async function publishMicrophone({ endpoint, stream, token }) {
       });
       return restarting;
     };
+    const place = links.find(({ values }) => values.rel === CONSENT_RELATION)?.target;
+    const { url } = response;
+    const setConsent = async (/** @type {"granted" | "withdrawn"} */ consent) => {
+      if (place === undefined) throw new Error("This server does not take consent.");
+      const headers = { "Content-Type": "application/json", ...authorization };
+      const told = await fetch(new URL(place, url), {
+        method: "PUT",
+        headers,
+        body: JSON.stringify({ consent }),
+      });
+      if (!told.ok) throw new Error(await refusal(told));
+    };
     pc.addEventListener("connectionstatechange", () => keepConnected(pc, restart));
     addEventListener("pagehide", close);
-    return { pc, close, restart };
+    return { pc, close, restart, setConsent };
   } catch (error) {
     await close();
     throw error;
@@ -231,23 +246,35 @@ function trickle(pc, session, authorization) {
 }
 
 /**
- * `<turn:host>; rel="ice-server"; username="u"; credential="p"`, several by commas (§4.6).
- * @param {string} link
- * @returns {RTCIceServer[]}
+ * A Link header field (RFC 8288): `<target>; rel="…"; name="value"`, several by commas.
+ * @param {string} field
  */
-function iceServersOf(link) {
-  const servers = [];
-  for (const [, urls, parameters] of link.matchAll(/<([^>]*)>((?:\s*;\s*[\w-]+="(?:[^"\\]|\\.)*")*)/g)) {
+function linksOf(field) {
+  const links = [];
+  for (const [, target = "", parameters] of field.matchAll(
+    /<([^>]*)>((?:\s*;\s*[\w-]+="(?:[^"\\]|\\.)*")*)/g,
+  )) {
     /** @type {Record<string, string>} */
     const values = {};
     for (const [, name, value] of (parameters ?? "").matchAll(/([\w-]+)="((?:[^"\\]|\\.)*)"/g)) {
       values[name ?? ""] = (value ?? "").replaceAll(/\\(.)/g, "$1");
     }
-    if (values.rel !== "ice-server" || urls === undefined) continue;
-    const { username, credential } = values;
-    servers.push(username === undefined ? { urls } : { urls, username, credential: credential ?? "" });
+    links.push({ target, values });
   }
-  return servers;
+  return links;
+}
+
+/**
+ * `<turn:host>; rel="ice-server"; username="u"; credential="p"` (§4.6).
+ * @param {ReturnType<typeof linksOf>} links
+ * @returns {RTCIceServer[]}
+ */
+function iceServersOf(links) {
+  return links
+    .filter(({ values }) => values.rel === "ice-server")
+    .map(({ target: urls, values: { username, credential = "" } }) =>
+      username === undefined ? { urls } : { urls, username, credential },
+    );
 }
 
 /**

@@ -241,6 +241,57 @@ describe.skipIf(!hasPeer("chromium"))("the page, for everybody", () => {
     await ada.close();
   });
 
+  test("who speaks takes consent back and gives it again by 2 presses of Enter: told in words, muted meanwhile, and gone when the microphone is", async () => {
+    const page = await browser.newPage({ viewport: { width: 1280, height: 900 }, colorScheme: "dark" });
+    await page.goto(service.url.href);
+    const consents: string[] = [];
+    const watching = service.engine.events$.subscribe(({ type, data }) => {
+      if (type === "tonetap.participant.consent") consents.push(`${data.consent} by ${data.by}`);
+    });
+    const said = page.locator("#speak-status");
+    const consent = page.locator("#speak-consent");
+    expect(await consent.isVisible()).toBe(false);
+    await page.getByRole("button", { name: "Speak into your microphone" }).press("Enter");
+    await page.getByRole("checkbox").press("Space");
+    await page.getByRole("button", { name: "Start", exact: true }).press("Enter");
+    await expect.poll(() => said.textContent()).toContain("you agree");
+
+    await page.getByRole("button", { name: "Withdraw my consent" }).press("Enter");
+    await expect.poll(() => consents).toEqual(["withdrawn by WHIP"]);
+    await expect.poll(() => said.textContent()).toContain("Your consent is withdrawn");
+    expect(await said.getAttribute("role")).toBe("status");
+    // The focus stays where the next press undoes it.
+    expect(await page.evaluate(() => document.activeElement?.id)).toBe("speak-consent");
+    const seen = await page.evaluate(visibleTexts);
+    const poor = seen.filter(({ front, back, isLarge }) => contrast(front, back) < (isLarge ? 3 : 4.5));
+    expect(poor).toEqual([]);
+    await page.screenshot({ path: `${PICTURES}consent-withdrawn.png` });
+    await page.setViewportSize({ width: 375, height: 900 });
+    expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(
+      0,
+    );
+    await page.screenshot({ path: `${PICTURES}consent-withdrawn-phone.png` });
+
+    await page.getByRole("button", { name: "Agree again" }).press("Enter");
+    await expect.poll(() => consents).toEqual(["withdrawn by WHIP", "granted by WHIP"]);
+    await expect.poll(() => said.textContent()).toContain("you agree");
+    const { participants } = (await (await fetch(new URL("v1/calls/microphone", service.url))).json()) as {
+      participants: { participantId: string }[];
+    };
+    // Taken back by somebody else, the page says so too.
+    await service.engine
+      .participant("microphone", participants[0]?.participantId ?? "")
+      .setConsent("withdrawn", "desk");
+    await expect.poll(() => said.textContent()).toContain("Your consent is withdrawn");
+    await consent.focus();
+    await service.engine.participant("microphone", participants[0]?.participantId ?? "").close();
+    await expect.poll(() => consent.isVisible()).toBe(false);
+    expect(await said.textContent()).toBe("");
+    expect(await page.evaluate(() => document.activeElement?.id)).toBe("speak");
+    watching.unsubscribe();
+    await page.close();
+  });
+
   test("the operations page shows 2 shards where service.stats tells of them, and none where it does not", async () => {
     const page = await open(OPERATIONS, "dark");
     const shards = page.locator('[data-panel="shards"]');
