@@ -54,7 +54,7 @@ export class VoiceActivityDetector {
   #smoothed: number | undefined;
   #noiseDb = Number.POSITIVE_INFINITY;
   /** Levels of the frames before, −∞ where the sender said quiet: to look back in until the floor has settled. */
-  readonly #past: Float64Array;
+  readonly #past: Float32Array;
   /** Frames seen since the last reset. */
   #frames = 0;
   /** Unbroken active frames, this one included. */
@@ -76,7 +76,7 @@ export class VoiceActivityDetector {
     this.#hangover = Math.round(hangoverMs / frameMs);
     this.#minRun = Math.max(1, Math.round(minSpeechMs / frameMs));
     this.#partLength = Math.max(1, Math.round(noiseWindowMs / NOISE_PARTS / frameMs));
-    this.#past = new Float64Array(this.#partLength * NOISE_PARTS);
+    this.#past = new Float32Array(this.#partLength * NOISE_PARTS);
   }
 
   /** The noise floor, dB; +∞ while nothing is known of it. */

