@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model import STRIDE, EmotionNet, count_parameters
+from pictures import draw_paper
 
 SEED = 42
 SPEAKER_FOLDS = 5
@@ -195,7 +196,7 @@ def report(rows: Rows, train: np.ndarray, test: np.ndarray, probabilities: np.nd
     unchanged = rows.copy[test] == 0
     said_by = rows.speaker[test]
     figures: dict = {
-        "rows": {"train": len(train), "test": len(test)},
+        "count": {"train": len(train), "test": len(test)},
         **{name: round(value, 4) for name, value in judged(truth, guess, count).items()},
         "interval95": interval(truth, guess, count, rows.recording[test]),
         "ece": round(calibration_error(truth, probabilities), 4),
@@ -351,7 +352,10 @@ def main() -> None:
     figures = run.identity | {"epochs": args.epochs, "seed": SEED, "bf16": args.bf16}
     figures |= report(rows, train, test, predict(run.model, x[test], args.bf16))
     (args.out / "report.json").write_text(json.dumps(figures, indent=1) + "\n")
+    draw_paper(figures, args.out / "confusion.svg")
     print(json.dumps({key: value for key, value in figures.items() if key != "confusion"}, indent=1))
+    for label, row in zip(rows.labels, figures["confusion"], strict=True):
+        print(f"{label:>9}" + "".join(f"{said:6}" for said in row))
 
 
 if __name__ == "__main__":

@@ -15,9 +15,17 @@ def draw(judged: dict, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     metrics = judged["metrics"]
     for name, entry in metrics["corpora"].items():
-        save(confusion_figure(name, entry), folder / f"confusion-{name}.svg")
+        title = f"{name}: UAR {100 * entry['uar']['warm_clip']:.1f} %, share of each row, %"
+        save(confusion_figure(entry["labels"], entry["confusion"], title), folder / f"confusion-{name}.svg")
     save(reliability_figure(metrics), folder / "reliability.svg")
     save(coverage_figure(metrics), folder / "risk-coverage.svg")
+
+
+def draw_paper(report: dict, path: Path) -> None:
+    """@param report: of paper.py"""
+    corpus, what = report["rows"].removesuffix(".npz"), "rows" if report["split"] == "rows" else "speakers"
+    title = f"{corpus}, random {what}: WA {100 * report['wa']:.1f} %, share of each row, %"
+    save(confusion_figure(report["labels"], report["confusion"], title), path)
 
 
 def draw_adaptation(curves: dict[str, dict[str, float]], path: Path) -> None:
@@ -37,9 +45,8 @@ def save(figure, path: Path) -> None:
     pyplot.close(figure)
 
 
-def confusion_figure(name: str, entry: dict):
-    labels = entry["labels"]
-    shares = [[count / max(1, sum(row)) for count in row] for row in entry["confusion"]]
+def confusion_figure(labels: list[str], confusion: list[list[int]], title: str):
+    shares = [[count / max(1, sum(row)) for count in row] for row in confusion]
     figure, axes = pyplot.subplots(figsize=(4.2, 3.8))
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for i, row in enumerate(shares):
@@ -49,7 +56,7 @@ def confusion_figure(name: str, entry: dict):
     axes.set_yticks(range(len(labels)), labels)
     axes.set_xlabel("judged")
     axes.set_ylabel("acted")
-    axes.set_title(f"{name}: UAR {100 * entry['uar']['warm_clip']:.1f} %, share of each row, %")
+    axes.set_title(title)
     return figure
 
 
