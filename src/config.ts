@@ -40,6 +40,12 @@ export const configSchema = z.strictObject({
       1_024,
       "MiB of JavaScript heap that each may have; one that wants more is ended and replaced.",
     ),
+    hangLimitMs: whole(
+      2_000,
+      600_000,
+      15_000,
+      "ms without a sign of life after which one of them hangs and is ended and replaced.",
+    ),
   }),
   window: section("Windows of speech and their features", {
     hopMs: whole(50, 5_000, 500, "ms of media between windows."),

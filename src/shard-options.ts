@@ -28,7 +28,8 @@ export async function openMediaHost(
   }
   // Who has the batcher wait less wants latency.
   const gatherMs = Math.min(GATHER_MS, config.model.maxDelayMs / 2);
-  return ShardPool.open({ clock, parts, count, maxHeapMiB: config.shards.maxHeapMiB, gatherMs, signal });
+  const { maxHeapMiB, hangLimitMs } = config.shards;
+  return ShardPool.open({ clock, parts, count, maxHeapMiB, hangLimitMs, gatherMs, signal });
 }
 
 /** `auto`: one a core; on a machine of one core, none. */

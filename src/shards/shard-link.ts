@@ -9,6 +9,7 @@ import { TonetapError } from "../core/errors.ts";
 import { featureChannels } from "../core/feature-spec.ts";
 import type { RtpPacket } from "../core/rtp.ts";
 import type { WindowParts } from "../window-chain.ts";
+import { createHeartbeat, HeartbeatWatch } from "./heartbeat.ts";
 import { releaseRows } from "./outbox.ts";
 import { createPacketRing, PacketRingWriter } from "./packet-ring.ts";
 import type {
@@ -51,6 +52,8 @@ export interface ShardLinkOptions {
   readonly parts: Pick<WindowParts, "config" | "manifest">;
   /** Of the thread's heap. */
   readonly maxHeapMiB: number;
+  /** Without a sign of life for longer, ms, it hangs and is ended. */
+  readonly hangLimitMs: number;
   /** How long a window may wait for others before this thread is woken, ms. */
   readonly gatherMs: number;
   /** Called once, when the thread is gone without having been asked to; everyone on it was told before. */
@@ -63,6 +66,8 @@ export class ShardLink {
   readonly mailbox: WindowMailbox;
   readonly #clock: Clock;
   readonly #worker: Worker;
+  readonly #hangLimitMs: number;
+  readonly #watch: HeartbeatWatch;
   readonly #ring: PacketRingWriter;
   readonly #onLost: (error: TonetapError) => void;
   readonly #receivers = new Map<number, MediaReceiver>();
@@ -75,11 +80,12 @@ export class ShardLink {
   /** Why it is of no more use, once it is. */
   #ended: TonetapError | undefined;
 
-  constructor({ clock, parts, maxHeapMiB, gatherMs, onLost }: ShardLinkOptions) {
+  constructor({ clock, parts, maxHeapMiB, hangLimitMs, gatherMs, onLost }: ShardLinkOptions) {
     const { features, window } = parts.manifest;
     const ring = createPacketRing(RING_BYTES);
     const size = featureChannels(features) * window.frames;
     const mailbox = createWindowMailbox(MAILBOX_ROWS, size);
+    const heartbeat = createHeartbeat();
     const { jitter, window: windows } = parts.config;
     const setup: ShardSetup = {
       clockOffsetMs: sharedOffsetMs(),
@@ -87,11 +93,14 @@ export class ShardLink {
       features,
       window,
       gatherMs,
+      heartbeat,
       ring,
       mailbox,
     };
     this.#clock = clock;
     this.#onLost = onLost;
+    this.#hangLimitMs = hangLimitMs;
+    this.#watch = new HeartbeatWatch(heartbeat, hangLimitMs, clock.now());
     this.#ring = new PacketRingWriter(ring);
     this.mailbox = new WindowMailbox(mailbox);
     this.ready = this.#opening.promise;
@@ -126,9 +135,23 @@ export class ShardLink {
     return this.#ring.dropped;
   }
 
-  /** Resolves when the thread is gone and its sockets are free. */
-  get exited(): Promise<void> {
-    return this.#exited.promise;
+  /** Resolves when the thread is gone and its sockets are free; one that does not end is left behind after some seconds. */
+  async gone(): Promise<void> {
+    const late = Promise.withResolvers<void>();
+    const cancel = this.#clock.schedule(CLOSE_LIMIT_MS, () => late.resolve());
+    await Promise.race([this.#exited.promise, late.promise]);
+    cancel();
+  }
+
+  /**
+   * Ends it if it has hung for too long, as if it had failed. It runs nothing that must not be terminated: JavaScript and
+   * WebAssembly stop where they are, and no runtime of others (native-hold.ts) is in it.
+   */
+  look(): void {
+    if (!this.#watch.isSilent(this.#clock.now())) return;
+    this.#lose(
+      new TonetapError("unavailable", `a shard gave no sign of life for more than ${this.#hangLimitMs} ms`),
+    );
   }
 
   /** Share of the time since it was last asked that its event loop was busy, 0–1. */
@@ -180,10 +203,7 @@ export class ShardLink {
   async close(): Promise<void> {
     this.#end(new TonetapError("closed", "the shards are closed"));
     void this.#worker.terminate();
-    const late = Promise.withResolvers<void>();
-    const cancel = this.#clock.schedule(CLOSE_LIMIT_MS, () => late.resolve());
-    await Promise.race([this.exited, late.promise]);
-    cancel();
+    await this.gone();
   }
 
   /** For tests of what a crash does: the thread ends as if it had failed. */

@@ -315,7 +315,7 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
     const { source } = this;
     const { media, findShard } = this.#options;
     // Until then its sockets are not free.
-    await this.#link.exited;
+    await this.#link.gone();
     const link = await findShard();
     if (this.#ended) return;
     if (source instanceof ShardRtpSource) await source.openAgain(link);

@@ -19,6 +19,8 @@ export interface ShardPoolOptions {
   readonly count: number;
   /** Of each thread's heap. */
   readonly maxHeapMiB: number;
+  /** Without a sign of life for longer, ms, a thread hangs and is replaced. */
+  readonly hangLimitMs: number;
   /** How long a window may wait for others before the main thread is woken, ms. */
   readonly gatherMs: number;
   /** Gives up opening. */
@@ -125,7 +127,7 @@ export class ShardPool implements MediaHost, Closable {
     return this.#slots.every(({ link }) => link.mailbox.isWiped());
   }
 
-  /** Ends one thread at once, as a crash would: for one that hangs. Its participants move, or leave with an error. */
+  /** Ends one thread at once, as a crash would. Its participants move, or leave with an error. */
   async replace(index: number): Promise<void> {
     await this.#slots[index]?.link.kill();
   }
@@ -161,9 +163,9 @@ export class ShardPool implements MediaHost, Closable {
   }
 
   #start(index: number): ShardLink {
-    const { clock, parts, maxHeapMiB, gatherMs } = this.#options;
+    const { clock, parts, maxHeapMiB, hangLimitMs, gatherMs } = this.#options;
     const onLost = (error: TonetapError): void => void this.#replace(index, error);
-    return new ShardLink({ clock, parts, maxHeapMiB, gatherMs, onLost });
+    return new ShardLink({ clock, parts, maxHeapMiB, hangLimitMs, gatherMs, onLost });
   }
 
   /** Never rejects: it tries until the pool is closed. */
@@ -192,6 +194,7 @@ export class ShardPool implements MediaHost, Closable {
   #look(): void {
     for (const slot of this.#slots) {
       if (!slot.link.alive) continue;
+      slot.link.look();
       slot.load += LOAD_SHARE * (slot.link.takeUtilization() - slot.load);
       slot.mediaThen = slot.link.media;
     }

@@ -13,6 +13,7 @@ import type { AnalysisStart } from "../participant-media.ts";
 import type { UdpAddress } from "../transport/index.ts";
 import type { WindowParts } from "../window-chain.ts";
 import type { CounterMemory } from "./counters.ts";
+import type { HeartbeatMemory } from "./heartbeat.ts";
 import type { PacketRingMemory } from "./packet-ring.ts";
 import type { WindowMailboxMemory } from "./window-mailbox.ts";
 
@@ -25,6 +26,7 @@ export interface ShardSetup {
   readonly window: ModelManifest["window"];
   /** How long a window may wait for others before the main thread is woken, ms. */
   readonly gatherMs: number;
+  readonly heartbeat: HeartbeatMemory;
   readonly ring: PacketRingMemory;
   readonly mailbox: WindowMailboxMemory;
 }

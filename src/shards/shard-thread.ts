@@ -9,6 +9,7 @@ import { TonetapError } from "../core/errors.ts";
 import type { RtpDoorOptions } from "../media-host.ts";
 import { createUdpRtpSource, type UdpRtpSource } from "../transport/index.ts";
 import { ForwardedSource } from "./forwarded-source.ts";
+import { beat } from "./heartbeat.ts";
 import { HostedMedia } from "./hosted-media.ts";
 import { Outbox } from "./outbox.ts";
 import { PacketRingReader } from "./packet-ring.ts";
@@ -18,13 +19,13 @@ import { WindowMailbox } from "./window-mailbox.ts";
 
 /** Packets read before anything else may have its turn: consent that is withdrawn does not wait for a backlog. */
 const PACKETS_A_TURN = 256;
-/** ms between two writings of everyone's counters. */
+/** ms between two writings of everyone's counters, and signs of life. */
 const COUNTERS_MS = 500;
 
 if (parentPort === null) throw new TonetapError("internal", "this script runs as a worker thread only");
 const port = parentPort;
 const setup: ShardSetup = workerData;
-const { clockOffsetMs, config, features, window, ring, gatherMs } = setup;
+const { clockOffsetMs, config, features, window, ring, gatherMs, heartbeat } = setup;
 const clock = clockOfThread(clockOffsetMs);
 const mailbox = new WindowMailbox(setup.mailbox);
 const reader = new PacketRingReader(ring);
@@ -172,6 +173,7 @@ port.on("message", (message: ToShard) => {
   );
 });
 clock.repeat(COUNTERS_MS, () => {
+  beat(heartbeat);
   for (const media of hosted.values()) media.count();
 });
 readPackets();
