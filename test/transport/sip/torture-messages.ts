@@ -1,4 +1,4 @@
-/** The messages of RFC 4475 that are text, by the names that it gives them; shortened where length is not the point. */
+/** The 49 messages of RFC 4475 by the names that it gives them, and one more (badmf); shortened where length is not the point. */
 import { message } from "./messages.ts";
 
 export const TORTURE_SDP = [
@@ -57,13 +57,14 @@ export const VALID = {
     `${UNUSUAL_METHOD} sip:1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*:&it+has=1,weird!*pas$wo~d_too.(doesn't-it)@example.com SIP/2.0`,
     ["Via: SIP/2.0/TCP host1.example.com;branch=z9hG4bK-.!%66*_+`'~"],
     [
-      'To: "BEL:\u0007 NUL:\u0000 DEL:\u007f" <sip:1_unusual.URI~(to-be!sure)&isn\'t+it$/crazy?,/;;*@example.com>',
+      // Quoted pairs of control characters.
+      'To: "BEL:\\\u0007 NUL:\\\u0000 DEL:\\\u007f" <sip:1_unusual.URI~(to-be!sure)&isn\'t+it$/crazy?,/;;*@example.com>',
     ],
     [
       "From: token1~` token2'+_ token3*%!.- <sip:mundane@example.com>;fromParam''~+*_!.-%=\"\u0440\u0430\u0431\u043e\u0442\u0430\u044e\u0449\u0438\u0439\";tag=_token~1'+`*%!-.",
     ],
     ["Call-ID: intmeth.word%ZK-!.*_+'@word`~)(><:\\/\"][?}{", `CSeq: 139122385 ${UNUSUAL_METHOD}`],
-    ["Max-Forwards: 255", "extensionHeader-!.%*+_`'~:\u5927\u505c\u96fb"],
+    ["Max-Forwards: 255", "extensionHeader-!.%*+_`'~:\ufeff\u5927\u505c\u96fb"],
   ),
   esc01: message("INVITE sip:sips%3Auser%40example.com@example.net SIP/2.0", [
     "To: sip:%75se%72@example.com",
@@ -107,7 +108,11 @@ export const VALID = {
       (via) => `Via: SIP/2.0/${via}.example.com;branch=z9hG4bKk`,
     ),
   ),
-  unreason: response("SIP/2.0 200 = 2**3 * 5**2 \u043d\u043e", "CSeq: 35 INVITE", CONTACT),
+  unreason: response(
+    "SIP/2.0 200 = 2**3 * 5**2 но сто девяносто девять - простое",
+    "CSeq: 35 INVITE",
+    CONTACT,
+  ),
   noreason: response("SIP/2.0 100 ", "CSeq: 35 INVITE", CONTACT),
   inv2543: message("INVITE sip:UserB@example.com SIP/2.0", [
     "Via: SIP/2.0/UDP iftgw.example.com",
@@ -181,3 +186,45 @@ export const INVALID = {
     TORTURE_SDP,
   ),
 } as const satisfies Readonly<Record<string, string>>;
+
+/** §3.1.1.11: a signature (CMS, RFC 3852) of 342 bytes, zero bytes among them. */
+export const MPART01_SIGNATURE = Buffer.from(
+  "MIIBUgYJKoZIhvcNAQcCoIIBQzCCAT8CAQExCTAHBgUrDgMCGjALBgkqhkiG9w0BBwExggEgMIIBHAIBATB8MHAxCzAJBgNVBAYTAlVT" +
+    "MRMwEQYDVQQIEwpDYWxpZm9ybmlhMREwDwYDVQQHEwhTYW4gSm9zZTEOMAwGA1UEChMFc2lwaXQxKTAnBgNVBAsTIFNpcGl0IFRlc3Qg" +
+    "Q2VydGlmaWNhdGUgQXV0aG9yaXR5AggBlQBxAjMBEzAHBgUrDgMCGjANBgkqhkiG9w0BAQEFAASBgI70ZvlI8FIt0uWXjp2Vquny/hWg" +
+    "ZllxYpLo2iqo2DUKaM7/rjy9K/8Wdd3VZI5ZPdZHKPJiIPfpQXSeMw2aFe2r25PRDEIQLntyidKcwMmuLvvHwM/5Fy87An5PwCfhVG3k" +
+    "tqo6uz5mzMtd1sZLg4MUnLjm/xgtlE/le2W8mdAF",
+  "base64",
+);
+
+/** §3.1.1.11, the one message that is no text: a part of it is {@link MPART01_SIGNATURE}. */
+export const MPART01 = Buffer.concat([
+  Buffer.from(
+    message(
+      "MESSAGE sip:kumiko@example.org SIP/2.0",
+      ["Via: SIP/2.0/UDP 127.0.0.1:5070;branch=z9hG4bK-d87543-4dade06d0bdb11ee-1--d87543-;rport"],
+      ["Max-Forwards: 70", "Route: <sip:127.0.0.1:5080>"],
+      [
+        "Identity: r5mwreLuyDRYBi/0TiPwEsY3rEVsk/G2WxhgTV1PF7hHuLIK0YWVKZhKv9Mj8UeXqkMVbnVq37CD+813gvYjcBUaZngQmXc9" +
+          "WNZSDNGCzA+fWl9MEUHWIZo1CeJebdY/XlgKeTa0Olvq0rt70Q5jiSfbqMJmQFteeivUhkMWYUA=",
+      ],
+      ["Contact: <sip:fluffy@127.0.0.1:5070>", "To: <sip:kumiko@example.org>"],
+      [
+        "From: <sip:fluffy@example.com>;tag=2fb0dcc9",
+        "Call-ID: 3d9485ad0c49859b@Zmx1ZmZ5LW1hYy0xNi5sb2NhbA..",
+      ],
+      ["CSeq: 1 MESSAGE", "Content-Transfer-Encoding: binary"],
+      ["Content-Type: multipart/mixed;boundary=7a9cbec02ceef655", "Date: Sat, 15 Oct 2005 04:44:56 GMT"],
+      ["User-Agent: SIPimp.org/0.2.5 (curses)", "Content-Length: 553"],
+    ),
+  ),
+  Buffer.from(
+    [
+      ...["--7a9cbec02ceef655", "Content-Type: text/plain", "Content-Transfer-Encoding: binary", "", "Hello"],
+      ...["--7a9cbec02ceef655", "Content-Type: application/octet-stream"],
+      ...["Content-Transfer-Encoding: binary", "", ""],
+    ].join("\r\n"),
+  ),
+  MPART01_SIGNATURE,
+  Buffer.from("\r\n--7a9cbec02ceef655--\r\n"),
+]);
