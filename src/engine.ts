@@ -9,7 +9,7 @@ import { type Config, type ConfigInput, parseConfig } from "./config.ts";
 import type { AudioSource, ParticipantInfo } from "./core/audio-source.ts";
 import type { Clock } from "./core/clock.ts";
 import { TonetapError } from "./core/errors.ts";
-import type { Closable, CloseStack } from "./core/lifecycle.ts";
+import { type CloseStack, ClosesOnce } from "./core/lifecycle.ts";
 import type { ModelManifest } from "./core/model.ts";
 import type { EmotionUnit } from "./core/window.ts";
 import { type EngineOptions, type EngineParts, openEngineParts } from "./engine-parts.ts";
@@ -47,7 +47,7 @@ export async function createEngine(config: ConfigInput = {}, options: EngineOpti
   return Engine.open(parseConfig(config), options);
 }
 
-export class Engine implements Closable, AsyncDisposable {
+export class Engine extends ClosesOnce {
   readonly config: Config;
   readonly clock: Clock;
   readonly hub: EventHub;
@@ -68,9 +68,9 @@ export class Engine implements Closable, AsyncDisposable {
   readonly #attaching = new Set<string>();
   #participants = 0;
   #shuttingDown = false;
-  #closing: Promise<void> | undefined;
 
   private constructor(config: Config, { clock, models, media, rules, notice, resources }: EngineParts) {
+    super();
     this.config = config;
     this.clock = clock;
     this.models = models;
@@ -285,23 +285,14 @@ export class Engine implements Closable, AsyncDisposable {
     return this.#calls.end(callId, error);
   }
 
-  /** Detaches everyone, lets windows under way be answered, closes the model and then the events. */
-  close(): Promise<void> {
-    this.#closing ??= this.#closeAll();
-    return this.#closing;
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
-  }
-
   /** Takes no one any more and detaches everyone; their last windows are answered and told. */
   async drain(): Promise<void> {
     this.#shuttingDown = true;
     await Promise.allSettled([...this.#calls.participants()].map((participant) => participant.close()));
   }
 
-  async #closeAll(): Promise<void> {
+  /** Detaches everyone, lets windows under way be answered, closes the model and then the events. */
+  protected async release(): Promise<void> {
     await this.drain();
     try {
       await this.#resources.close();

@@ -8,7 +8,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { type Clock, systemClock } from "../core/clock.ts";
 import { TonetapError } from "../core/errors.ts";
-import type { Closable } from "../core/lifecycle.ts";
+import { ClosesOnce } from "../core/lifecycle.ts";
 
 /** What the first record's `prev` is. */
 const NOTHING = "0".repeat(64);
@@ -32,7 +32,7 @@ export interface AuditSummary {
   readonly torn: number;
 }
 
-export class AuditLog implements Closable, AsyncDisposable {
+export class AuditLog extends ClosesOnce {
   readonly path: string;
   readonly #file: FileHandle;
   readonly #clock: Clock;
@@ -42,7 +42,6 @@ export class AuditLog implements Closable, AsyncDisposable {
   #waiting: string[] = [];
   #writing: Promise<void> | undefined;
   #failure: TonetapError | undefined;
-  #closing: Promise<void> | undefined;
 
   private constructor(
     path: string,
@@ -50,6 +49,7 @@ export class AuditLog implements Closable, AsyncDisposable {
     { records, hash }: AuditSummary,
     options: AuditLogOptions,
   ) {
+    super();
     this.path = path;
     this.#file = file;
     this.#clock = options.clock ?? systemClock;
@@ -98,7 +98,7 @@ export class AuditLog implements Closable, AsyncDisposable {
 
   /** Adds a record; it is written and synced to disk (fdatasync) behind the caller's back, many at once. */
   append(type: string, data: Readonly<Record<string, unknown>>): void {
-    if (this.#failure !== undefined || this.#closing !== undefined) return;
+    if (this.#failure !== undefined || this.closing) return;
     if (this.#waiting.length >= MAX_WAITING) {
       this.#fail(new TonetapError("overloaded", `${MAX_WAITING} records wait for the disk`));
       return;
@@ -115,13 +115,9 @@ export class AuditLog implements Closable, AsyncDisposable {
     await this.#writing;
   }
 
-  close(): Promise<void> {
-    this.#closing ??= this.flush().then(() => this.#file.close());
-    return this.#closing;
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
+  protected async release(): Promise<void> {
+    await this.flush();
+    await this.#file.close();
   }
 
   async #write(): Promise<void> {

@@ -1,22 +1,17 @@
 /// <reference lib="dom" />
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { expect, test } from "vitest";
-import { createKey } from "../../src/access/index.ts";
 import { Service } from "../../src/service.ts";
 import { launchChromium } from "../support/chromium.ts";
+import { writeKeysFile } from "../support/keys-file.ts";
 import { hasPeer } from "../support/system-peers.ts";
 
 test.skipIf(!hasPeer("chromium"))(
   "the page asks for a key until 1 is right, goes live with it, and keeps it in the tab only",
   async () => {
-    const folder = await mkdtemp(join(tmpdir(), "tonetap-page-key-"));
-    const { key, hash } = createKey("desk");
-    const keysFile = join(folder, "keys.yaml");
-    await writeFile(keysFile, `keys:\n  - {id: desk, hash: "${hash}", scopes: [events:read]}\n`);
+    await using keysFile = await writeKeysFile({ desk: "scopes: [events:read]" });
+    const key = keysFile.keys.get("desk") ?? "";
     const [service, browser] = await Promise.all([
-      Service.open({ service: { port: 0 }, model: { device: "cpu" }, auth: { keysFile } }),
+      Service.open({ service: { port: 0 }, model: { device: "cpu" }, auth: { keysFile: keysFile.path } }),
       launchChromium(),
     ]);
     try {
@@ -34,7 +29,6 @@ test.skipIf(!hasPeer("chromium"))(
     } finally {
       await browser.close();
       await service.close();
-      await rm(folder, { recursive: true });
     }
   },
 );

@@ -7,8 +7,8 @@ import { createKey } from "../../src/access/index.ts";
 import { connect } from "../../src/client/index.ts";
 import type { TonetapEvent } from "../../src/events/index.ts";
 import { Service } from "../../src/service.ts";
+import { type KeysFile, writeKeysFile } from "../support/keys-file.ts";
 import { ManualClock } from "../support/manual-clock.ts";
-import { type KeysFile, writeKeysFile } from "./keys-file.ts";
 
 const KEYS = {
   operator: "scopes: [admin]",

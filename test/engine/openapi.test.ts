@@ -7,11 +7,11 @@ import { Validator } from "@seriousme/openapi-schema-validator";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { openApiFile } from "../../scripts/generate-openapi.ts";
-import { createKey } from "../../src/access/index.ts";
 import { eventExamples, restPage } from "../../src/events/index.ts";
 import { openApiDocument, templateOf } from "../../src/openapi.ts";
 import { Service } from "../../src/service.ts";
 import { TINY_MODEL_DIR } from "../inference/fixtures.ts";
+import { type KeysFile, writeKeysFile } from "../support/keys-file.ts";
 import { createPublisher, type Publisher } from "../transport/werift/whip-peer.ts";
 
 interface Media {
@@ -129,15 +129,14 @@ describe("the OpenAPI document", () => {
 describe("a running service", () => {
   let folder: string;
   let service: Service;
+  let keysFile: KeysFile<"operator">;
   let key: string;
   let publisher: Publisher;
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "tonetap-openapi-"));
-    const { key: made, hash } = createKey("operator");
-    key = made;
-    const keysFile = join(folder, "keys.yaml");
-    await writeFile(keysFile, `keys:\n  - {id: operator, hash: "${hash}", scopes: [admin]}\n`);
+    keysFile = await writeKeysFile({ operator: "scopes: [admin]" });
+    key = keysFile.keys.get("operator") ?? "";
     const next = join(folder, "next");
     await cp(TINY_MODEL_DIR, next, { recursive: true });
     const manifest = JSON.parse(await readFile(join(next, "model.json"), "utf8"));
@@ -145,7 +144,7 @@ describe("a running service", () => {
     service = await Service.open({
       service: { port: 0 },
       model: { device: "cpu", package: TINY_MODEL_DIR, folder },
-      auth: { keysFile },
+      auth: { keysFile: keysFile.path },
       audioSocket: { listen: "tcp", port: 0 },
       webhooks: {
         targets: [
@@ -165,6 +164,7 @@ describe("a running service", () => {
   afterAll(async () => {
     await publisher.close();
     await service.close();
+    await keysFile[Symbol.asyncDispose]();
     await rm(folder, { recursive: true });
   });
 

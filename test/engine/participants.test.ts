@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { kindOf } from "../../src/events/index.ts";
 import { Service } from "../../src/service.ts";
 import { TINY_MODEL_DIR } from "../inference/fixtures.ts";
-import { type KeysFile, writeKeysFile } from "./keys-file.ts";
+import { type KeysFile, writeKeysFile } from "../support/keys-file.ts";
 
 const KEYS = {
   operator: "scopes: [admin]",

@@ -5,7 +5,7 @@
 import { randomBytes, randomInt } from "node:crypto";
 import type { Clock } from "../../core/clock.ts";
 import { TonetapError } from "../../core/errors.ts";
-import type { Closable } from "../../core/lifecycle.ts";
+import { ClosesOnce } from "../../core/lifecycle.ts";
 import {
   type DigestChallenge,
   digestResponse,
@@ -48,7 +48,7 @@ interface Answering {
   count: number;
 }
 
-export class SipRegistration implements Closable {
+export class SipRegistration extends ClosesOnce {
   readonly #options: ResolvedRegistration;
   readonly #context: RegistrationContext;
   readonly #to: SipOrigin;
@@ -64,10 +64,10 @@ export class SipRegistration implements Closable {
   #known = false;
   #cancelNext: (() => void) | undefined;
   #attempt: Promise<void>;
-  #closing: Promise<void> | undefined;
 
   /** Begins at once. */
   constructor(options: ResolvedRegistration, context: RegistrationContext) {
+    super();
     this.#options = options;
     this.#context = context;
     this.#to = addressOf(options.registrar, "udp");
@@ -80,12 +80,7 @@ export class SipRegistration implements Closable {
   }
 
   /** Takes it back, if the registrar may know of it. Never rejects. */
-  close(): Promise<void> {
-    this.#closing ??= this.#unregister();
-    return this.#closing;
-  }
-
-  async #unregister(): Promise<void> {
+  protected async release(): Promise<void> {
     this.#cancelNext?.();
     await this.#attempt;
     if (this.#known) await this.#ask(0).catch(() => undefined);
@@ -94,7 +89,7 @@ export class SipRegistration implements Closable {
 
   async #register(): Promise<void> {
     const { pauseS, status } = await this.#attemptOnce();
-    if (this.#closing !== undefined) return;
+    if (this.closing) return;
     this.#change(status);
     this.#cancelNext = this.#context.clock.schedule(1000 * Math.min(pauseS, LONGEST_S), () => {
       this.#attempt = this.#register();

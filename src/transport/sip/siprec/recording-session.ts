@@ -2,8 +2,10 @@
  * The media of a recording session (RFC 7866, the recording server's side): one port a stream, one source a voice, and who
  * speaks where as the metadata changes. Signalling is sip-call.ts; whose voice a stream is, voices.ts.
  */
+
 import type { ParticipantInfo } from "../../../core/audio-source.ts";
 import { TonetapError } from "../../../core/errors.ts";
+import { ClosesOnce } from "../../../core/lifecycle.ts";
 import type { LineSignal } from "../../../core/line-signal.ts";
 import { familyOf } from "../audio-leg.ts";
 import type { CallMedia, CallMediaContext, MediaAnswer } from "../call-media.ts";
@@ -36,7 +38,7 @@ export function isRecording({ message, contact }: IncomingRequest): boolean {
   return !("kind" in body) && body.metadata !== undefined;
 }
 
-export class RecordingSession implements CallMedia {
+export class RecordingSession extends ClosesOnce implements CallMedia {
   /** RFC 7866 §6.2. */
   readonly featureTag = ";+sip.srs";
   readonly requires: readonly string[] = ["siprec"];
@@ -50,17 +52,17 @@ export class RecordingSession implements CallMedia {
   #terms: NamingTerms | undefined;
   /** Voices change places: that one is silent for a moment says nothing. */
   #assigning = false;
-  #closing: Promise<void> | undefined;
 
   /** @param onEnd it has ended, by whatever side */
   constructor(context: CallMediaContext, onEnd: () => void) {
+    super();
     this.#context = context;
     this.#onEnd = onEnd;
     this.#description = new LocalDescription(context.media.announcedHost);
   }
 
   get closed(): boolean {
-    return this.#closing !== undefined;
+    return this.closing;
   }
 
   get latest(): string | undefined {
@@ -139,12 +141,7 @@ export class RecordingSession implements CallMedia {
     void this.close();
   }
 
-  close(): Promise<void> {
-    this.#closing ??= this.#closeAll();
-    return this.#closing;
-  }
-
-  async #closeAll(): Promise<void> {
+  protected async release(): Promise<void> {
     const closing = [...this.#streams.values()].map((stream) => stream.close());
     this.#streams.clear();
     this.#onEnd();
