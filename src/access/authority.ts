@@ -153,7 +153,7 @@ export class Authority implements Closable, AsyncDisposable {
 }
 
 /**
- * Who a caller's participant is in the service: in the tenant of the caller, if it has one.
+ * Who a caller's participant is in the service: in the tenant of the caller, if it has one, and as its token says.
  * @throws TonetapError policy
  */
 export function admitted(caller: Caller, participant: Parameters<Admit>[0]): ReturnType<Admit> {
@@ -168,7 +168,16 @@ export function admitted(caller: Caller, participant: Parameters<Admit>[0]): Ret
       `${caller.name} may not bring participants to call ${localCallId(callId)}`,
     );
   }
-  return { ...participant, callId, ...(tenant === undefined ? {} : { tenant }) };
+  const { consent, ...vouched } = caller.vouches ?? {};
+  // Of consent the less counts: nobody is made to agree, and nobody says that somebody has.
+  const agreed = consent === undefined || consent === "granted" ? (participant.consent ?? consent) : consent;
+  return {
+    ...participant,
+    ...vouched,
+    ...(agreed === undefined ? {} : { consent: agreed }),
+    callId,
+    ...(tenant === undefined ? {} : { tenant }),
+  };
 }
 
 /**

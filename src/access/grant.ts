@@ -1,5 +1,5 @@
 /** What a key or a token lets its holder do: scopes, and the tenant they end at. Believing it is api-keys.ts and jwt.ts. */
-import type { Caller, Right } from "../core/caller.ts";
+import type { Caller, Right, VouchedParticipant } from "../core/caller.ts";
 import { TonetapError } from "../core/errors.ts";
 import { localCallId, tenantOf } from "../core/tenant.ts";
 
@@ -47,6 +47,7 @@ export interface GrantOptions {
   readonly name: string;
   readonly tenant?: string | undefined;
   readonly scopes: readonly Scope[];
+  readonly vouches?: VouchedParticipant | undefined;
   /** False once it has expired or was taken back: from then on it gives no right. */
   readonly isValid?: () => boolean;
 }
@@ -54,12 +55,14 @@ export interface GrantOptions {
 export class Grant implements Caller {
   readonly name: string;
   readonly tenant: string | undefined;
+  readonly vouches: VouchedParticipant | undefined;
   readonly #scopes: readonly Scope[];
   readonly #isValid: () => boolean;
 
-  constructor({ name, tenant, scopes, isValid = () => true }: GrantOptions) {
+  constructor({ name, tenant, scopes, vouches, isValid = () => true }: GrantOptions) {
     this.name = name;
     this.tenant = tenant;
+    this.vouches = vouches;
     this.#scopes = scopes;
     this.#isValid = isValid;
   }

@@ -8,6 +8,9 @@ import {
   type JWTVerifyGetKey,
   jwtVerify,
 } from "jose";
+import { z } from "zod";
+import { CONSENT_STATES, PARTICIPANT_ROLES } from "../core/audio-source.ts";
+import type { VouchedParticipant } from "../core/caller.ts";
 import type { Clock } from "../core/clock.ts";
 import { TonetapError } from "../core/errors.ts";
 import { assertTenant } from "../core/tenant.ts";
@@ -20,6 +23,15 @@ const MIN_SECRET_BYTES = 32;
 /** Public keys only: a token signed with HMAC by a public key as if it were a secret must not pass. RFC 8725 §3.1. */
 const SIGNATURES = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"];
 const HMACS = ["HS256", "HS384", "HS512"];
+
+const printable = z.string().regex(/^\P{C}{1,128}$/u, "must be 1–128 printable characters");
+/** The claim of ours that says who its holder is in a call. */
+const participantClaim = z.strictObject({
+  participant: printable.optional(),
+  role: z.enum(PARTICIPANT_ROLES).optional(),
+  consent: z.enum(CONSENT_STATES).optional(),
+  name: printable.optional(),
+});
 
 export type JwtKeys = { readonly secret: string } | { readonly jwks: unknown } | { readonly jwksUrl: string };
 
@@ -45,7 +57,8 @@ export class JwtVerifier {
   }
 
   /**
-   * The rights that a token gives: `scope` (space-separated, others' scopes ignored), in the tenant that `tenant` names.
+   * The rights that a token gives: `scope` (space-separated, others' scopes ignored), in the tenant that `tenant` names; and
+   * whom its holder may bring, if `tonetap` says so.
    * @throws TonetapError unauthenticated, saying what is wrong with it; unavailable when the JWKS cannot be had
    */
   async verify(token: string): Promise<Grant> {
@@ -69,7 +82,7 @@ export class JwtVerifier {
     }
   }
 
-  #grantOf({ sub = "", exp = 0, scope, tenant }: JWTPayload): Grant {
+  #grantOf({ sub = "", exp = 0, scope, tenant, tonetap }: JWTPayload): Grant {
     if (tenant !== undefined) {
       if (typeof tenant !== "string")
         throw new TonetapError("unauthenticated", "the token's tenant is no text");
@@ -80,6 +93,7 @@ export class JwtVerifier {
       name: `token ${sub.replaceAll(/\p{C}/gu, "").slice(0, 128)}`,
       tenant,
       scopes: typeof scope === "string" ? scopesOf(scope) : [],
+      vouches: tonetap === undefined ? undefined : vouchedFor(tonetap),
       isValid: () => clock.wall() < (exp + CLOCK_TOLERANCE_S) * 1000,
     });
   }
@@ -94,6 +108,23 @@ function scopesOf(text: string): Scope[] {
       return [];
     }
   });
+}
+
+/** @throws TonetapError unauthenticated: a token that is half understood would let in somebody else */
+function vouchedFor(claim: unknown): VouchedParticipant {
+  const { success, data, error } = participantClaim.safeParse(claim);
+  if (!success) {
+    const [issue] = error.issues;
+    const what = `${["tonetap", ...(issue?.path ?? [])].join(".")}: ${issue?.message}`;
+    throw new TonetapError("unauthenticated", `the token's ${what}`);
+  }
+  const { participant, role, consent, name } = data;
+  return {
+    ...(participant === undefined ? {} : { participantId: participant }),
+    ...(role === undefined ? {} : { role }),
+    ...(consent === undefined ? {} : { consent }),
+    ...(name === undefined ? {} : { displayName: name }),
+  };
 }
 
 function keyOf(keys: JwtKeys): Uint8Array | JWTVerifyGetKey {

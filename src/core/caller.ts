@@ -12,11 +12,18 @@ import type { ParticipantInfo } from "./audio-source.ts";
  */
 export type Right = "events:read" | "calls:write" | "metrics:read" | "admin";
 
+/** What a token says of whom its holder brings. */
+export type VouchedParticipant = Readonly<
+  Partial<Pick<ParticipantInfo, "participantId" | "role" | "consent" | "displayName">>
+>;
+
 export interface Caller {
   /** For the audit log: `key desk`, `token alice`, `anyone`. Never a secret. */
   readonly name: string;
   /** Whose calls these are; undefined: the operator's, who may reach the calls of every tenant. */
   readonly tenant: string | undefined;
+  /** Goes before what its requests say of a participant. Default: they may say what they like. */
+  readonly vouches?: VouchedParticipant | undefined;
   /** Whether it has the right; with a call, whether it has it there. `callId` is whole: see core/tenant.ts. */
   may(right: Right, callId?: string): boolean;
 }

@@ -142,6 +142,36 @@ describe("tokens", () => {
     await expect(authority.identify(token)).rejects.toThrow("the token has expired");
   });
 
+  test("who its holder is in a call goes before what 5 requests say; of consent the less counts", async () => {
+    const clock = new ManualClock();
+    await using authority = await open({ jwtSecret: SECRET, clock });
+    const admit = async (tonetap: unknown) => authority.admit(await hs(claims(clock, { tonetap })));
+    const asked = { callId: "a1", participantId: "x", role: "customer", displayName: "X" } as const;
+
+    const ada = await admit({ participant: "ada", role: "agent", consent: "granted", name: "Ada" });
+    const agent = { callId: "a1", participantId: "ada", role: "agent", displayName: "Ada" };
+    expect(ada(asked)).toEqual({ ...agent, consent: "granted" });
+    expect(ada({ ...asked, consent: "withdrawn" })).toEqual({ ...agent, consent: "withdrawn" });
+    const waiting = await admit({ consent: "pending" });
+    expect(waiting({ ...asked, consent: "granted" })).toEqual({ ...asked, consent: "pending" });
+    const silent = await admit({});
+    expect(silent({ ...asked, consent: "granted" })).toEqual({ ...asked, consent: "granted" });
+    expect((await admit(undefined))(asked)).toEqual(asked);
+
+    const wrong: [unknown, string][] = [
+      [{ role: "boss" }, "tonetap.role"],
+      [{ participant: "" }, "tonetap.participant: must be 1–128"],
+      [{ consents: "granted" }, "consents"],
+      ["ada", "tonetap"],
+    ];
+    for (const [claim, words] of wrong) {
+      await expect(admit(claim)).rejects.toMatchObject({
+        code: "unauthenticated",
+        message: expect.stringContaining(words),
+      });
+    }
+  });
+
   test("9 tokens that are not right are refused as unauthenticated", async () => {
     const clock = new ManualClock();
     await using authority = await open({ jwtSecret: SECRET, jwtIssuer: "https://id.example", clock });

@@ -1,5 +1,6 @@
 /** WHIP as the service configures it: tokens, TURN credentials, refusals of one shape with the REST routes. */
 import { createHmac } from "node:crypto";
+import { SignJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Service } from "../../src/service.ts";
 import { createPublisher } from "../transport/werift/whip-peer.ts";
@@ -71,6 +72,38 @@ describe("WHIP of the service", () => {
       expect(Object.keys(problem)).toEqual(["type", "title", "status", "detail", "code"]);
       expect(problem).toMatchObject({ type: `urn:tonetap:error:${problem.code}`, status: response.status });
     }
+  });
+
+  test("a token's role goes before the query's: its agent is refused with 403 by the policy, whatever 1 page says", async () => {
+    const jwtSecret = "0123456789abcdef0123456789abcdef";
+    await using own = await Service.open({
+      service: { port: 0 },
+      model: PATIENT_MODEL,
+      auth: { jwtSecret },
+    });
+    const token = (tonetap: object) =>
+      new SignJWT({ sub: "ben", aud: "tonetap", scope: "calls:write", tonetap })
+        .setProtectedHeader({ alg: "HS256" })
+        .setExpirationTime("5m")
+        .sign(new TextEncoder().encode(jwtSecret));
+    const publish = async (tonetap: object) =>
+      fetch(new URL("/whip?call=desk&role=customer&consent=granted", own.url), {
+        method: "POST",
+        headers: { "content-type": "application/sdp", authorization: `Bearer ${await token(tonetap)}` },
+        body: offer,
+      });
+
+    const agent = await publish({ role: "agent" });
+    const customer = await publish({ participant: "ada", role: "customer", name: "Ada" });
+
+    expect([agent.status, customer.status]).toEqual([403, 201]);
+    expect(await agent.json()).toMatchObject({ detail: expect.stringContaining("agent") });
+    const ada = own.engine.participant("desk", "ada");
+    expect([ada.identity.role, ada.identity.displayName, ada.consent]).toEqual([
+      "customer",
+      "Ada",
+      "granted",
+    ]);
   });
 
   test("asks the program's own check instead of the list: it sees the token and the 1 query", async () => {
