@@ -17,6 +17,8 @@ export interface LiveBenchOptions {
   readonly first: number;
   /** s of a step that are measured. */
   readonly seconds: number;
+  /** Of its time a participant talks so much, 0–1. */
+  readonly talkShare: number;
   readonly onStep: (step: LiveStep) => void;
 }
 
@@ -53,8 +55,8 @@ const STARVED_MS = 10;
 
 /** @throws TonetapError unavailable when a process fails. */
 export async function runLiveRamp(peer: PeerName, options: LiveBenchOptions): Promise<LiveRamp> {
-  const { limits, first } = options;
-  await using stage = new Stage(peer);
+  const { limits, first, talkShare } = options;
+  await using stage = new Stage(peer, { talkShare });
   const description = await stage.open();
   // The first load also compiles the code: once for nothing.
   await stage.hold(first, options.seconds, false);
@@ -86,8 +88,9 @@ export async function runLiveLoad(
   peer: PeerName,
   participants: number,
   seconds: number,
+  talkShare: number,
 ): Promise<{ readonly step: LiveStep; readonly profiled: LiveStep }> {
-  await using stage = new Stage(peer);
+  await using stage = new Stage(peer, { talkShare });
   await stage.open();
   await stage.hold(participants, seconds, false);
   const step = await stage.hold(participants, seconds, false);

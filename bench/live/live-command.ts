@@ -22,6 +22,7 @@ import type { RampLimits } from "./ramp.ts";
 import { runShardsBench } from "./shards-bench.ts";
 
 const JSON_FILE = fileURLToPath(new URL("../results/live.json", import.meta.url));
+const CONVERSATION_JSON_FILE = fileURLToPath(new URL("../results/live-conversation.json", import.meta.url));
 const PAGE = fileURLToPath(new URL("../../docs/performance.md", import.meta.url));
 const BEGIN = "<!-- bench live: begin -->";
 const END = "<!-- bench live: end -->";
@@ -39,8 +40,8 @@ export const LIVE_USAGE = `npm run bench -- live [options]
   --participants N   hold this load once, with the profiler on, instead of ramping
   --shards N,N       what a participant costs on N threads (0: the main one), each in turns; with --participants N,N the loads
   --talk SHARE       share of its time that a participant talks, 0.05–1 (default 1; a conversation: 0.4)
-  --json FILE        where the figures go (default bench/results/live.json)
-  --write            put the tables into docs/performance.md`;
+  --json FILE        where the figures go (default bench/results/live.json; with --talk, live-conversation.json)
+  --write            put the tables into docs/performance.md; not with --talk`;
 
 /** @throws TonetapError invalid-argument, unavailable */
 export async function runLive(args: readonly string[]): Promise<void> {
@@ -53,12 +54,20 @@ export async function runLive(args: readonly string[]): Promise<void> {
       participants: { type: "string" },
       shards: { type: "string" },
       talk: { type: "string", default: "1" },
-      json: { type: "string", default: JSON_FILE },
+      json: { type: "string" },
       write: { type: "boolean", default: false },
     },
   });
   const rounds = numberOf("rounds", values.rounds, 1, 9);
   const seconds = numberOf("seconds", values.seconds, 2, 60);
+  const talkShare = numberOf("talk", values.talk, 0.05, 1);
+  if (values.write && talkShare < 1) {
+    throw new TonetapError(
+      "invalid-argument",
+      `--write is for who talks all the time, got --talk ${talkShare}`,
+    );
+  }
+  const json = values.json ?? (talkShare < 1 ? CONVERSATION_JSON_FILE : JSON_FILE);
   const peers: PeerName[] = ["tonetap", ...values.peer.map(peerOf)];
   if (peers.includes("naive")) installNaivePeer();
 
@@ -68,26 +77,30 @@ export async function runLive(args: readonly string[]): Promise<void> {
       participants: numbersOf("participants", values.participants ?? "200", 1, 4_000),
       rounds,
       seconds,
-      talkShare: numberOf("talk", values.talk, 0.05, 1),
-      json: values.json === JSON_FILE ? undefined : values.json,
+      talkShare,
+      json: values.json,
     });
     return;
   }
   if (values.participants !== undefined) {
     const participants = numberOf("participants", values.participants, 1, LIMITS.maxParticipants);
-    for (const peer of peers) await holdOnce(peer, participants, seconds);
+    for (const peer of peers) await holdOnce(peer, participants, seconds, talkShare);
     return;
   }
   const ramps: LiveRamp[] = [];
   for (let round = 0; round < rounds; round++) {
     for (const peer of peers) {
       const before = ramps.findLast((ramp) => ramp.peer === peer)?.capacity.participants;
-      const first = before === undefined ? FIRST[peer] : Math.max(1, Math.round(RESTART_SHARE * before));
+      const first =
+        before === undefined
+          ? Math.round(FIRST[peer] / talkShare)
+          : Math.max(1, Math.round(RESTART_SHARE * before));
       console.log(`\n${peer}, ramp ${round + 1} of ${rounds}\n${STEP_COLUMNS.join(" | ")}`);
       const ramp = await runLiveRamp(peer, {
         limits: LIMITS,
         first,
         seconds,
+        talkShare,
         onStep: (step) => console.log(stepRow(step).join(" | ")),
       });
       console.log(rampText(ramp));
@@ -99,17 +112,23 @@ export async function runLive(args: readonly string[]): Promise<void> {
     machine: describeMachine(),
     limits: { cpuCores: LIMITS.cpuCores, p99Ms: LIMITS.p99Ms },
     secondsPerStep: seconds,
+    talkShare,
     ramps,
   };
   console.log(`\n${ratioText(ramps) ?? ""}`);
-  await mkdir(dirname(values.json), { recursive: true });
-  await writeFile(values.json, `${JSON.stringify(report, null, 1)}\n`);
-  console.log(`Written: ${values.json}`);
+  await mkdir(dirname(json), { recursive: true });
+  await writeFile(json, `${JSON.stringify(report, null, 1)}\n`);
+  console.log(`Written: ${json}`);
   if (values.write) await writePage(report);
 }
 
-async function holdOnce(peer: PeerName, participants: number, seconds: number): Promise<void> {
-  const { step, profiled } = await runLiveLoad(peer, participants, seconds);
+async function holdOnce(
+  peer: PeerName,
+  participants: number,
+  seconds: number,
+  talkShare: number,
+): Promise<void> {
+  const { step, profiled } = await runLiveLoad(peer, participants, seconds, talkShare);
   console.log(`\n${peer}\n${textTable([[...STEP_COLUMNS], stepRow(step)])}\n${profileText(profiled)}`);
 }
 

@@ -1,6 +1,7 @@
 /** What the live bench prints, writes as JSON and puts into docs/performance.md. Measuring is live-bench.ts. */
 import type { LiveRamp, LiveStep, PeerName } from "./live-bench.ts";
 import { NATIVE, type StageTime } from "./profile.ts";
+import { PACKET_MS } from "./protocol.ts";
 import { median } from "./statistics.ts";
 
 export interface Machine {
@@ -20,6 +21,8 @@ export interface LiveReport {
   readonly machine: Machine;
   readonly limits: { readonly cpuCores: number; readonly p99Ms: number };
   readonly secondsPerStep: number;
+  /** Of its time a participant talks so much, 0–1. */
+  readonly talkShare: number;
   /** In the order in which they ran: peers in turns. */
   readonly ramps: readonly LiveRamp[];
 }
@@ -103,8 +106,8 @@ export interface StageRow {
 }
 
 /** CPU by stage: the main thread by its profile, the others as the system counts them. */
-export function stageRows({ subject }: LiveStep): StageRow[] {
-  const { threadCores, cpuCores, receivedPackets, elapsedMs } = subject;
+export function stageRows({ participants, subject }: LiveStep): StageRow[] {
+  const { threadCores, cpuCores, elapsedMs } = subject;
   const mainMs = elapsedMs * (threadCores[MAIN_THREAD] ?? cpuCores);
   const inferenceMs = elapsedMs * (threadCores[INFERENCE_THREAD] ?? 0);
   const othersMs = Object.entries(threadCores)
@@ -121,7 +124,8 @@ export function stageRows({ subject }: LiveStep): StageRow[] {
     .map(({ stage, ms }) => ({
       stage,
       share: ms / allMs,
-      microsPerPacket: (1000 * ms) / Math.max(1, receivedPackets),
+      // Whether or not they all sent a packet.
+      microsPerPacket: (1000 * ms * PACKET_MS) / (participants * elapsedMs),
     }));
 }
 

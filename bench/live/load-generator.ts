@@ -1,5 +1,5 @@
 /**
- * The load, a process of its own: participants who all talk, each 50 Opus packets a second over UDP, on a schedule that
+ * The load, a process of its own: participants who talk, each 50 Opus packets a second over UDP, on a schedule that
  * does not move. It measures how late it is itself, so that a starved generator is not taken for a slow service.
  * Run by run-live.ts, which it talks to over IPC.
  */
@@ -16,6 +16,7 @@ import {
   SSRC_BASE,
   type Start,
   sharedNow,
+  TICKS_PER_PACKET,
   type ToGenerator,
   type UdpEndpoint,
 } from "./protocol.ts";
@@ -23,7 +24,6 @@ import { readSpeechLoops } from "./speech-loop.ts";
 
 /** Longest sleep between looks at the schedule. */
 const TICK_MS = 1;
-const TICKS_PER_PACKET = 48 * PACKET_MS;
 /** Fractions of its multiples spread any number of participants evenly. */
 const GOLDEN = (Math.sqrt(5) - 1) / 2;
 
@@ -83,7 +83,7 @@ function start(participant: number, to: Socket, talkShare: number): Start {
   stream.header[1] = 0x80 | OPUS_PAYLOAD_TYPE;
   writeU32(stream.header, 8, SSRC_BASE + participant);
   streams.set(participant, stream);
-  return { participant, sequence: stream.sequence, dueMs: stream.dueMs };
+  return { participant, timestamp: stream.timestamp, dueMs: stream.dueMs };
 }
 
 async function startAll({

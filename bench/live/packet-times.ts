@@ -1,11 +1,11 @@
 /** When a participant's latest packets came, and when they were due to be sent. */
-import { PACKET_MS, SHARED_OFFSET_MS, type Start } from "./protocol.ts";
+import { PACKET_MS, SHARED_OFFSET_MS, type Start, TICKS_PER_PACKET } from "./protocol.ts";
 
 /** Packets remembered: a window is answered long before so many have come. */
 const KEPT = 64;
 
 export class PacketTimes {
-  readonly #sequences = new Uint16Array(KEPT);
+  readonly #timestamps = new Uint32Array(KEPT);
   readonly #arrivals = new Float64Array(KEPT).fill(Number.NEGATIVE_INFINITY);
   #count = 0;
   #start: Start | undefined;
@@ -14,9 +14,10 @@ export class PacketTimes {
     this.#start = start;
   }
 
-  came(sequence: number, arrivalMs: number): void {
+  /** @param timestamp of RTP: it goes on in pauses, where sequence numbers stand still */
+  came(timestamp: number, arrivalMs: number): void {
     const slot = this.#count++ % KEPT;
-    this.#sequences[slot] = sequence;
+    this.#timestamps[slot] = timestamp;
     this.#arrivals[slot] = arrivalMs;
   }
 
@@ -30,16 +31,14 @@ export class PacketTimes {
       nearest = slot;
     }
     const arrived = this.#arrivals[nearest];
-    const sequence = this.#sequences[nearest];
-    return arrived === undefined || sequence === undefined ? undefined : this.#scheduledMs(sequence, arrived);
+    const timestamp = this.#timestamps[nearest];
+    return arrived === undefined || timestamp === undefined ? undefined : this.#scheduledMs(timestamp);
   }
 
-  #scheduledMs(sequence: number, arrivedMs: number): number | undefined {
+  #scheduledMs(timestamp: number): number | undefined {
     if (this.#start === undefined) return undefined;
-    const firstMs = this.#start.dueMs - SHARED_OFFSET_MS;
-    const about = Math.round((arrivedMs - firstMs) / PACKET_MS);
-    // 16 bits wrap after 22 minutes: of all packets with this number, the one nearest in time.
-    const packets = about + (((sequence - this.#start.sequence - about) << 16) >> 16);
-    return firstMs + packets * PACKET_MS;
+    // 32 bits at 48 kHz wrap after 24 hours.
+    const packets = ((timestamp - this.#start.timestamp) >>> 0) / TICKS_PER_PACKET;
+    return this.#start.dueMs - SHARED_OFFSET_MS + packets * PACKET_MS;
   }
 }

@@ -8,6 +8,8 @@ import type { StageTime } from "./profile.ts";
 export const SSRC_BASE = 0x10000;
 export const OPUS_PAYLOAD_TYPE = 111;
 export const PACKET_MS = 20;
+/** RFC 7587 §4.1: 48 kHz. */
+export const TICKS_PER_PACKET = 48 * PACKET_MS;
 export const HOP_MS = 500;
 
 export interface UdpEndpoint {
@@ -18,8 +20,8 @@ export interface UdpEndpoint {
 /** When a participant's packet 0 was due. */
 export interface Start {
   readonly participant: number;
-  /** Sequence number of packet 0. */
-  readonly sequence: number;
+  /** RTP timestamp of packet 0. */
+  readonly timestamp: number;
   /** ms of the system's monotonic clock (process.hrtime), which all processes share. */
   readonly dueMs: number;
 }

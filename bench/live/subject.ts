@@ -39,7 +39,7 @@ export interface Subject {
 
 /** What a service tells of its work. Times are of its own clock, ms. */
 export interface SubjectProbe {
-  packet(participant: number, sequence: number, arrivalMs: number): void;
+  packet(participant: number, timestamp: number, arrivalMs: number): void;
   /** An emotion event, and when the last packet of its window came. */
   event(participant: number, arrivalMs: number): void;
 }
@@ -67,8 +67,8 @@ class Harness implements SubjectProbe {
     this.#times = new Map();
   }
 
-  packet(participant: number, sequence: number, arrivalMs: number): void {
-    this.#times.get(participant)?.came(sequence, arrivalMs);
+  packet(participant: number, timestamp: number, arrivalMs: number): void {
+    this.#times.get(participant)?.came(timestamp, arrivalMs);
   }
 
   event(participant: number, arrivalMs: number): void {
@@ -186,7 +186,7 @@ export async function serveSubject(open: (probe: SubjectProbe) => Promise<Subjec
   try {
     let harness: Harness | undefined;
     const subject = await open({
-      packet: (participant, sequence, arrivalMs) => harness?.packet(participant, sequence, arrivalMs),
+      packet: (participant, timestamp, arrivalMs) => harness?.packet(participant, timestamp, arrivalMs),
       event: (participant, arrivalMs) => harness?.event(participant, arrivalMs),
     });
     const opened = new Harness(subject);

@@ -69,8 +69,8 @@ async function open(probe: SubjectProbe): Promise<Subject> {
         participants.set(participant, attached);
         return door.address;
       }
-      const source = watched(rtp.source(SSRC_BASE + participant), (sequence, arrivalMs) =>
-        probe.packet(participant, sequence, arrivalMs),
+      const source = watched(rtp.source(SSRC_BASE + participant), (timestamp, arrivalMs) =>
+        probe.packet(participant, timestamp, arrivalMs),
       );
       // Two to a call, as most are.
       const info = { callId: `call-${participant >> 1}`, participantId: String(participant) };
@@ -91,8 +91,8 @@ async function open(probe: SubjectProbe): Promise<Subject> {
 }
 
 /** The source, telling of each packet as it passes. */
-function watched(source: AudioSource, onPacket: (sequence: number, arrivalMs: number) => void): AudioSource {
-  const packets = source.packets.pipe(tap(({ sequence, arrivalMs }) => onPacket(sequence, arrivalMs)));
+function watched(source: AudioSource, onPacket: (timestamp: number, arrivalMs: number) => void): AudioSource {
+  const packets = source.packets.pipe(tap(({ timestamp, arrivalMs }) => onPacket(timestamp, arrivalMs)));
   const { kind, codecs, senderReports, requestRetransmission } = source;
   return {
     kind,

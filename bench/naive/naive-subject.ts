@@ -77,7 +77,7 @@ async function open(probe: SubjectProbe): Promise<Subject> {
     if (participant === undefined || rtp.header.payloadType !== OPUS_PAYLOAD_TYPE) return;
     receivedPackets++;
     participant.arrivalMs = systemClock.now();
-    probe.packet(number, rtp.header.sequenceNumber, participant.arrivalMs);
+    probe.packet(number, rtp.header.timestamp, participant.arrivalMs);
     participant.jitter.input({ rtp });
   });
   socket.bind(0, "127.0.0.1");
