@@ -4,11 +4,11 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 
-/** A busy machine answers late; what is counted here is that it answers. */
-const PATIENT = ["--model-deadline-ms", "60000"];
+/** A busy machine answers late, and would leave windows out; what is counted here is that each is answered. */
+const PATIENT = ["--model-deadline-ms", "60000", "--overload-control", "off"];
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
-test("npm start speaks within 30 s, on a machine however busy, and with --once ends with code 0 and a summary of 2 voices", async () => {
+test("npm start speaks within 90 s, on a machine however busy, and with --once ends with code 0 and a summary of 2 voices", async () => {
   const startedMs = performance.now();
   const demo = spawn("npm", ["start", "--", "--once", "--service-port", "0", ...PATIENT], {
     cwd: ROOT,
@@ -23,7 +23,7 @@ test("npm start speaks within 30 s, on a machine however busy, and with --once e
   }
 
   expect(await exited).toBe(0);
-  expect(firstEventMs).toBeLessThan(30_000);
+  expect(firstEventMs).toBeLessThan(90_000);
   const summary = lines.slice(lines.findIndex((line) => line.startsWith("1 call(s)"))).join("\n");
   for (const name of ["Anna", "Ben"]) expect(summary).toMatch(new RegExp(`${name} +[a-z]+ \\d+ %`));
   // 73.8 s of two voices, a window every half second: nothing dropped, nothing left out.
