@@ -76,16 +76,22 @@ describe("OnnxBackend", () => {
   it("drops 1 window whose features are not numbers and answers the other 2 of its batch", async () => {
     const backend = make();
     await backend.load(model);
-    const batcher = new DynamicBatcher({ manifest: model.manifest, backends: [backend], maxDelayMs: 20 });
+    const clock = new ManualClock();
+    const batcher = new DynamicBatcher({
+      manifest: model.manifest,
+      backends: [backend],
+      maxDelayMs: 20,
+      clock,
+    });
 
-    const answers = await Promise.all(
-      [0, Number.NaN, 0].map((value, i) =>
-        batcher.submit(
-          `key ${i}`,
-          windowAt(0, () => value, model.manifest),
-        ),
+    const submitted = [0, Number.NaN, 0].map((value, i) =>
+      batcher.submit(
+        `key ${i}`,
+        windowAt(0, () => value, model.manifest),
       ),
     );
+    clock.advance(20);
+    const answers = await Promise.all(submitted);
     await batcher.close();
 
     expect(answers.map((answer) => (answer.kind === "dropped" ? answer.reason : answer.kind))).toEqual([
