@@ -53,14 +53,23 @@ def accuracy_table(corpora: dict) -> list[str]:
             "UAR when any of the seven may be answered, warm",
             "calibration error of a window, warm",
             "UAR of each speaker, warm",
+            "UAR of women, of men, warm",
         ),
-        rule(7),
+        rule(8),
     ]
     for name, entry in corpora.items():
         accuracy = entry["accuracy"]
         cells = (accuracy["warm_clip"], accuracy["cold_clip"], entry["macroF1"], entry["seven"]["uar"], entry["ece"])
         spread = entry["speakerUar"].values()
-        lines.append(row(name, *map(percent, cells), f"{percent(min(spread))}–{percent(max(spread))}"))
+        sexes = (entry["sexUar"].get(sex) for sex in ("female", "male"))
+        lines.append(
+            row(
+                name,
+                *map(percent, cells),
+                f"{percent(min(spread))}–{percent(max(spread))}",
+                ", ".join(percent(of["uar"]) if of else "–" for of in sexes) if entry["sexUar"] else "",
+            )
+        )
     return lines
 
 

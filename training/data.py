@@ -59,6 +59,8 @@ class Clip:
     frames: int
     """From the first to the last speech frame, and a margin as the product leaves it (prerollMs)."""
     fold: int
+    sex: str
+    """As the corpus says; empty where it does not."""
     count: int = 0
     total: np.ndarray = field(default_factory=lambda: np.zeros(0))
     square: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -99,6 +101,7 @@ class FeatureSet:
                 begin + first,
                 last - first,
                 folds[(entry["corpus"], entry["speaker"])],
+                entry["sex"],
                 int(count[i]),
                 total[i, pick],
                 square[i, pick],

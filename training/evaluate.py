@@ -107,6 +107,7 @@ def keep_judgements(
         "truth": np.array([clip.label for clip in clips]),
         "corpus": np.array([clip.corpus for clip in clips]),
         "speaker": np.array([clip.speaker for clip in clips]),
+        "sex": np.array([clip.sex for clip in clips]),
     }
     for mode in MODES:
         stored[f"{mode}_logits"], stored[f"{mode}_owner"] = window_logits(model, feature_set, clips, normalisation, MODES[mode])
@@ -158,17 +159,17 @@ def adaptation(folder: Path, features: Path, seconds: tuple[float, ...] = (0, 1,
 
 def load_folds(runs: list[Path], feature_set: str) -> dict:
     """Joins the out-of-fold logits that train.py left: {mode: (logits, owner)}, truth, corpus, speaker."""
-    joined: dict = {"truth": [], "corpus": [], "speaker": [], "modes": {mode: ([], []) for mode in MODES}}
+    joined: dict = {"truth": [], "corpus": [], "speaker": [], "sex": [], "modes": {mode: ([], []) for mode in MODES}}
     base = 0
     for run in runs:
         stored = np.load(run / f"oof-{feature_set}.npz")
-        for key in ("truth", "corpus", "speaker"):
+        for key in ("truth", "corpus", "speaker", "sex"):
             joined[key].append(stored[key])
         for mode in MODES:
             joined["modes"][mode][0].append(stored[f"{mode}_logits"])
             joined["modes"][mode][1].append(stored[f"{mode}_owner"] + base)
         base += len(stored["truth"])
-    for key in ("truth", "corpus", "speaker"):
+    for key in ("truth", "corpus", "speaker", "sex"):
         joined[key] = np.concatenate(joined[key])
     joined["modes"] = {m: (np.concatenate(a), np.concatenate(b)) for m, (a, b) in joined["modes"].items()}
     joined["folds"] = len(runs)
@@ -206,6 +207,11 @@ def corpus_figures(folds: dict, name: str, temperature: float) -> dict:
                 speaker: round(uar(t[of], p[of]), 4)
                 for speaker in sorted(set(folds["speaker"][mine]))
                 if len(np.unique(t[of := folds["speaker"][mine] == speaker])) > 1
+            }
+            sexes = folds["sex"][mine]
+            figures["sexUar"] = {
+                sex: {"speakers": len(set(folds["speaker"][mine][sexes == sex])), "uar": round(uar(t[sexes == sex], p[sexes == sex]), 4)}
+                for sex in sorted(set(sexes) - {""})
             }
         # What the product has no answer for, boredom, does not count there.
         t7 = MERGED[t]
