@@ -98,6 +98,10 @@ function row({ shards, step }: Held): string[] {
   ];
 }
 
+/** The most that a load's participant costs of what one costs at any load before it: falling is no growth. */
+export const growth = (costs: readonly number[]): number =>
+  costs.reduce((most, cost, i) => Math.max(most, ...costs.slice(0, i + 1).map((before) => cost / before)), 1);
+
 function summary(held: readonly Held[], { shards, participants }: ShardsBenchOptions): string {
   const rows = [["medians", ...participants.map((load) => `${load}`), "of one core", "of two", "growth"]];
   for (const count of shards) {
@@ -120,7 +124,7 @@ function summary(held: readonly Held[], { shards, participants }: ShardsBenchOpt
       ...costs.map((value) => value.toFixed(0)),
       (1e6 / last).toFixed(0),
       two.toFixed(0),
-      `${(Math.max(...costs) / Math.min(...costs)).toFixed(2)} ×`,
+      `${growth(costs).toFixed(2)} ×`,
     ]);
   }
   return textTable(rows);

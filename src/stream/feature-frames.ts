@@ -17,14 +17,14 @@ import { VoiceActivityDetector, type VoiceActivityOptions } from "./voice-activi
 export interface FeatureFramesOptions {
   /** What the model wants. */
   readonly features: FeatureSpec;
-  /** Frames of the longest window: so many stay readable, and 200 ms more. 1–3,000. */
+  /** Frames of the longest window: so many stay readable, and 120 ms more. 1–3,000. */
   readonly windowFrames: number;
   readonly implementation?: FeatureExtractorOptions["implementation"];
   readonly voiceActivity?: VoiceActivityOptions;
 }
 
-/** 200 ms: no packet is longer, so no push completes more frames than the ring has to spare. */
-const MAX_PUSH = 200 * SAMPLES_PER_MS;
+/** 120 ms: no Opus packet is longer, and longer ones are taken in pieces, so no push completes more frames than the ring has to spare. */
+const MAX_PUSH = 120 * SAMPLES_PER_MS;
 /** RFC 6464 §3: −127 dBov is digital silence. */
 const SILENT_LEVEL = 127;
 

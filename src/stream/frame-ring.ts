@@ -2,16 +2,18 @@
 import type { FrameStore } from "../core/media.ts";
 import type { FeatureExtractor } from "./features/index.ts";
 
+/** Flags of a frame. */
+const SPEECH = 1;
+const LOST = 2;
+
 /** The extractor's ring of features beside a ring of flags of the same length. */
 export class FrameRing implements FrameStore {
   readonly #extractor: FeatureExtractor;
-  readonly #speech: Uint8Array;
-  readonly #lost: Uint8Array;
+  readonly #flags: Uint8Array;
 
   constructor(extractor: FeatureExtractor) {
     this.#extractor = extractor;
-    this.#speech = new Uint8Array(extractor.capacity);
-    this.#lost = new Uint8Array(extractor.capacity);
+    this.#flags = new Uint8Array(extractor.capacity);
   }
 
   get channels(): number {
@@ -27,25 +29,24 @@ export class FrameRing implements FrameStore {
   }
 
   isSpeech(frame: number): boolean {
-    return this.#speech[frame % this.#speech.length] === 1;
+    return ((this.#flags[frame % this.#flags.length] ?? 0) & SPEECH) !== 0;
   }
 
   isLost(frame: number): boolean {
-    return this.#lost[frame % this.#lost.length] === 1;
+    return ((this.#flags[frame % this.#flags.length] ?? 0) & LOST) !== 0;
   }
 
   /** Takes a new frame in, not speech so far. */
   add(frame: number, lost: boolean): void {
-    this.#speech[frame % this.#speech.length] = 0;
-    this.#lost[frame % this.#lost.length] = Number(lost);
+    this.#flags[frame % this.#flags.length] = lost ? LOST : 0;
   }
 
   markSpeech(frame: number): void {
-    this.#speech[frame % this.#speech.length] = 1;
+    const slot = frame % this.#flags.length;
+    this.#flags[slot] = (this.#flags[slot] ?? 0) | SPEECH;
   }
 
   wipe(): void {
-    this.#speech.fill(0);
-    this.#lost.fill(0);
+    this.#flags.fill(0);
   }
 }

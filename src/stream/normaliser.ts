@@ -31,10 +31,14 @@ export class RunningNormaliser {
     this.#normalisation = normalisation;
     this.#channels = channels;
     this.#adaptive = normalisation.kind === "speaker";
-    this.#sums = new Float64Array(channels);
-    this.#squares = new Float64Array(channels);
-    this.#means = new Float64Array(channels);
-    this.#scales = new Float64Array(channels);
+    // One buffer: of each participant's four, the overhead would be a third.
+    const statistics = new Float64Array(4 * channels);
+    const part = (index: number): Float64Array =>
+      statistics.subarray(index * channels, (index + 1) * channels);
+    this.#sums = part(0);
+    this.#squares = part(1);
+    this.#means = part(2);
+    this.#scales = part(3);
     this.reset();
   }
 

@@ -53,8 +53,8 @@ export class VoiceActivityDetector {
   #parts = 0;
   #smoothed: number | undefined;
   #noiseDb = Number.POSITIVE_INFINITY;
-  /** Levels of the frames before, −∞ where the sender said quiet: to look back in until the floor has settled. */
-  readonly #past: Float32Array;
+  /** Levels of the frames before, −∞ where the sender said quiet: to look back in, and gone once the floor has settled. */
+  #past: Float32Array | undefined;
   /** Frames seen since the last reset. */
   #frames = 0;
   /** Unbroken active frames, this one included. */
@@ -76,7 +76,6 @@ export class VoiceActivityDetector {
     this.#hangover = Math.round(hangoverMs / frameMs);
     this.#minRun = Math.max(1, Math.round(minSpeechMs / frameMs));
     this.#partLength = Math.max(1, Math.round(noiseWindowMs / NOISE_PARTS / frameMs));
-    this.#past = new Float32Array(this.#partLength * NOISE_PARTS);
   }
 
   /** The noise floor, dB; +∞ while nothing is known of it. */
@@ -91,8 +90,7 @@ export class VoiceActivityDetector {
    */
   push({ levelDb, quiet, heard }: FrameEvidence): number {
     if (heard && !quiet) this.#learnNoise(levelDb);
-    const slot = this.#frames++ % this.#past.length;
-    this.#past[slot] = quiet ? Number.NEGATIVE_INFINITY : levelDb;
+    this.#remember(quiet ? Number.NEGATIVE_INFINITY : levelDb);
     const inSpurt = this.#sinceSpeech <= this.#hangover;
     if (quiet || levelDb < this.#threshold(inSpurt)) {
       this.#run = 0;
@@ -114,7 +112,7 @@ export class VoiceActivityDetector {
    * @param keepNoise the microphone is the same: its noise floor stays.
    */
   reset(keepNoise: boolean): void {
-    this.#past.fill(0);
+    this.#past?.fill(0);
     this.#run = 0;
     this.#sinceSpeech = Number.POSITIVE_INFINITY;
     this.#frames = 0;
@@ -129,6 +127,16 @@ export class VoiceActivityDetector {
 
   #threshold(inSpurt: boolean): number {
     return Math.max(this.#floorDb, this.#noiseDb + this.#snrDb - (inSpurt ? HYSTERESIS_DB : 0));
+  }
+
+  #remember(levelDb: number): void {
+    if (this.#parts >= NOISE_PARTS) {
+      this.#past?.fill(0);
+      this.#past = undefined;
+      return;
+    }
+    this.#past ??= new Float32Array(this.#partLength * NOISE_PARTS);
+    this.#past[this.#frames++ % this.#past.length] = levelDb;
   }
 
   #learnNoise(levelDb: number): void {
@@ -153,12 +161,13 @@ export class VoiceActivityDetector {
    * to its first, over pauses within the hangover.
    */
   #lookBack(): number {
-    if (this.#parts >= NOISE_PARTS) return 0;
+    const past = this.#past;
+    if (past === undefined) return 0;
     const threshold = this.#threshold(true);
-    const reach = Math.min(this.#frames, this.#past.length, this.#sinceSpeech + 1);
+    const reach = Math.min(this.#frames, past.length, this.#sinceSpeech + 1);
     let speech = 0;
     for (let back = 0; back < reach && back - speech <= this.#hangover; back++) {
-      const level = this.#past[(this.#frames - 1 - back) % this.#past.length] ?? Number.NEGATIVE_INFINITY;
+      const level = past[(this.#frames - 1 - back) % past.length] ?? Number.NEGATIVE_INFINITY;
       if (level >= threshold) speech = back + 1;
     }
     return speech;

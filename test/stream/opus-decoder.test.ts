@@ -48,6 +48,30 @@ describe("opus decoder", () => {
     },
   );
 
+  test("a packet of 120 ms after ones of 20 ms wipes first, then it decodes as its halves do; wiping leaves 0 of it", async () => {
+    const halves = await encodeOpus(speech, { packetMs: 60, bitrate: 16_000 });
+    const [long, short] = [await open(), await open()];
+    for (const packet of await encodeOpus(speech)) {
+      long.decode(packet);
+      short.decode(packet);
+    }
+    short.wipe();
+    for (let i = 0; i + 1 < halves.length; i += 2) {
+      const [a = new Uint8Array(), b = new Uint8Array()] = halves.slice(i, i + 2);
+      // RFC 6716 §3.2.4: two frames of different lengths, the first one's told in a byte.
+      const packet = Uint8Array.of((a[0] ?? 0) | 2, a.length - 1, ...a.subarray(1), ...b.subarray(1));
+      expect(a.length).toBeLessThan(252);
+
+      const heard = long.decode(packet);
+
+      const want = [...(short.decode(a) ?? []), ...(short.decode(b) ?? [])];
+      expect(heard).toHaveLength(1_920);
+      expect([...(heard ?? [])]).toEqual(want);
+    }
+    long.wipe();
+    expect(levelDb(long.conceal(1_920))).toBeLessThan(-60);
+  });
+
   test("FEC restores a lost packet 6 dB better than PLC does", async () => {
     const packets = await encodeOpus(speech, { fec: true, packetLossPercent: 30, bitrate: 32_000 });
     const [whole, fec, plc] = [await open(), await open(), await open()];

@@ -10,7 +10,7 @@ import { GROUP_FRAMES } from "./kernel-plan.ts";
  * more than `maxHoldFrames` wait in it; it is then computed again as it fills.
  *
  * The ring holds log-mel bands and chroma in 16 bits and levels in float32; MFCC and derivatives are linear in the bands
- * and are computed when frames are read. Memory a participant: 41,984 bytes for the default spec and capacity.
+ * and are computed when frames are read. Memory a participant: 40,704 bytes for the default spec and capacity.
  */
 export class KernelExtractor implements FeatureExtractor {
   readonly spec: FeatureSpec;

@@ -107,8 +107,8 @@ export function kernelPlan(spec: FeatureSpec, capacity: number): KernelPlan {
   });
 
   const groupSamples = (GROUP_FRAMES - 1) * hopLength + frameLength;
-  // Room for a group and, so that few pushes must be split, for two hops: a packet of 20 ms by default.
-  const pcmSamples = groupSamples + 2 * hopLength;
+  // Room for a group alone: a push that brings more is taken in two parts.
+  const pcmSamples = groupSamples;
   return {
     image,
     workStart,

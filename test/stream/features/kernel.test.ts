@@ -17,8 +17,8 @@ test("kernel.wasm is what its sources compile to, byte for byte, and under 10 kB
   expect(committed.length).toBeLessThan(10_000);
 });
 
-test("a participant takes 41,984 bytes at 85 channels and 320 frames", () => {
-  expect(new FeatureKernel(DEFAULT_FEATURE_SPEC, 320).plan.slotBytes).toBe(41_984);
+test("a participant takes 40,704 bytes at 85 channels and 320 frames", () => {
+  expect(new FeatureKernel(DEFAULT_FEATURE_SPEC, 320).plan.slotBytes).toBe(40_704);
 });
 
 test("40 participants on one kernel do not disturb each other while its memory grows", () => {
