@@ -48,7 +48,9 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
   #toldCodecs = 0;
   readonly #counters = new CounterReader();
   #overruns = 0;
+  /** Datagrams that its port refused in this shard, and in those before. */
   #refused: Readonly<Record<string, number>> = {};
+  #refusedBefore: Readonly<Record<string, number>> = {};
   #moves = 0;
   /** The move to another shard under way. */
   #moving: Promise<void> | undefined;
@@ -82,7 +84,10 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
   }
 
   get refused(): Readonly<Record<string, number>> {
-    const refused = this.source instanceof ShardRtpSource ? this.#refused : (this.source.refused ?? {});
+    const refused =
+      this.source instanceof ShardRtpSource
+        ? addedUp(this.#refusedBefore, this.#refused)
+        : (this.source.refused ?? {});
     return this.#overruns === 0 ? refused : { ...refused, "shard-behind": this.#overruns };
   }
 
@@ -299,6 +304,8 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
   /** Its shard broke down: it begins anew on another. */
   #move(error: TonetapError): void {
     this.#moves++;
+    this.#refusedBefore = addedUp(this.#refusedBefore, this.#refused);
+    this.#refused = {};
     this.#moving = this.#settleElsewhere().then(
       () => {
         this.#moving = undefined;
@@ -327,4 +334,13 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
     if (this.#listener !== undefined) link.order({ kind: "listen", media });
     if (this.#sourceOver !== undefined) link.order({ kind: "source-ended", media, ...this.#sourceOver });
   }
+}
+
+function addedUp(
+  a: Readonly<Record<string, number>>,
+  b: Readonly<Record<string, number>>,
+): Readonly<Record<string, number>> {
+  const sum = { ...a };
+  for (const [reason, count] of Object.entries(b)) sum[reason] = (sum[reason] ?? 0) + count;
+  return sum;
 }

@@ -1,3 +1,4 @@
+import { createSocket } from "node:dgram";
 import { Subject } from "rxjs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/core/clock.ts";
@@ -182,6 +183,31 @@ describe("who cannot be moved when a shard breaks down", () => {
     await engine.close();
   });
 });
+
+test("datagrams that a port refused are added up over 2 shards", async () => {
+  const { engine, seen } = await openEngine({ shards: { count: 1 } });
+  const source = await engine.media.openRtp({});
+  const participant = await engine.attach(source, {
+    callId: "test",
+    participantId: "ada",
+    consent: "granted",
+  });
+  const socket = createSocket("udp4");
+  const send = (): void => socket.send(Uint8Array.of(0x80), source.address.port, "127.0.0.1");
+  const refused = (): number => participant.takeQuality().refused?.["too-short"] ?? 0;
+  for (let i = 0; i < 5; i++) send();
+  // The count is told twice a second.
+  await expect.poll(refused, { timeout: 10_000 }).toBe(5);
+
+  await (engine.media as ShardPool).replace(0);
+  await seen.first("participant.recovered");
+  expect(refused()).toBe(5);
+  send();
+  await expect.poll(refused, { timeout: 10_000 }).toBe(6);
+
+  socket.close();
+  await engine.close();
+}, 30_000);
 
 test("a port that is taken is refused by its shard as on the main thread, with the system's own word for it", async () => {
   const { engine } = await openEngine({ shards: { count: 1 } });
