@@ -58,10 +58,14 @@ export class HostedMedia {
     return this.#abandoned;
   }
 
-  /** Writes what was counted, and tells what was refused when that has changed. */
+  /** Writes what was counted. */
   count(): void {
-    const { counters, media, source, tell } = this.#options;
-    writeCounters(counters, this.#local);
+    writeCounters(this.#options.counters, this.#local);
+  }
+
+  /** Tells what its source has refused when that has changed. Seldom: finding out costs more than counting. */
+  tellRefused(): void {
+    const { media, source, tell } = this.#options;
     const { refused = {} } = source;
     let sum = 0;
     for (const datagrams of Object.values(refused)) sum += datagrams;
@@ -127,6 +131,7 @@ export class HostedMedia {
         for (const analysis of this.#prepared.values()) analysis.discard();
         this.#prepared.clear();
         this.count();
+        this.tellRefused();
         const timedOut = source.timedOut === true;
         tell({ kind: "ended", media, error: error === undefined ? undefined : told(error), timedOut });
         // The runs end after this.

@@ -21,6 +21,8 @@ import { WindowMailbox } from "./window-mailbox.ts";
 const PACKETS_A_TURN = 256;
 /** ms between two writings of everyone's counters, and signs of life. */
 const COUNTERS_MS = 500;
+/** ms between two looks at what sources have refused. */
+const REFUSED_MS = 2_000;
 
 if (parentPort === null) throw new TonetapError("internal", "this script runs as a worker thread only");
 const port = parentPort;
@@ -175,6 +177,9 @@ port.on("message", (message: ToShard) => {
 clock.repeat(COUNTERS_MS, () => {
   beat(heartbeat);
   for (const media of hosted.values()) media.count();
+});
+clock.repeat(REFUSED_MS, () => {
+  for (const media of hosted.values()) media.tellRefused();
 });
 readPackets();
 port.postMessage([]);

@@ -196,7 +196,7 @@ test("datagrams that a port refused are added up over 2 shards", async () => {
   const send = (): void => socket.send(Uint8Array.of(0x80), source.address.port, "127.0.0.1");
   const refused = (): number => participant.takeQuality().refused?.["too-short"] ?? 0;
   for (let i = 0; i < 5; i++) send();
-  // The count is told twice a second.
+  // The count is told every two seconds.
   await expect.poll(refused, { timeout: 10_000 }).toBe(5);
 
   await (engine.media as ShardPool).replace(0);
