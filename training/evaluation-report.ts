@@ -38,6 +38,7 @@ function corpusLines(model: ModelPackage, result: CorpusResult): string[] {
     row("", "after 30 s of the voice", "from the first word"),
     score("uar"),
     ...speakerLines(warm, cold),
+    ...sexLines(warm, cold),
     score("accuracy"),
     score("macroF1"),
     row("ECE", percent(warm.ece), percent(cold.ece)),
@@ -81,6 +82,20 @@ function speakerLines(warm: Figures, cold: Figures): string[] {
     row("  speakers", ...intervals.map((interval) => `${" ".repeat(9)}(${range(interval)})`)),
     row("  each alone", ends(warm), ends(cold)),
   ];
+}
+
+/** Only where there is something to compare. */
+function sexLines(warm: Figures, cold: Figures): string[] {
+  const sexes = Object.keys(warm.sexes);
+  if (sexes.length < 2) return [];
+  return sexes.map((sex) => {
+    const speakers = warm.sexes[sex]?.speakers ?? 0;
+    return row(
+      `  ${sex}`,
+      `${percent(warm.sexes[sex]?.uar ?? 0)}  (${speakers} speakers)`,
+      percent(cold.sexes[sex]?.uar ?? 0),
+    );
+  });
 }
 
 function confusionLines({ labels, confusion }: Figures): string[] {

@@ -141,7 +141,12 @@ export async function evaluate(options: EvaluationOptions): Promise<EvaluationRe
         for (const [i, ofLine] of clips.entries()) {
           for (const adaptation of ADAPTATIONS) {
             const probabilities = await judge.judge(ofLine, index, adaptation);
-            tally.judgements[i]?.[adaptation].push({ truth, speaker: row.speaker, probabilities });
+            tally.judgements[i]?.[adaptation].push({
+              truth,
+              speaker: row.speaker,
+              sex: row.sex,
+              probabilities,
+            });
           }
         }
       }

@@ -6,6 +6,8 @@ import { confusionOf, type Guessed, type Scores, scoresOf } from "./scores.ts";
 export interface Judgement {
   readonly truth: string;
   readonly speaker: string;
+  /** As the manifest says; empty where it does not. */
+  readonly sex: string;
   /** In the order of the model's labels; they sum to 1. */
   readonly probabilities: Float32Array | Float64Array;
 }
@@ -22,10 +24,18 @@ export interface Figures extends Scores {
   readonly speakerInterval?: Readonly<Record<keyof Scores, Interval>>;
   /** Of each speaker. */
   readonly speakers: Readonly<Record<string, { readonly recordings: number; readonly uar: number }>>;
+  /** Of each sex that the manifest names: whether it judges all alike. */
+  readonly sexes: Readonly<Record<string, Group>>;
   /** Expected calibration error: how far the top probability, among `labels`, is from how often it is right. 15 bins. */
   readonly ece: number;
   /** What is left when the model abstains as it does on calls. */
   readonly abstention: Abstention;
+}
+
+export interface Group {
+  readonly recordings: number;
+  readonly speakers: number;
+  readonly uar: number;
 }
 
 export interface Abstention {
@@ -53,16 +63,16 @@ export function figuresOf(
   const labels = sharedLabels(judgements, modelLabels);
   if (labels.length === 0) return undefined;
   const places = labels.map((label) => modelLabels.indexOf(label));
-  const guessed: Guessed[] = [];
+  const guessed: (Guessed & { readonly sex: string })[] = [];
   const kept: Guessed[] = [];
   const gap = new Float64Array(BINS);
-  for (const { truth: label, speaker, probabilities } of judgements) {
+  for (const { truth: label, speaker, sex, probabilities } of judgements) {
     const truth = labels.indexOf(label);
     if (truth < 0) continue;
     const scores = places.map((place) => probabilities[place] ?? 0);
     const top = Math.max(...scores);
     const guess = scores.indexOf(top);
-    const one = { truth, guess, speaker };
+    const one = { truth, guess, speaker, sex };
     guessed.push(one);
     const confidence = top / (scores.reduce((sum, score) => sum + score, 0) || 1);
     const bin = Math.min(BINS - 1, Math.floor(confidence * BINS));
@@ -74,6 +84,18 @@ export function figuresOf(
   const speakers = [...Map.groupBy(guessed, ({ speaker }) => speaker)].map(([speaker, of]) => {
     return [speaker, { recordings: of.length, uar: scoresOf(confusionOf(of, labels.length)).uar }] as const;
   });
+  const bySex = Map.groupBy(
+    guessed.filter(({ sex }) => sex !== ""),
+    ({ sex }) => sex,
+  );
+  const sexes = [...bySex].map(([sex, of]): readonly [string, Group] => [
+    sex,
+    {
+      recordings: of.length,
+      speakers: new Set(of.map(({ speaker }) => speaker)).size,
+      uar: scoresOf(confusionOf(of, labels.length)).uar,
+    },
+  ]);
   return {
     recordings: guessed.length,
     labels,
@@ -82,6 +104,7 @@ export function figuresOf(
     interval: recordingIntervals(guessed, labels.length),
     ...(speakers.length > 1 ? { speakerInterval: speakerIntervals(guessed, labels.length) } : {}),
     speakers: Object.fromEntries(speakers),
+    sexes: Object.fromEntries(sexes),
     ece: gap.reduce((sum, difference) => sum + Math.abs(difference), 0) / guessed.length,
     abstention: {
       below: abstainBelow,

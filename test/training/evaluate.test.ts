@@ -42,14 +42,14 @@ describe("npm run evaluate and npm run features", () => {
     await writeFile(
       join(folder, "mine", "manifest.csv"),
       [
-        "file,speaker,emotion",
-        "a.wav,s1,angry",
-        "b.wav,s1,calm",
-        "c.wav,s2,sad",
-        "d.wav,s2,grumpy",
-        "d.wav,s2,boredom",
-        "broken.wav,s2,sad",
-        "gone.wav,s2,sad",
+        "file,speaker,emotion,sex",
+        "a.wav,s1,angry,male",
+        "b.wav,s1,calm,male",
+        "c.wav,s2,sad,female",
+        "d.wav,s2,grumpy,",
+        "d.wav,s2,boredom,",
+        "broken.wav,s2,sad,",
+        "gone.wav,s2,sad,",
       ].join("\n"),
     );
   });
@@ -72,6 +72,7 @@ describe("npm run evaluate and npm run features", () => {
     expect(result.corpora[0].figures.cold).toMatchObject({
       recordings: 3,
       labels: ["angry", "neutral", "sad"],
+      sexes: { male: { recordings: 2, speakers: 1 }, female: { recordings: 1, speakers: 1 } },
     });
     expect(stderr).toMatch(/d\.wav: unknown emotion "grumpy"/);
     expect(result.corpora[0].withoutLabel).toEqual({ boredom: 1 });

@@ -6,6 +6,7 @@ const LABELS = ["angry", "happy", "sad"];
 const saying = (truth: string, ...probabilities: number[]) => ({
   truth,
   speaker: "s1",
+  sex: "",
   probabilities: Float64Array.from(probabilities),
 });
 
@@ -107,5 +108,23 @@ describe("figuresOf", () => {
     expect(from).toBeGreaterThan(0.5);
     expect(both.speakers).toEqual({ good: { recordings: 20, uar: 1 }, bad: { recordings: 20, uar: 0.5 } });
     expect(figuresOf([...good, ...of("bad", 20, 1)], LABELS, 0)).toEqual(both);
+  });
+
+  it("judges 2 sexes apart, by 2 and 1 speakers, and leaves out who has none", () => {
+    const figures = figuresOf(
+      [
+        { ...saying("angry", 1, 0, 0), speaker: "a", sex: "female" },
+        { ...saying("sad", 0, 0, 1), speaker: "b", sex: "female" },
+        { ...saying("angry", 1, 0, 0), speaker: "c", sex: "male" },
+        { ...saying("sad", 1, 0, 0), speaker: "c", sex: "male" },
+        saying("sad", 1, 0, 0),
+      ],
+      LABELS,
+      0,
+    );
+    expect(figures?.sexes).toEqual({
+      female: { recordings: 2, speakers: 2, uar: 1 },
+      male: { recordings: 2, speakers: 1, uar: 0.5 },
+    });
   });
 });
