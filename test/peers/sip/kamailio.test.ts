@@ -123,7 +123,7 @@ async function answering(port: number): Promise<void> {
     "CSeq: 1 OPTIONS",
     "Content-Length: 0",
   ];
-  for (let i = 0; i < 100 && !heard; i++) {
+  for (let i = 0; i < 600 && !heard; i++) {
     socket.send(`${ping.join("\r\n")}\r\n\r\n`, port, "127.0.0.1");
     await wait(100);
   }
