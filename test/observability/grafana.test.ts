@@ -73,7 +73,7 @@ describe("what Prometheus is asked", () => {
       events: { qualityMs: 500 },
     });
     const source = await attachUdp(service.engine, "anna", { callId: "c1" });
-    await sendImpaired(upTo(await recordedFrames("anna"), 3_000), source.address.port, {
+    await sendImpaired(upTo(await recordedFrames("anna"), 5_000), source.address.port, {
       loss: 0,
       duplicate: 0,
       reorder: 0,
