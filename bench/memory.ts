@@ -15,7 +15,7 @@ import { jitterBuffer } from "../src/transport/index.ts";
 const PAYLOAD_TYPE = 111;
 const CODECS = new Map([[PAYLOAD_TYPE, OPUS]]);
 const HEARD_MS = 8_000;
-const [more = 800] = process.argv.slice(2).map(Number);
+const [more = 1_000] = process.argv.slice(2).map(Number);
 const STEPS = 8;
 const few = Math.ceil(more / 4);
 const frames = await readRtpPayloads(fileURLToPath(new URL("../assets/demo/anna.opus", import.meta.url)));

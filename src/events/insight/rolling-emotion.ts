@@ -21,20 +21,19 @@ const LONG_FACTOR = 4;
 const SCORE_TREND = 0.06;
 const AXIS_TREND = 0.1;
 
-/** One quantity's two means and the direction it is in. */
-interface Track {
-  readonly of: string;
-  readonly threshold: number;
-  recent: number;
-  long: number;
-  /** −1, 0 or 1. */
-  direction: number;
-  sinceMs: number;
-}
+/** Columns of a quantity: its two means, its direction (−1, 0 or 1), and since when. */
+const RECENT = 0;
+const LONG = 1;
+const DIRECTION = 2;
+const SINCE = 3;
+const COLUMNS = 4;
 
 export class RollingEmotion {
   readonly #timeConstantMs: number;
-  #tracks: Track[] = [];
+  /** What is followed: every score, valence, arousal. */
+  #of: readonly string[] = [];
+  /** [quantities, COLUMNS]: a participant has one, so it is one array. */
+  #tracks = new Float64Array(0);
   #model = "";
   #abstained = 0;
 
@@ -45,7 +44,7 @@ export class RollingEmotion {
 
   /** Nothing has been said that could be judged. */
   get empty(): boolean {
-    return this.#tracks.length === 0;
+    return this.#of.length === 0;
   }
 
   /**
@@ -61,11 +60,11 @@ export class RollingEmotion {
       return;
     }
     const long = 1 - Math.exp(-stepMs / (LONG_FACTOR * this.#timeConstantMs));
-    for (const track of this.#tracks) {
-      const value = trackedValue(data, track.of);
-      track.recent += recent * (value - track.recent);
-      track.long += long * (value - track.long);
-      turn(track, atMs);
+    for (const [i, of] of this.#of.entries()) {
+      const value = trackedValue(data, of);
+      this.#approach(i, RECENT, recent, value);
+      this.#approach(i, LONG, long, value);
+      this.#turn(i, atMs);
     }
   }
 
@@ -73,33 +72,36 @@ export class RollingEmotion {
   state(atMs: number): RollingState | undefined {
     if (this.empty) return undefined;
     const scores: Record<string, number> = {};
-    let top: Track | undefined;
+    let top = "";
+    let confidence = 0;
     let valence = 0;
     let arousal = 0;
-    for (const track of this.#tracks) {
-      if (track.of === "valence") valence = track.recent;
-      else if (track.of === "arousal") arousal = track.recent;
+    for (const [i, of] of this.#of.entries()) {
+      const recent = this.#get(i, RECENT);
+      if (of === "valence") valence = recent;
+      else if (of === "arousal") arousal = recent;
       else {
-        scores[track.of] = track.recent;
-        if (top === undefined || track.recent > top.recent) top = track;
+        scores[of] = recent;
+        if (top === "" || recent > confidence) [top, confidence] = [of, recent];
       }
     }
-    const trends = this.#tracks
+    const trends = this.#of
+      .map((of, i) => ({ of, direction: this.#get(i, DIRECTION), change: this.#change(i), i }))
       .filter(({ direction }) => direction !== 0)
-      .map(({ of, direction, sinceMs, recent, long, threshold }) => ({
+      .map(({ of, direction, change, i }) => ({
         trend: {
           of,
           direction: direction > 0 ? ("rising" as const) : ("falling" as const),
-          forMs: Math.max(0, atMs - sinceMs),
-          change: recent - long,
+          forMs: Math.max(0, atMs - this.#get(i, SINCE)),
+          change,
         },
-        strength: Math.abs(recent - long) / threshold,
+        strength: Math.abs(change) / thresholdOf(of),
       }))
       .sort((a, b) => b.strength - a.strength)
       .map(({ trend }) => trend);
     return {
-      top: top?.of ?? "",
-      confidence: top?.recent ?? 0,
+      top,
+      confidence,
       scores,
       valence,
       arousal,
@@ -110,29 +112,42 @@ export class RollingEmotion {
 
   #begin(data: EventData<"emotion">, atMs: number): void {
     this.#model = data.model;
-    this.#tracks = [...Object.keys(data.scores), "valence", "arousal"].map((of) => ({
-      of,
-      threshold: of === "valence" || of === "arousal" ? AXIS_TREND : SCORE_TREND,
-      recent: trackedValue(data, of),
-      long: trackedValue(data, of),
-      direction: 0,
-      sinceMs: atMs,
-    }));
+    this.#of = [...Object.keys(data.scores), "valence", "arousal"];
+    this.#tracks = Float64Array.from(
+      this.#of.flatMap((of) => [trackedValue(data, of), trackedValue(data, of), 0, atMs]),
+    );
+  }
+
+  #get(quantity: number, column: number): number {
+    return this.#tracks[COLUMNS * quantity + column] ?? 0;
+  }
+
+  #approach(quantity: number, column: number, share: number, value: number): void {
+    const before = this.#get(quantity, column);
+    this.#tracks[COLUMNS * quantity + column] = before + share * (value - before);
+  }
+
+  /** Of the recent mean less the longer one. */
+  #change(quantity: number): number {
+    return this.#get(quantity, RECENT) - this.#get(quantity, LONG);
+  }
+
+  #turn(quantity: number, atMs: number): void {
+    const threshold = thresholdOf(this.#of[quantity] ?? "");
+    const before = this.#get(quantity, DIRECTION);
+    const change = this.#change(quantity);
+    const size = Math.abs(change);
+    const direction = size >= threshold ? Math.sign(change) : size < threshold / 2 ? 0 : before;
+    // A trend does not outlive its change of sign.
+    const next = direction !== 0 && Math.sign(change) !== direction ? 0 : direction;
+    if (next === before) return;
+    this.#tracks[COLUMNS * quantity + DIRECTION] = next;
+    this.#tracks[COLUMNS * quantity + SINCE] = atMs;
   }
 }
+
+const thresholdOf = (of: string): number => (of === "valence" || of === "arousal" ? AXIS_TREND : SCORE_TREND);
 
 /** A label named like an axis would be a model's mischief: the axis wins. */
 const trackedValue = ({ valence, arousal, scores }: EventData<"emotion">, of: string): number =>
   of === "valence" ? valence : of === "arousal" ? arousal : (scores[of] ?? 0);
-
-function turn(track: Track, atMs: number): void {
-  const change = track.recent - track.long;
-  const size = Math.abs(change);
-  const direction =
-    size >= track.threshold ? Math.sign(change) : size < track.threshold / 2 ? 0 : track.direction;
-  // A trend does not outlive its change of sign.
-  const next = direction !== 0 && Math.sign(change) !== direction ? 0 : direction;
-  if (next === track.direction) return;
-  track.direction = next;
-  track.sinceMs = atMs;
-}
