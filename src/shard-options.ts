@@ -7,8 +7,8 @@ import type { ModelManifest } from "./core/model.ts";
 import { LocalMediaHost, type MediaHost } from "./media-host.ts";
 import { ShardPool } from "./shards/shard-pool.ts";
 
-/** Longest wait of a window for others on its way from a shard, ms: every waking of the main thread costs about as much as a window. */
-const GATHER_MS = 2;
+/** How long a shard rests after packets have come, ms, so that it and the main thread are woken for many at once. */
+const REST_MS = 2;
 
 /** @throws TonetapError invalid-argument (shards on a clock of the caller's own), unavailable */
 export async function openMediaHost(
@@ -27,9 +27,9 @@ export async function openMediaHost(
     );
   }
   // Who has the batcher wait less wants latency.
-  const gatherMs = Math.min(GATHER_MS, config.model.maxDelayMs / 2);
+  const restMs = Math.min(REST_MS, config.model.maxDelayMs / 2);
   const { maxHeapMiB, hangLimitMs } = config.shards;
-  return ShardPool.open({ clock, parts, count, maxHeapMiB, hangLimitMs, gatherMs, signal });
+  return ShardPool.open({ clock, parts, count, maxHeapMiB, hangLimitMs, restMs, signal });
 }
 
 /** `auto`: one a core; on a machine of one core, none. */

@@ -22,6 +22,8 @@ export interface HostedMediaOptions {
   readonly counters: CounterMemory;
   readonly mailbox: WindowMailbox;
   readonly tell: (news: ShardNews) => void;
+  /** A packet has come. */
+  readonly onPacket: () => void;
   /** Nothing of it is left. */
   readonly onOver: () => void;
 }
@@ -35,6 +37,7 @@ export class HostedMedia {
   readonly #running = new Map<number, Subscription>();
   /** The latest window that went out as its fresh frames, and how to make the rest of it. */
   #latest: Pick<FeatureWindow, "index" | "writeWhole"> | undefined;
+  #intake: Subscription | undefined;
   /** Changed by the main thread at any time. */
   terms: WindowTerms;
   /** Datagrams refused, as they were last told. */
@@ -123,7 +126,7 @@ export class HostedMedia {
   }
 
   listen(): void {
-    const { media, tell, source } = this.#options;
+    const { media, tell, source, onPacket } = this.#options;
     this.#local.listen({
       onEnd: (error) => {
         if (this.#ended) return;
@@ -139,6 +142,7 @@ export class HostedMedia {
       },
       onEventPacket: (packet: RtpPacket) => tell({ kind: "event-packet", media, packet }),
     });
+    this.#intake = source.packets.subscribe({ next: onPacket, error: () => undefined });
   }
 
   /** Ends all of it but its source. */
@@ -147,6 +151,7 @@ export class HostedMedia {
     this.#abandoned = true;
     for (const run of [...this.#prepared.keys(), ...this.#running.keys()]) this.stop(run);
     this.#local.abandon();
+    this.#intake?.unsubscribe();
     this.#forgetIfOver();
   }
 

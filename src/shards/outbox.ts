@@ -1,41 +1,34 @@
-/**
- * What a shard has to tell, gathered: one message, and one waking of the main thread, instead of many. What somebody waits for
- * goes out at the end of the turn, what became of audio a little later.
- */
-import type { Clock } from "../core/clock.ts";
+/** What a shard has to tell, gathered over one turn of its event loop: one message, and one waking of the main thread, instead of many. */
 import type { FromShard, ShardNews } from "./shard-protocol.ts";
 import type { WindowMailbox } from "./window-mailbox.ts";
 
-export interface OutboxOptions {
-  readonly clock: Clock;
-  readonly mailbox: WindowMailbox;
-  /** How long windows may wait for others, ms; 0: until the end of the turn. */
-  readonly gatherMs: number;
-  readonly send: (news: FromShard) => void;
-}
-
 export class Outbox {
-  readonly #options: OutboxOptions;
+  readonly #mailbox: WindowMailbox;
+  readonly #send: (news: FromShard) => void;
   #news: ShardNews[] = [];
-  /** All goes out at the end of this turn. */
   #isDue = false;
-  #cancelGathering: (() => void) | undefined;
 
-  constructor(options: OutboxOptions) {
-    this.#options = options;
+  constructor(mailbox: WindowMailbox, send: (news: FromShard) => void) {
+    this.#mailbox = mailbox;
+    this.#send = send;
   }
 
   readonly put = (news: ShardNews): void => {
-    const { clock, gatherMs } = this.#options;
     this.#news.push(news);
     if (this.#isDue) return;
-    if (news.kind === "unit" && gatherMs > 0) {
-      this.#cancelGathering ??= clock.schedule(gatherMs, () => this.#flush());
-      return;
-    }
     this.#isDue = true;
     // After the packets that lie in the sockets now.
-    setImmediate(() => this.#flush());
+    setImmediate(() => {
+      this.#isDue = false;
+      this.flush();
+    });
+  };
+
+  /** Sends at once what there is. */
+  readonly flush = (): void => {
+    const all = this.#news;
+    this.#news = [];
+    if (all.length > 0) this.#send(all);
   };
 
   /** A run was stopped: what it said is wiped, and not sent. */
@@ -44,19 +37,10 @@ export class Outbox {
     for (const news of this.#news) {
       const isOfRun =
         (news.kind === "unit" || news.kind === "whole") && news.media === media && news.run === run;
-      if (isOfRun) releaseRows(this.#options.mailbox, news);
+      if (isOfRun) releaseRows(this.#mailbox, news);
       else kept.push(news);
     }
     this.#news = kept;
-  }
-
-  #flush(): void {
-    const all = this.#news;
-    this.#news = [];
-    this.#isDue = false;
-    this.#cancelGathering?.();
-    this.#cancelGathering = undefined;
-    if (all.length > 0) this.#options.send(all);
   }
 }
 

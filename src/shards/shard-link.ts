@@ -11,6 +11,7 @@ import type { RtpPacket } from "../core/rtp.ts";
 import type { WindowParts } from "../window-chain.ts";
 import { createHeartbeat, HeartbeatWatch } from "./heartbeat.ts";
 import { releaseRows } from "./outbox.ts";
+import { createRestMemory, RestReader } from "./pacer.ts";
 import { createPacketRing, PacketRingWriter } from "./packet-ring.ts";
 import type {
   FromShard,
@@ -54,8 +55,8 @@ export interface ShardLinkOptions {
   readonly maxHeapMiB: number;
   /** Without a sign of life for longer, ms, it hangs and is ended. */
   readonly hangLimitMs: number;
-  /** How long a window may wait for others before this thread is woken, ms. */
-  readonly gatherMs: number;
+  /** How long it rests after packets have come, ms; 0: never. */
+  readonly restMs: number;
   /** Called once, when the thread is gone without having been asked to; everyone on it was told before. */
   readonly onLost: (error: TonetapError) => void;
 }
@@ -68,6 +69,7 @@ export class ShardLink {
   readonly #worker: Worker;
   readonly #hangLimitMs: number;
   readonly #watch: HeartbeatWatch;
+  readonly #rest: RestReader;
   readonly #ring: PacketRingWriter;
   readonly #onLost: (error: TonetapError) => void;
   readonly #receivers = new Map<number, MediaReceiver>();
@@ -80,26 +82,29 @@ export class ShardLink {
   /** Why it is of no more use, once it is. */
   #ended: TonetapError | undefined;
 
-  constructor({ clock, parts, maxHeapMiB, hangLimitMs, gatherMs, onLost }: ShardLinkOptions) {
+  constructor({ clock, parts, maxHeapMiB, hangLimitMs, restMs, onLost }: ShardLinkOptions) {
     const { features, window } = parts.manifest;
     const ring = createPacketRing(RING_BYTES);
     const size = featureChannels(features) * window.frames;
     const mailbox = createWindowMailbox(MAILBOX_ROWS, size);
     const heartbeat = createHeartbeat();
+    const rested = createRestMemory();
     const { jitter, window: windows } = parts.config;
     const setup: ShardSetup = {
       clockOffsetMs: sharedOffsetMs(),
       config: { jitter, window: windows },
       features,
       window,
-      gatherMs,
       heartbeat,
+      restMs,
+      rested,
       ring,
       mailbox,
     };
     this.#clock = clock;
     this.#onLost = onLost;
     this.#hangLimitMs = hangLimitMs;
+    this.#rest = new RestReader(rested);
     this.#watch = new HeartbeatWatch(heartbeat, hangLimitMs, clock.now());
     this.#ring = new PacketRingWriter(ring);
     this.mailbox = new WindowMailbox(mailbox);
@@ -157,9 +162,11 @@ export class ShardLink {
   /** Share of the time since it was last asked that its event loop was busy, 0–1. */
   takeUtilization(): number {
     const now = this.#worker.performance.eventLoopUtilization();
-    const { utilization } = this.#worker.performance.eventLoopUtilization(now, this.#utilization);
+    const { active, idle } = this.#worker.performance.eventLoopUtilization(now, this.#utilization);
     this.#utilization = now;
-    return utilization;
+    // Node counts as active what the thread rested.
+    const busyMs = Math.max(0, active - this.#rest.takeMs());
+    return active + idle === 0 ? 0 : busyMs / (active + idle);
   }
 
   /** From here on news of these media go to `receiver`. */

@@ -21,8 +21,8 @@ export interface ShardPoolOptions {
   readonly maxHeapMiB: number;
   /** Without a sign of life for longer, ms, a thread hangs and is replaced. */
   readonly hangLimitMs: number;
-  /** How long a window may wait for others before the main thread is woken, ms. */
-  readonly gatherMs: number;
+  /** How long each rests after packets have come, ms; 0: never. */
+  readonly restMs: number;
   /** Gives up opening. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -163,9 +163,9 @@ export class ShardPool implements MediaHost, Closable {
   }
 
   #start(index: number): ShardLink {
-    const { clock, parts, maxHeapMiB, hangLimitMs, gatherMs } = this.#options;
+    const { clock, parts, maxHeapMiB, hangLimitMs, restMs } = this.#options;
     const onLost = (error: TonetapError): void => void this.#replace(index, error);
-    return new ShardLink({ clock, parts, maxHeapMiB, hangLimitMs, gatherMs, onLost });
+    return new ShardLink({ clock, parts, maxHeapMiB, hangLimitMs, restMs, onLost });
   }
 
   /** Never rejects: it tries until the pool is closed. */

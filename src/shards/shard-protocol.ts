@@ -14,6 +14,7 @@ import type { UdpAddress } from "../transport/index.ts";
 import type { WindowParts } from "../window-chain.ts";
 import type { CounterMemory } from "./counters.ts";
 import type { HeartbeatMemory } from "./heartbeat.ts";
+import type { RestMemory } from "./pacer.ts";
 import type { PacketRingMemory } from "./packet-ring.ts";
 import type { WindowMailboxMemory } from "./window-mailbox.ts";
 
@@ -24,9 +25,10 @@ export interface ShardSetup {
   readonly config: WindowParts["config"];
   readonly features: FeatureSpec;
   readonly window: ModelManifest["window"];
-  /** How long a window may wait for others before the main thread is woken, ms. */
-  readonly gatherMs: number;
   readonly heartbeat: HeartbeatMemory;
+  /** How long it rests after packets have come, ms; 0: never. */
+  readonly restMs: number;
+  readonly rested: RestMemory;
   readonly ring: PacketRingMemory;
   readonly mailbox: WindowMailboxMemory;
 }

@@ -12,6 +12,7 @@ import { ForwardedSource } from "./forwarded-source.ts";
 import { beat } from "./heartbeat.ts";
 import { HostedMedia } from "./hosted-media.ts";
 import { Outbox } from "./outbox.ts";
+import { Pacer } from "./pacer.ts";
 import { PacketRingReader } from "./packet-ring.ts";
 import type { MediaOrigin, OpenedRtp, ShardAsk, ShardOrder, ShardSetup, ToShard } from "./shard-protocol.ts";
 import { told, untold } from "./told-error.ts";
@@ -27,11 +28,19 @@ const REFUSED_MS = 2_000;
 if (parentPort === null) throw new TonetapError("internal", "this script runs as a worker thread only");
 const port = parentPort;
 const setup: ShardSetup = workerData;
-const { clockOffsetMs, config, features, window, ring, gatherMs, heartbeat } = setup;
+const { clockOffsetMs, config, features, window, ring, restMs, heartbeat } = setup;
 const clock = clockOfThread(clockOffsetMs);
 const mailbox = new WindowMailbox(setup.mailbox);
 const reader = new PacketRingReader(ring);
-const outbox = new Outbox({ clock, mailbox, gatherMs, send: (news) => port.postMessage(news) });
+const outbox = new Outbox(mailbox, (news) => port.postMessage(news));
+const bed = new Int32Array(new SharedArrayBuffer(4));
+const pacer = new Pacer({
+  clock,
+  restMs,
+  rested: setup.rested,
+  rest: (ms) => Atomics.wait(bed, 0, 0, ms),
+  beforeRest: outbox.flush,
+});
 const hosted = new Map<number, HostedMedia>();
 /** Sources whose sockets are here, until their media are over. */
 const sources = new Map<number, UdpRtpSource>();
@@ -59,7 +68,17 @@ function adopt({
     hosted.delete(media);
     if (origin.kind === "own" && !adopted.abandoned) sources.delete(origin.source);
   };
-  const options = { media, source, parts, firstArrivalMs, counters, mailbox, tell, onOver };
+  const options = {
+    media,
+    source,
+    parts,
+    firstArrivalMs,
+    counters,
+    mailbox,
+    tell,
+    onPacket: pacer.note,
+    onOver,
+  };
   const adopted: HostedMedia = new HostedMedia(options, forwarded);
   hosted.set(media, adopted);
 }
