@@ -1,6 +1,6 @@
 import { createSocket } from "node:dgram";
 import { Subject } from "rxjs";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/core/clock.ts";
 import { type AudioCodec, OPUS, type RtpPacket } from "../../src/core/rtp.ts";
 import { createEngine, type Engine } from "../../src/engine.ts";
@@ -14,10 +14,11 @@ describe.each(["forwarded", "own"] as const)("a participant on one of 2 shards, 
   let engine: Engine;
   let seen: Recorder;
 
-  beforeAll(async () => {
+  // Of its own for each try.
+  beforeEach(async () => {
     ({ engine, seen } = await openEngine({ shards: { count: 2 }, overload: { control: "off" } }));
   });
-  afterAll(() => engine.close());
+  afterEach(() => engine.close());
 
   const attach = async (participantId: string, consent: "granted" | "pending" = "granted") => {
     if (kind === "forwarded") return attachUdp(engine, participantId, { consent });
