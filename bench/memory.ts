@@ -11,6 +11,7 @@ import { createEngine } from "../src/engine.ts";
 import { slotBytes, streamShape } from "../src/inference/stream-memory.ts";
 import { readRtpPayloads } from "../src/transport/file/ogg-opus-player.ts";
 import { jitterBuffer } from "../src/transport/index.ts";
+import { slope } from "./live/statistics.ts";
 
 const PAYLOAD_TYPE = 111;
 const CODECS = new Map([[PAYLOAD_TYPE, OPUS]]);
@@ -92,17 +93,6 @@ async function jitterBufferBytes(): Promise<number> {
   return (after.heapUsed + after.arrayBuffers - before.heapUsed - before.arrayBuffers) / heard.length;
 }
 
-/** What each participant adds, by a straight line through the readings: single ones jump by some MB. */
-function slope(readings: readonly Reading[], key: keyof Reading): number {
-  const mean = (of: (reading: Reading) => number): number =>
-    readings.reduce((sum, reading) => sum + of(reading), 0) / readings.length;
-  const [x, y] = [mean(({ participants }) => participants), mean((reading) => reading[key])];
-  return (
-    mean((reading) => (reading.participants - x) * (reading[key] - y)) /
-    mean(({ participants }) => (participants - x) ** 2)
-  );
-}
-
 await bring(0, few);
 const transport = await jitterBufferBytes();
 const readings: Reading[] = [];
@@ -111,7 +101,9 @@ for (let step = 0; step <= STEPS; step++) {
   await bring(readings.at(-1)?.participants ?? few, to);
   readings.push(await measure(to));
 }
-const each = (key: keyof Reading): number => slope(readings, key);
+/** What each participant adds, by a straight line through the readings: single ones jump by some MB. */
+const each = (key: keyof Reading): number =>
+  slope(readings.map((reading) => [reading.participants, reading[key]])) ?? 0;
 const kB = (bytes: number): string => `${(bytes / 1000).toFixed(1)} kB`;
 console.log(
   `a participant, from ${few} to ${more}: RSS ${kB(each("rss"))}, beyond its transport ${kB(each("rss") - transport)}`,

@@ -6,7 +6,6 @@ import { sleep, systemClock } from "../../src/core/clock.ts";
 import type { SubjectDescription, SubjectSample, ToGenerator, ToSubject } from "./protocol.ts";
 import { Child, type FromGenerator, type FromSubject, type GeneratorReport } from "./protocol.ts";
 import { type Capacity, capacityOf, nextParticipants, type RampLimits, type RampPoint } from "./ramp.ts";
-import { slope } from "./statistics.ts";
 
 /** Whose live path is measured. `naive`: the literal wiring of well-known packages. */
 export type PeerName = "tonetap" | "naive";
@@ -38,8 +37,6 @@ export interface LiveRamp {
   readonly steps: readonly LiveStep[];
   /** A step at 70 % of the limit with the profiler on. */
   readonly profiled: LiveStep | undefined;
-  /** Growth of resident memory a participant, bytes; undefined after a single step. */
-  readonly rssPerParticipant: number | undefined;
 }
 
 const SCRIPTS: Readonly<Record<PeerName, URL>> = {
@@ -79,7 +76,6 @@ export async function runLiveRamp(peer: PeerName, options: LiveBenchOptions): Pr
     capacity,
     steps,
     profiled: profiled > 0 ? await stage.hold(profiled, options.seconds, true) : undefined,
-    rssPerParticipant: slope(growing(steps).map((step) => [step.participants, step.subject.rssBytes])),
   };
 }
 
@@ -106,14 +102,6 @@ export function pointOf({ participants, subject, generator }: LiveStep): RampPoi
     droppedWindows: subject.droppedWindows,
     starved: generator.lateness.p99Ms > STARVED_MS,
   };
-}
-
-/** Steps of a service that only ever grew and never fell behind: memory is seldom given back, and backlog is no need. */
-function growing(steps: readonly LiveStep[]): LiveStep[] {
-  const behind = steps.findIndex((step) => pointOf(step).lostPackets > 0);
-  return (behind < 0 ? steps : steps.slice(0, behind)).filter(({ participants }, i) =>
-    steps.slice(0, i).every((before) => before.participants < participants),
-  );
 }
 
 export interface StageOptions {

@@ -161,11 +161,8 @@ export function participantsPerCore(ramps: readonly LiveRamp[], peer: PeerName):
 
 /** For the terminal: stages and hot spots of one ramp, and what it says. */
 export function rampText(ramp: LiveRamp): string {
-  const { capacity, profiled, rssPerParticipant } = ramp;
+  const { capacity, profiled } = ramp;
   const lines = [`\n${summaryOf(ramp)}`];
-  if (rssPerParticipant !== undefined) {
-    lines.push(`Memory: ${(rssPerParticipant / 1000).toFixed(0)} kB of RSS a participant`);
-  }
   if (capacity.disturbed) {
     lines.push(
       "Others used the machine, the sender itself was late: latency and loss are not the service's own.",
@@ -219,7 +216,7 @@ export function reportMarkdown({ machine, limits, secondsPerStep, ramps }: LiveR
       `${secondsPerStep} s a step.`,
     "",
     markdownTable([
-      ["", "participants per core", "each ramp", "ended by", "RSS a participant"],
+      ["", "participants per core", "each ramp", "ended by"],
       ...(["tonetap", "naive"] as const).flatMap((peer) => summaryRow(ramps, peer)),
     ]),
   ];
@@ -243,7 +240,6 @@ function summaryRow(ramps: readonly LiveRamp[], peer: PeerName): string[][] {
   const own = ramps.filter((ramp) => ramp.peer === peer);
   const perCore = participantsPerCore(ramps, peer);
   if (perCore === undefined) return [];
-  const memory = own.flatMap(({ rssPerParticipant }) => rssPerParticipant ?? []);
   const reasons = own.map(({ capacity }) =>
     capacity.disturbed ? `${capacity.limitedBy} (machine busy)` : capacity.limitedBy,
   );
@@ -253,7 +249,6 @@ function summaryRow(ramps: readonly LiveRamp[], peer: PeerName): string[][] {
       perCore.toFixed(0),
       own.map(({ capacity }) => capacity.participants).join(", "),
       [...new Set(reasons)].join(", "),
-      memory.length === 0 ? "–" : `${(median(memory) / 1000).toFixed(0)} kB`,
     ],
   ];
 }
