@@ -12,7 +12,7 @@ from model import EmotionNet  # noqa: E402
 
 channels, rounds, measure_ms, *batches = map(int, sys.argv[1:])
 torch.set_num_threads(1)
-model = EmotionNet(channels).eval()
+model = EmotionNet(channels, 9).eval()
 results = []
 with torch.inference_mode():
     for batch in batches:

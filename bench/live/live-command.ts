@@ -21,8 +21,9 @@ import { describeMachine } from "./machine.ts";
 import type { RampLimits } from "./ramp.ts";
 import { runShardsBench } from "./shards-bench.ts";
 
-const JSON_FILE = fileURLToPath(new URL("../results/live.json", import.meta.url));
-const CONVERSATION_JSON_FILE = fileURLToPath(new URL("../results/live-conversation.json", import.meta.url));
+/** What docs/performance.md shows; a trial goes beside it and is not committed. */
+const PUBLISHED_JSON_FILE = fileURLToPath(new URL("../results/live.json", import.meta.url));
+const JSON_FILE = fileURLToPath(new URL("../results/live.local.json", import.meta.url));
 const PAGE = fileURLToPath(new URL("../../docs/performance.md", import.meta.url));
 const BEGIN = "<!-- bench live: begin -->";
 const END = "<!-- bench live: end -->";
@@ -40,7 +41,7 @@ export const LIVE_USAGE = `npm run bench -- live [options]
   --participants N   hold this load once, with the profiler on, instead of ramping
   --shards N,N       what a participant costs on N threads (0: the main one), each in turns; with --participants N,N the loads
   --talk SHARE       share of its time that a participant talks, 0.05–1 (default 1; a conversation: 0.4)
-  --json FILE        where the figures go (default bench/results/live.json; with --talk, live-conversation.json)
+  --json FILE        where the figures go (default bench/results/live.local.json; with --write, live.json)
   --write            put the tables into docs/performance.md; not with --talk`;
 
 /** @throws TonetapError invalid-argument, unavailable */
@@ -67,7 +68,7 @@ export async function runLive(args: readonly string[]): Promise<void> {
       `--write is for who talks all the time, got --talk ${talkShare}`,
     );
   }
-  const json = values.json ?? (talkShare < 1 ? CONVERSATION_JSON_FILE : JSON_FILE);
+  const json = values.json ?? (values.write ? PUBLISHED_JSON_FILE : JSON_FILE);
   const peers: PeerName[] = ["tonetap", ...values.peer.map(peerOf)];
   if (peers.includes("naive")) installNaivePeer();
 

@@ -15,7 +15,6 @@ const ramp = (peer: LiveRamp["peer"], participants: number): LiveRamp => ({
   capacity: { participants, limitedBy: "cpu", disturbed: false },
   steps: [],
   profiled: undefined,
-  rssPerParticipant: undefined,
 });
 
 const LATENCY = { p50Ms: 8, p99Ms: 20, maxMs: 30 };
