@@ -26,8 +26,6 @@ export default defineConfig({
     testTimeout: 180_000,
     hookTimeout: 180_000,
     expect: { poll: { timeout: 60_000 } },
-    // In CI a test that fails has a second try, and the summary names it: a defect to mend, no reason to refuse a change.
-    retry: process.env.CI === undefined ? 0 : 1,
     // Two shared cores: more workers only make the paced tests late.
     maxWorkers: 2,
     reporters: ["default", ["json", { outputFile: ".cache/vitest-peers.json" }]],

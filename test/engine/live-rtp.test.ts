@@ -51,8 +51,7 @@ describe.each([0, 2])(
       const { emitted, abstained, gated, dropped } = left.data.windows;
       expect([emitted + abstained, dropped]).toEqual([emotions.length, 0]);
       expect(emotions.length + gated).toBeGreaterThanOrEqual(12);
-      // 10 where nothing stalls; a sender that does ends its talk-spurt, and the next one has its first window after a second.
-      expect(emotions.length).toBeGreaterThanOrEqual(3);
+      expect(emotions.length).toBeGreaterThanOrEqual(8);
       for (const event of seen.events) expect(() => tonetapEventSchema.parse(event)).not.toThrow();
       for (const { data } of emotions) {
         const sum = Object.values(data.scores).reduce((total, score) => total + score, 0);
@@ -60,11 +59,8 @@ describe.each([0, 2])(
         // Media time on the grid, wall time by RTCP: both tell when it was said.
         expect(data.media.endMs % HOP_MS).toBe(0);
         expect(data.wall.source).toBe("ntp");
+        expect(Math.abs(Date.parse(data.wall.end) - startedAt - data.media.endMs)).toBeLessThan(500);
       }
-      // The sender's reports are late on a busy machine, and never early: the quickest says how right the time is.
-      const lagsMs = emotions.map(({ data }) => Date.parse(data.wall.end) - startedAt - data.media.endMs);
-      expect(Math.min(...lagsMs)).toBeGreaterThan(-100);
-      expect(Math.min(...lagsMs)).toBeLessThan(2_000);
       // The bundled truth: Anna's first words are at 0.50–2.51 s.
       const [first] = seen.of("speech.started", id);
       expect(Math.abs((first?.data.mediaMs ?? 0) - 500)).toBeLessThan(100);
@@ -98,6 +94,7 @@ describe.each([0, 2])(
       expect(quality?.lost).toBeGreaterThanOrEqual(sent.lost - 3);
       // A busy machine may bring a reordered packet after it was given up: late then, and counted as lost before.
       const late = quality?.late ?? 0;
+      expect(late).toBeLessThan(0.05 * sent.packets);
       expect(quality?.lost).toBeLessThanOrEqual(sent.lost + late);
       expect(quality?.duplicate).toBeLessThanOrEqual(sent.duplicated);
       expect(quality?.duplicate).toBeGreaterThanOrEqual(sent.duplicated - late);
@@ -118,14 +115,14 @@ describe.each([0, 2])(
       await seen.first("participant.left", ({ data }) => data.participantId === ids[1]);
 
       for (const id of ids) {
-        expect(seen.of("emotion", id).length, id).toBeGreaterThanOrEqual(1);
+        expect(seen.of("emotion", id).length, id).toBeGreaterThanOrEqual(3);
         expect(seen.of("participant.left", id)[0]?.data.reason).toBe("left");
       }
       expect(seen.of("quality", ids[1]).at(-1)?.data.packets.ignored).toBe(0);
     });
 
     test.skipIf(!hasPeer("ffmpeg"))(
-      "ffmpeg as the sender: 6 s over RTP are 11 or 12 windows, none twice, and at least 2 of them emotion events",
+      "ffmpeg as the sender: 6 s over RTP are 11 or 12 windows, none twice, and at least 5 of them emotion events",
       async () => {
         const id = fresh("ffmpeg");
         const source = await attachUdp(engine, id);
@@ -150,7 +147,7 @@ describe.each([0, 2])(
         expect(new Set(indexes).size).toBe(emitted + abstained);
         expect(emitted + abstained + gated).toBeGreaterThanOrEqual(11);
         expect(emitted + abstained + gated).toBeLessThanOrEqual(12);
-        expect(indexes.length).toBeGreaterThanOrEqual(2);
+        expect(indexes.length).toBeGreaterThanOrEqual(5);
         expect(seen.of("quality", id).at(-1)?.data.packets.lost).toBe(0);
       },
     );
