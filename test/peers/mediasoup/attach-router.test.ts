@@ -82,7 +82,7 @@ describe.skipIf(!hasMediasoup())("an engine that listens to a mediasoup room", {
     await participant.ended;
 
     const emotions = of("single", "emotion", "anna");
-    expect(emotions.length).toBeGreaterThanOrEqual(2);
+    expect(emotions.length).toBeGreaterThanOrEqual(5);
     for (const { data } of emotions) expect(data.wall.source).toBe("ntp");
     // The sender's reports are late on a busy machine, and never early: the quickest says how right the time is.
     const lagsMs = emotions.map(({ data }) => Date.parse(data.wall.end) - startedAt - data.media.endMs);
@@ -110,7 +110,7 @@ describe.skipIf(!hasMediasoup())("an engine that listens to a mediasoup room", {
     first.producer.close();
     await eventually(() => of("room", "participant.left", "anna").length === 1);
 
-    expect(of("room", "emotion", "anna").length).toBeGreaterThanOrEqual(2);
+    expect(of("room", "emotion", "anna").length).toBeGreaterThanOrEqual(5);
     expect(of("room", "participant.left").map(({ data }) => data.reason)).toEqual(["left", "left"]);
     expect(tap.participants).toBe(0);
     expect(await room.left()).toEqual({ transports: 1, consumers: 0 });

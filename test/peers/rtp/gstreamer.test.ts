@@ -64,7 +64,7 @@ describe.skipIf(!hasPeer("gst-launch"))("gst-launch-1.0 as the sender", () => {
         `GStreamer ${name}: correlation ${correlation.toFixed(4)}, ${heard.stats.received} packets`,
       );
       expect(correlation).toBeGreaterThan(floor);
-      expect(service.of("tonetap.emotion", participant).length).toBeGreaterThanOrEqual(2);
+      expect(service.of("tonetap.emotion", participant).length).toBeGreaterThanOrEqual(3);
       expect(service.of("tonetap.participant.left", participant)[0]?.data.reason).toBe("removed");
     },
   );

@@ -52,7 +52,7 @@ describe.skipIf(!hasDataChannel())("node-datachannel publishing over WHIP", () =
     expect(heard?.packets.map(({ payload }) => hex(payload))).toEqual(
       frames.map(({ payload }) => hex(payload)),
     );
-    expect(tap.of("tonetap.emotion", "anna").length).toBeGreaterThanOrEqual(2);
+    expect(tap.of("tonetap.emotion", "anna").length).toBeGreaterThanOrEqual(5);
     expect(tap.of("tonetap.participant.left", "anna")[0]?.data.reason).toBe("left");
   });
 
