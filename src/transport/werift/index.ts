@@ -2,13 +2,20 @@
 export { attachPeer, type PeerSourceOptions, sourceFromTrack } from "./attach-peer.ts";
 export { acceptTokens } from "./bearer-tokens.ts";
 export { type IceServer, iceServers, type TurnAccess } from "./ice-servers.ts";
+export { WHIP_MAX_BODY_BYTES, type WhipRequest, type WhipResponse } from "./whip-message.ts";
+export type {
+  IceGathering,
+  IcePatch,
+  IcePatched,
+  OpenWhipPeer,
+  WhipAnswer,
+  WhipPeer,
+  WhipPeerOptions,
+} from "./whip-peer.ts";
 export {
   createWhipEndpoint,
-  WHIP_MAX_BODY_BYTES,
+  type IceOptions,
   type WhipEndpoint,
   type WhipEndpointOptions,
-  type WhipRequest,
-  type WhipResponse,
   type WhipSessionInfo,
 } from "./whip-server.ts";
-export type { IceOptions } from "./whip-session.ts";

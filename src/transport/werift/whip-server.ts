@@ -1,23 +1,31 @@
 /**
  * WHIP (RFC 9725) without an HTTP server: a function from request to response. Whoever owns the socket reads the body,
- * calls handle() and writes what comes back. Negotiation is whip-offer.ts, a publisher's connection whip-session.ts.
+ * calls handle() and writes what comes back. Negotiation is whip-offer.ts, a publisher's connection whip-peer.ts.
  */
 import { randomUUID } from "node:crypto";
 import type { AudioSource, ParticipantInfo } from "../../core/audio-source.ts";
 import type { Admit } from "../../core/caller.ts";
 import { type Clock, systemClock } from "../../core/clock.ts";
-import { assertRange, type ErrorCode, TonetapError } from "../../core/errors.ts";
+import { assertRange, TonetapError } from "../../core/errors.ts";
 import { type Closable, ClosesOnce } from "../../core/lifecycle.ts";
 import { LINE_CONSENTS, type LineConsent } from "../../core/line-signal.ts";
 import { problemOf } from "../../core/problem.ts";
 import { assertIceUrl, type IceServer, linkHeader } from "./ice-servers.ts";
 import { participantFromQuery } from "./participant-query.ts";
-import { writeRestartFragment } from "./whip-answer.ts";
-import { parseIceFragment, parseWhipOffer } from "./whip-offer.ts";
-import { type IceOptions, WhipSession } from "./whip-session.ts";
-
-/** Bytes of a request body at most. HTTP servers should stop reading there and call handle() with what they have. */
-export const WHIP_MAX_BODY_BYTES = 64 * 1024;
+import {
+  bearerOf,
+  bodyText,
+  denied,
+  header,
+  refusal,
+  reply,
+  type WhipRequest,
+  type WhipResponse,
+  wrongBody,
+} from "./whip-message.ts";
+import { parseIceFragment, parseWhipOffer, type WhipOffer } from "./whip-offer.ts";
+import type { IceGathering, OpenWhipPeer, WhipPeer, WhipPeerOptions } from "./whip-peer.ts";
+import { WhipSession } from "./whip-session.ts";
 
 /** Names our extension in Link header fields: `PUT` there `{"consent": "withdrawn"}`. */
 export const WHIP_CONSENT_RELATION = "urn:tonetap:whip:ext:consent";
@@ -27,28 +35,19 @@ const CONSENT_TYPE = "application/json";
 const OFFER_TYPE = "application/sdp";
 const FRAGMENT_TYPE = "application/trickle-ice-sdpfrag";
 
-export interface WhipRequest {
-  /** Upper case. */
-  readonly method: string;
-  /** Without query. */
-  readonly path: string;
-  /** Lower-case names, as node:http gives them. */
-  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
-  readonly query: URLSearchParams;
-  readonly body: Uint8Array | string;
-}
-
-export interface WhipResponse {
-  readonly status: number;
-  /** Lower-case names, as in requests. Errors are problem documents (RFC 9457), as core/problem.ts writes them. */
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: string;
-}
-
 export interface WhipSessionInfo {
   /** Last segment of the session's URL. Keep it secret: who knows it can end the session. */
   readonly id: string;
   readonly participant: ParticipantInfo;
+}
+
+/** How both sides find their ways to each other. */
+export interface IceOptions extends IceGathering {
+  /**
+   * Sent to publishers in Link headers; a function is asked for each of them, see iceServers(). The first STUN server
+   * is also asked here for this machine's public address. Default none: a server with an address of its own needs none.
+   */
+  readonly iceServers?: readonly IceServer[] | (() => readonly IceServer[]);
 }
 
 export interface WhipEndpointOptions extends IceOptions {
@@ -80,6 +79,8 @@ export interface WhipEndpointOptions extends IceOptions {
   readonly maxPacketsPerSecond?: number;
   /** Default true: Tonetap's own SRTP instead of werift's, which takes four times as long. */
   readonly ownSrtp?: boolean;
+  /** Opens publishers' connections. Default: on this thread. */
+  readonly openPeer?: OpenWhipPeer;
   readonly clock?: Clock;
 }
 
@@ -100,9 +101,9 @@ class Endpoint extends ClosesOnce implements WhipEndpoint {
   readonly #path: string;
   readonly #inactivityMs: number;
   readonly #maxSessions: number;
-  readonly #clock: Clock;
+  readonly #openPeer: OpenWhipPeer;
   readonly #onError: (error: TonetapError) => void;
-  readonly #sessions = new Map<string, WhipSession>();
+  readonly #sessions = new Map<string, WhipPeer>();
   /** Sessions being opened: they count against the limit. */
   readonly #opening = new Set<Promise<unknown>>();
 
@@ -112,7 +113,8 @@ class Endpoint extends ClosesOnce implements WhipEndpoint {
     this.#path = options.path ?? "/whip";
     this.#inactivityMs = options.inactivityMs ?? 10_000;
     this.#maxSessions = options.maxSessions ?? 200;
-    this.#clock = options.clock ?? systemClock;
+    const { clock = systemClock } = options;
+    this.#openPeer = options.openPeer ?? ((peer, onEnd) => WhipSession.open({ ...peer, clock, onEnd }));
     this.#onError = options.onError ?? ((error) => process.emitWarning(error));
     assertRange("whip inactivityMs", this.#inactivityMs, 1_000, 600_000, "ms");
     if (options.maxPacketsPerSecond !== undefined)
@@ -190,7 +192,7 @@ class Endpoint extends ClosesOnce implements WhipEndpoint {
         'the body must be {"consent": "granted"} or {"consent": "withdrawn"}',
       );
     }
-    session.source.line.tell({ kind: "consent", consent: said, by: "WHIP", nature: "act" });
+    session.tell({ kind: "consent", consent: said, by: "WHIP", nature: "act" });
     return reply(204);
   }
 
@@ -215,25 +217,19 @@ class Endpoint extends ClosesOnce implements WhipEndpoint {
     const participant = admit(participantFromQuery(request.query, id));
     const offer = parseWhipOffer(bodyText(request));
     const servers = this.#iceServers();
-    const session = await WhipSession.open({
-      id,
-      offer,
-      ice: this.#options,
-      servers,
-      clock: this.#clock,
-      inactivityMs: this.#inactivityMs,
-      ownSrtp: this.#options.ownSrtp,
-      maxPacketsPerSecond: this.#options.maxPacketsPerSecond,
-      onEnd: () => this.#sessions.delete(id),
+    let hasEnded = false;
+    const peer = await this.#openPeer(this.#peerOptions(id, offer, servers), () => {
+      hasEnded = true;
+      this.#sessions.delete(id);
     });
     try {
-      await this.#options.onSession(session.source, { id, participant });
+      await this.#options.onSession(peer.source, { id, participant });
     } catch (error) {
-      await session.close();
+      await peer.close();
       throw error;
     }
-    if (session.source.closed) throw new TonetapError("unavailable", "the session ended before it began");
-    this.#sessions.set(id, session);
+    if (hasEnded) throw new TonetapError("unavailable", "the session ended before it began");
+    this.#sessions.set(id, peer);
     // RFC 9725, "Protocol Extensions": told by a link whose relation is its name.
     const consent = `<${this.#path}/${id}${CONSENT_SUFFIX}>; rel="${WHIP_CONSENT_RELATION}"`;
     const link = [linkHeader(servers), consent].filter((part) => part !== "").join(", ");
@@ -242,11 +238,25 @@ class Endpoint extends ClosesOnce implements WhipEndpoint {
       {
         "content-type": OFFER_TYPE,
         location: `${this.#path}/${id}`,
-        etag: session.ice.etag,
+        etag: peer.answer.etag,
         link,
       },
-      session.answerSdp,
+      peer.answer.sdp,
     );
+  }
+
+  #peerOptions(id: string, offer: WhipOffer, servers: readonly IceServer[]): WhipPeerOptions {
+    const { ownSrtp, maxPacketsPerSecond } = this.#options;
+    const { iceRelay, iceAdditionalHostAddresses, iceUseIpv4, iceUseIpv6, portRange } = this.#options;
+    return {
+      id,
+      offer,
+      servers,
+      gathering: { iceRelay, iceAdditionalHostAddresses, iceUseIpv4, iceUseIpv6, portRange },
+      inactivityMs: this.#inactivityMs,
+      ownSrtp,
+      maxPacketsPerSecond,
+    };
   }
 
   /** A function's servers are checked as they come: that one of them is wrong is no publisher's fault. */
@@ -263,7 +273,7 @@ class Endpoint extends ClosesOnce implements WhipEndpoint {
   }
 
   /** RFC 9725 §4.3: candidates that come later (204), or new credentials for an ICE restart (200 with ours). */
-  async #patch(request: WhipRequest, { ice, offer }: WhipSession): Promise<WhipResponse> {
+  async #patch(request: WhipRequest, peer: WhipPeer): Promise<WhipResponse> {
     const wrong = wrongBody(request, FRAGMENT_TYPE, { "accept-patch": FRAGMENT_TYPE });
     if (wrong !== undefined) return wrong;
     const match = header(request, "if-match");
@@ -275,15 +285,18 @@ class Endpoint extends ClosesOnce implements WhipEndpoint {
       );
     }
     const fragment = parseIceFragment(bodyText(request));
-    if (match !== "*" && !match.split(",").some((tag) => tag.trim() === ice.etag)) {
-      return refusal(412, "conflict", "If-Match names another ICE session");
+    const tags = match === "*" ? undefined : match.split(",").map((tag) => tag.trim());
+    const patched = await peer.patch({ fragment, tags });
+    switch (patched.kind) {
+      case "mismatch":
+        return refusal(412, "conflict", "If-Match names another ICE session");
+      case "trickled":
+        return reply(204);
+      case "restarted":
+        return reply(200, { "content-type": FRAGMENT_TYPE, etag: patched.etag }, patched.fragment);
+      default:
+        return patched satisfies never;
     }
-    if (!ice.isRestart(fragment)) {
-      await ice.addCandidates(fragment);
-      return reply(204);
-    }
-    const { etag, ...local } = await ice.restart(fragment);
-    return reply(200, { "content-type": FRAGMENT_TYPE, etag }, writeRestartFragment(offer, local));
   }
 
   /** Undefined for one who may not. */
@@ -317,48 +330,3 @@ function consentIn(text: string): LineConsent | undefined {
     return undefined;
   }
 }
-
-/** RFC 6750 §2.1; the scheme's name is case-insensitive (RFC 9110 §11.1). */
-const bearerOf = (request: WhipRequest): string | undefined =>
-  /^bearer +([\w.~+/-]+=*)$/i.exec(header(request, "authorization") ?? "")?.[1];
-
-function denied(request: WhipRequest): WhipResponse {
-  const challenge = bearerOf(request) === undefined ? "Bearer" : 'Bearer error="invalid_token"';
-  return refusal(401, "unauthenticated", "a valid bearer token is needed", { "www-authenticate": challenge });
-}
-
-function reply(status: number, headers: Record<string, string> = {}, body = ""): WhipResponse {
-  return { status, headers, body };
-}
-
-/** A refusal whose status HTTP knows more exactly than our codes. */
-function refusal(
-  status: number,
-  code: ErrorCode,
-  message: string,
-  headers: Record<string, string> = {},
-): WhipResponse {
-  const problem = problemOf(new TonetapError(code, message), status);
-  return { ...problem, headers: { ...problem.headers, ...headers } };
-}
-
-function header(request: WhipRequest, name: string): string | undefined {
-  const value = request.headers[name];
-  return typeof value === "object" ? value.join(", ") : value;
-}
-
-function wrongBody(
-  request: WhipRequest,
-  type: string,
-  accept: Record<string, string>,
-): WhipResponse | undefined {
-  const got = header(request, "content-type")?.split(";")[0]?.trim().toLowerCase();
-  if (got !== type) return refusal(415, "invalid-argument", `Content-Type must be ${type}`, accept);
-  if (Buffer.byteLength(request.body) > WHIP_MAX_BODY_BYTES) {
-    return refusal(413, "invalid-argument", `the body may have ${WHIP_MAX_BODY_BYTES} bytes`);
-  }
-  return undefined;
-}
-
-const bodyText = (request: WhipRequest): string =>
-  typeof request.body === "string" ? request.body : new TextDecoder().decode(request.body);

@@ -1,47 +1,17 @@
-/** One WHIP publisher: its werift connection, its answer and its AudioSource. HTTP is whip-server.ts. */
+/** One WHIP publisher, on the thread that opens it: its werift connection, its answer and its AudioSource. The seam to HTTP is whip-peer.ts. */
 import { RTCPeerConnection, RTCRtpCodecParameters, RTCRtpHeaderExtensionParameters } from "werift";
 import type { Clock } from "../../core/clock.ts";
 import { TonetapError } from "../../core/errors.ts";
-import type { Closable } from "../../core/lifecycle.ts";
-import { type IceServer, isStun, isTurn } from "./ice-servers.ts";
+import type { LineSignal } from "../../core/line-signal.ts";
+import { isStun, isTurn } from "./ice-servers.ts";
 import { WeriftSource } from "./werift-source.ts";
-import { writeWhipAnswer } from "./whip-answer.ts";
+import { writeRestartFragment, writeWhipAnswer } from "./whip-answer.ts";
 import { WhipIce } from "./whip-ice.ts";
 import { AUDIO_LEVEL_URI, type WhipOffer } from "./whip-offer.ts";
+import type { IcePatch, IcePatched, WhipAnswer, WhipPeer, WhipPeerOptions } from "./whip-peer.ts";
 
-/** How this side gathers its candidates. */
-export interface IceOptions {
-  /**
-   * Sent to publishers in Link headers; a function is asked for each of them, see iceServers(). The first STUN server
-   * is also asked here for this machine's public address. Default none: a server with an address of its own needs none.
-   */
-  readonly iceServers?: readonly IceServer[] | (() => readonly IceServer[]);
-  /**
-   * Whether this side takes a relay of the first TURN server too: `also`, or `only`, for a machine that may not send UDP
-   * to anywhere else. Default `never`: one relay, on the publisher's side, gets through every NAT.
-   */
-  readonly iceRelay?: "never" | "also" | "only";
-  /** Further addresses of this machine to offer as host candidates, such as 127.0.0.1. */
-  readonly iceAdditionalHostAddresses?: readonly string[];
-  /** Default true. */
-  readonly iceUseIpv4?: boolean;
-  /** Default true. */
-  readonly iceUseIpv6?: boolean;
-  /** UDP ports, first and last; each session takes one an address. Default: any free. */
-  readonly portRange?: readonly [number, number];
-}
-
-export interface WhipSessionOptions {
-  /** Unguessable: it is the capability to end the session. */
-  readonly id: string;
-  readonly offer: WhipOffer;
-  readonly ice: IceOptions;
-  /** What `ice.iceServers` gave for this session. */
-  readonly servers: readonly IceServer[];
+export interface WhipSessionOptions extends WhipPeerOptions {
   readonly clock: Clock;
-  readonly inactivityMs: number;
-  readonly ownSrtp?: boolean | undefined;
-  readonly maxPacketsPerSecond?: number | undefined;
   /** Runs once, when the session has ended for whatever reason. */
   readonly onEnd: () => void;
 }
@@ -49,24 +19,17 @@ export interface WhipSessionOptions {
 /** ms that the POST waits for STUN and TURN servers; one that answers later is not in the answer. */
 const GATHER_TIMEOUT_MS = 2_000;
 
-export class WhipSession implements Closable {
-  readonly id: string;
+export class WhipSession implements WhipPeer {
   readonly source: WeriftSource;
-  readonly offer: WhipOffer;
-  readonly ice: WhipIce;
-  readonly answerSdp: string;
+  readonly answer: WhipAnswer;
+  readonly #offer: WhipOffer;
+  readonly #ice: WhipIce;
 
-  private constructor(
-    { id, offer }: WhipSessionOptions,
-    ice: WhipIce,
-    source: WeriftSource,
-    answerSdp: string,
-  ) {
-    this.id = id;
-    this.offer = offer;
-    this.ice = ice;
+  private constructor(offer: WhipOffer, ice: WhipIce, source: WeriftSource, sdp: string) {
+    this.#offer = offer;
+    this.#ice = ice;
     this.source = source;
-    this.answerSdp = answerSdp;
+    this.answer = { sdp, etag: ice.etag };
   }
 
   /** @throws TonetapError protocol when werift cannot answer; unavailable when no candidate could be gathered. */
@@ -122,11 +85,25 @@ export class WhipSession implements Closable {
         },
         Math.floor(options.clock.wall()),
       );
-      return new WhipSession(options, ice, source, answerSdp);
+      return new WhipSession(offer, ice, source, answerSdp);
     } catch (error) {
       await (source ?? peer).close();
       throw TonetapError.from(error, "protocol", "the offer cannot be answered");
     }
+  }
+
+  async patch({ fragment, tags }: IcePatch): Promise<IcePatched> {
+    if (tags !== undefined && !tags.includes(this.#ice.etag)) return { kind: "mismatch" };
+    if (!this.#ice.isRestart(fragment)) {
+      await this.#ice.addCandidates(fragment);
+      return { kind: "trickled" };
+    }
+    const { etag, ...local } = await this.#ice.restart(fragment);
+    return { kind: "restarted", etag, fragment: writeRestartFragment(this.#offer, local) };
+  }
+
+  tell(signal: LineSignal): void {
+    this.source.line.tell(signal);
   }
 
   close(): Promise<void> {
@@ -134,15 +111,16 @@ export class WhipSession implements Closable {
   }
 }
 
-function createPeer(offer: WhipOffer, { ice, servers }: WhipSessionOptions): RTCPeerConnection {
-  const relay = ice.iceRelay ?? "never";
+function createPeer(offer: WhipOffer, { gathering, servers }: WhipSessionOptions): RTCPeerConnection {
+  const relay = gathering.iceRelay ?? "never";
   return new RTCPeerConnection({
     iceServers: servers.filter(({ urls }) => isStun(urls) || (relay !== "never" && isTurn(urls))),
     iceTransportPolicy: relay === "only" ? "relay" : "all",
-    iceAdditionalHostAddresses: [...(ice.iceAdditionalHostAddresses ?? [])],
-    iceUseIpv4: ice.iceUseIpv4 ?? true,
-    iceUseIpv6: ice.iceUseIpv6 ?? true,
-    icePortRange: ice.portRange === undefined ? undefined : [ice.portRange[0], ice.portRange[1]],
+    iceAdditionalHostAddresses: [...(gathering.iceAdditionalHostAddresses ?? [])],
+    iceUseIpv4: gathering.iceUseIpv4 ?? true,
+    iceUseIpv6: gathering.iceUseIpv6 ?? true,
+    icePortRange:
+      gathering.portRange === undefined ? undefined : [gathering.portRange[0], gathering.portRange[1]],
     iceStunGatherTimeout: GATHER_TIMEOUT_MS / 1000,
     iceTurnConnectTimeout: GATHER_TIMEOUT_MS / 1000,
     bundlePolicy: "max-bundle",
