@@ -155,12 +155,6 @@ export class HostedMedia {
     this.#forgetIfOver();
   }
 
-  async close(): Promise<void> {
-    await this.#local.close();
-    this.#ended = true;
-    this.#forgetIfOver();
-  }
-
   #forgetIfOver(): void {
     if (this.#ended && this.#running.size === 0) this.#options.onOver();
   }

@@ -15,11 +15,15 @@ import { createRestMemory, RestReader } from "./pacer.ts";
 import { createPacketRing, PacketRingWriter } from "./packet-ring.ts";
 import type {
   FromShard,
-  OpenedRtp,
+  OpenedSource,
+  ShardAnswer,
   ShardAsk,
   ShardNews,
   ShardOrder,
   ShardSetup,
+  SourceKind,
+  SourceOpening,
+  SourceOptions,
   ToShard,
 } from "./shard-protocol.ts";
 import { untold } from "./told-error.ts";
@@ -39,12 +43,20 @@ const SCRIPT = new URL(
 );
 
 /** News of one participant's media. */
-export type MediaNews = Exclude<ShardNews, { kind: "answer" | "refusal" }>;
+export type MediaNews = Exclude<ShardNews, { kind: "answer" | "refusal" | "source-over" }>;
 
 /** Who is told what a shard says of one participant's media. */
 export interface MediaReceiver {
   receive(news: MediaNews): void;
   /** The shard is gone, unasked: nothing more will come. */
+  lost(error: TonetapError): void;
+}
+
+/** Who is told of a source that a shard has opened. */
+export interface SourceReceiver {
+  /** It gives no more. */
+  end(error: TonetapError | undefined, timedOut: boolean): void;
+  /** The shard is gone, unasked, and the source with it. */
   lost(error: TonetapError): void;
 }
 
@@ -73,7 +85,8 @@ export class ShardLink {
   readonly #ring: PacketRingWriter;
   readonly #onLost: (error: TonetapError) => void;
   readonly #receivers = new Map<number, MediaReceiver>();
-  readonly #asked = new Map<number, PromiseWithResolvers<OpenedRtp | undefined>>();
+  readonly #sources = new Map<number, SourceReceiver>();
+  readonly #asked = new Map<number, PromiseWithResolvers<ShardAnswer>>();
   readonly #opening = Promise.withResolvers<void>();
   readonly #exited = Promise.withResolvers<void>();
   #requests = 0;
@@ -135,6 +148,11 @@ export class ShardLink {
     return this.#receivers.size;
   }
 
+  /** The same, and whose sources are open already: those come to be attached. */
+  get tenants(): number {
+    return Math.max(this.#receivers.size, this.#sources.size);
+  }
+
   /** Packets for it that found the ring full. */
   get droppedPackets(): number {
     return this.#ring.dropped;
@@ -178,11 +196,30 @@ export class ShardLink {
     this.#receivers.delete(media);
   }
 
+  /** From here on `receiver` is told of this source. */
+  registerSource(source: number, receiver: SourceReceiver): void {
+    this.#sources.set(source, receiver);
+  }
+
+  unregisterSource(source: number): void {
+    this.#sources.delete(source);
+  }
+
+  /** Opens a source. @throws what the shard refuses by; TonetapError unavailable when it is gone */
+  async open<K extends SourceKind>(
+    source: number,
+    kind: K,
+    options: SourceOptions<K>,
+  ): Promise<OpenedSource<K> | undefined> {
+    const opening = { kind, options } as SourceOpening;
+    return (await this.ask({ kind: "open-source", source, opening })) as OpenedSource<K> | undefined;
+  }
+
   /** @throws what the shard refuses by; TonetapError unavailable when it is gone */
-  ask(ask: ShardAsk): Promise<OpenedRtp | undefined> {
+  ask(ask: ShardAsk): Promise<ShardAnswer> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
     const request = this.#requests++;
-    const asked = Promise.withResolvers<OpenedRtp | undefined>();
+    const asked = Promise.withResolvers<ShardAnswer>();
     this.#asked.set(request, asked);
     this.#post({ ...ask, request });
     return asked.promise;
@@ -232,6 +269,9 @@ export class ShardLink {
         case "refusal":
           this.#take(news.request)?.reject(untold(news.error));
           break;
+        case "source-over":
+          this.#sources.get(news.source)?.end(news.error && untold(news.error), news.timedOut);
+          break;
         default:
           this.#tell(news);
       }
@@ -244,7 +284,7 @@ export class ShardLink {
     else releaseRows(this.mailbox, news);
   }
 
-  #take(request: number): PromiseWithResolvers<OpenedRtp | undefined> | undefined {
+  #take(request: number): PromiseWithResolvers<ShardAnswer> | undefined {
     const asked = this.#asked.get(request);
     this.#asked.delete(request);
     return asked;
@@ -254,6 +294,9 @@ export class ShardLink {
     if (this.#ended !== undefined) return;
     this.#end(error);
     void this.#worker.terminate();
+    // Whoever is worked on asks where its source will be.
+    for (const receiver of [...this.#sources.values()]) receiver.lost(error);
+    this.#sources.clear();
     for (const receiver of [...this.#receivers.values()]) receiver.lost(error);
     this.#receivers.clear();
     this.#onLost(error);

@@ -20,8 +20,9 @@ import { CounterReader } from "./counters.ts";
 import { releaseRows } from "./outbox.ts";
 import type { MediaNews, MediaReceiver, ShardLink } from "./shard-link.ts";
 import type { MediaOrigin, ToldError, WindowTerms } from "./shard-protocol.ts";
-import { ShardRtpSource } from "./shard-rtp-source.ts";
 import { ShardRun } from "./shard-run.ts";
+import { ShardSource } from "./shard-source.ts";
+import { MAX_MOVES } from "./source-home.ts";
 import { told, untold } from "./told-error.ts";
 
 export interface ShardMediaOptions extends MediaParts {
@@ -30,9 +31,6 @@ export interface ShardMediaOptions extends MediaParts {
   /** Another shard, when its own broke down. @throws TonetapError when there will be none */
   readonly findShard: () => Promise<ShardLink>;
 }
-
-/** Shards that may break down under it, before it is not tried again: it may be what breaks them. */
-const MAX_MOVES = 3;
 
 export class ShardMedia implements ParticipantMedia, MediaReceiver {
   readonly source: AudioSource;
@@ -57,6 +55,7 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
   /** Its source, here, gives no more. */
   #sourceOver: { readonly error: ToldError | undefined } | undefined;
   #ended = false;
+  #closing = false;
 
   private constructor(link: ShardLink, options: ShardMediaOptions) {
     this.source = options.source;
@@ -85,7 +84,7 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
 
   get refused(): Readonly<Record<string, number>> {
     const refused =
-      this.source instanceof ShardRtpSource
+      this.source instanceof ShardSource
         ? addedUp(this.#refusedBefore, this.#refused)
         : (this.source.refused ?? {});
     return this.#overruns === 0 ? refused : { ...refused, "shard-behind": this.#overruns };
@@ -106,7 +105,7 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
   listen(listener: MediaListener): void {
     this.#listener = listener;
     this.#link.order({ kind: "listen", media: this.#options.media });
-    if (!(this.source instanceof ShardRtpSource)) this.#forward();
+    if (!(this.source instanceof ShardSource)) this.#forward();
   }
 
   abandon(): void {
@@ -115,9 +114,10 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
   }
 
   async close(): Promise<void> {
+    this.#closing = true;
+    await this.#moving;
     try {
-      if (this.source instanceof ShardRtpSource) await this.#closeInShard();
-      else await this.source.close();
+      await this.source.close();
     } finally {
       // Even if it does not say so.
       this.#endSource(undefined);
@@ -135,8 +135,7 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
         else releaseRows(this.#link.mailbox, news);
         return;
       case "ended":
-        if (this.source instanceof ShardRtpSource) this.source.ended(news.timedOut);
-        this.#end(news.error === undefined ? undefined : untold(news.error));
+        this.#endedInShard(news.error === undefined ? undefined : untold(news.error), news.timedOut);
         return;
       case "refused":
         this.#refused = news.refused;
@@ -156,8 +155,9 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
     const run = this.#run;
     this.#run = undefined;
     if (!this.#ended) {
-      const canMove = !(this.source instanceof ShardRtpSource) || this.source.canMove;
-      if (canMove && this.#moves < MAX_MOVES) this.#move(error);
+      const canMove = this.source instanceof ShardSource ? !this.source.home.over : this.#moves < MAX_MOVES;
+      if (this.#closing) this.#end(undefined);
+      else if (canMove) this.#move(error);
       else this.#end(error);
     }
     // What it said before is judged; the participant begins anew, or leaves.
@@ -237,9 +237,14 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
 
   /** Of a forwarded source: the shard ends when it has read the packets that came before. */
   #endSource(error: ToldError | undefined): void {
-    if (this.#sourceOver !== undefined || this.source instanceof ShardRtpSource) return;
+    if (this.#sourceOver !== undefined || this.source instanceof ShardSource) return;
     this.#sourceOver = { error };
     this.#link.order({ kind: "source-ended", media: this.#options.media, error });
+  }
+
+  #endedInShard(error: TonetapError | undefined, timedOut: boolean): void {
+    if (this.source instanceof ShardSource) this.source.home.end(error, timedOut);
+    this.#end(error);
   }
 
   #end(error: TonetapError | undefined): void {
@@ -258,22 +263,11 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
     });
   }
 
-  async #closeInShard(): Promise<void> {
-    await this.#moving;
-    const link = this.#link;
-    try {
-      await link.ask({ kind: "close-media", media: this.#options.media });
-    } catch (error) {
-      // With its shard the socket is gone too.
-      if (link.alive) throw error;
-    }
-  }
-
   async #settle(link: ShardLink): Promise<void> {
     const { media, normalisation, source } = { ...this.#options, source: this.source };
     const origin: MediaOrigin =
-      source instanceof ShardRtpSource
-        ? { kind: "own", source: source.number }
+      source instanceof ShardSource
+        ? { kind: "own", source: source.home.number }
         : {
             kind: "forwarded",
             codecs: source.codecs,
@@ -306,26 +300,27 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
     this.#moves++;
     this.#refusedBefore = addedUp(this.#refusedBefore, this.#refused);
     this.#refused = {};
-    this.#moving = this.#settleElsewhere().then(
+    const moving = this.#settleElsewhere().then(
       () => {
-        this.#moving = undefined;
+        if (this.#moving === moving) this.#moving = undefined;
         if (!this.#ended) this.#listener?.onMoved?.(error);
       },
       (failure: unknown) => {
+        // The other has broken down meanwhile, too: it is on its way to a third.
+        if (this.#moving !== moving) return;
         this.#moving = undefined;
         this.#end(TonetapError.from(failure));
       },
     );
+    this.#moving = moving;
   }
 
   async #settleElsewhere(): Promise<void> {
-    const { source } = this;
     const { media, findShard } = this.#options;
     // Until then its sockets are not free.
     await this.#link.gone();
     const link = await findShard();
     if (this.#ended) return;
-    if (source instanceof ShardRtpSource) await source.openAgain(link);
     await this.#settle(link);
     if (this.#ended) {
       this.abandon();

@@ -12,6 +12,7 @@ import type { WindowParts } from "../window-chain.ts";
 import { ShardLink } from "./shard-link.ts";
 import { ShardMedia } from "./shard-media.ts";
 import { ShardRtpSource } from "./shard-rtp-source.ts";
+import { ShardSource } from "./shard-source.ts";
 
 export interface ShardPoolOptions {
   readonly clock: Clock;
@@ -46,8 +47,8 @@ interface Slot {
   startedMs: number;
   /** Share of a core that its event loop is busy, smoothed. */
   load: number;
-  /** Participants at that look. */
-  mediaThen: number;
+  /** Tenants at that look. */
+  tenantsThen: number;
   restarts: number;
   crashesInARow: number;
   lastError: string;
@@ -71,7 +72,7 @@ export class ShardPool implements MediaHost, Closable {
         link: this.#start(i),
         startedMs: options.clock.now(),
         load: 0,
-        mediaThen: 0,
+        tenantsThen: 0,
         restarts: 0,
         crashesInARow: 0,
         lastError: "",
@@ -107,14 +108,12 @@ export class ShardPool implements MediaHost, Closable {
   }
 
   async open(source: AudioSource, parts: MediaParts): Promise<ShardMedia> {
-    const link = source instanceof ShardRtpSource ? source.link : await this.#place();
-    const media = this.#numbers++;
-    const findShard = (): Promise<ShardLink> => this.#place();
-    return ShardMedia.open(link, { ...parts, media, source, findShard });
+    const findShard = source instanceof ShardSource ? () => source.home.settled() : this.#findShard;
+    return ShardMedia.open(await findShard(), { ...parts, media: this.#numbers++, source, findShard });
   }
 
-  async openRtp(options: RtpDoorOptions): Promise<RtpDoor> {
-    return ShardRtpSource.open(this.#numbers++, await this.#place(), options);
+  openRtp(options: RtpDoorOptions): Promise<RtpDoor> {
+    return ShardRtpSource.open(this.#numbers++, this.#findShard, options);
   }
 
   /** Windows that lie in shared memory now. */
@@ -143,6 +142,8 @@ export class ShardPool implements MediaHost, Closable {
     for (const wake of this.#waiting) wake();
     await Promise.all(this.#slots.map(({ link }) => link.close()));
   }
+
+  readonly #findShard = (): Promise<ShardLink> => this.#place();
 
   /** The shard with the least to do. Waits while there is none. @throws TonetapError closed */
   async #place(): Promise<ShardLink> {
@@ -186,7 +187,7 @@ export class ShardPool implements MediaHost, Closable {
     slot.restarts++;
     slot.startedMs = clock.now();
     slot.load = 0;
-    slot.mediaThen = 0;
+    slot.tenantsThen = 0;
     slot.link = this.#start(index);
     for (const wake of this.#waiting) wake();
   }
@@ -196,7 +197,7 @@ export class ShardPool implements MediaHost, Closable {
       if (!slot.link.alive) continue;
       slot.link.look();
       slot.load += LOAD_SHARE * (slot.link.takeUtilization() - slot.load);
-      slot.mediaThen = slot.link.media;
+      slot.tenantsThen = slot.link.tenants;
     }
   }
 }
@@ -204,10 +205,10 @@ export class ShardPool implements MediaHost, Closable {
 /** Load now, by the last look and who came since; of two that are about alike the one with fewer participants. */
 function isLighter(a: Slot, b: Slot): boolean {
   const difference = expectedLoad(a) - expectedLoad(b);
-  return Math.abs(difference) < ALIKE ? a.link.media < b.link.media : difference < 0;
+  return Math.abs(difference) < ALIKE ? a.link.tenants < b.link.tenants : difference < 0;
 }
 
-function expectedLoad({ link, load, mediaThen }: Slot): number {
-  const each = mediaThen === 0 ? PARTICIPANT_LOAD : Math.max(load / mediaThen, PARTICIPANT_LOAD / 10);
-  return load + (link.media - mediaThen) * each;
+function expectedLoad({ link, load, tenantsThen }: Slot): number {
+  const each = tenantsThen === 0 ? PARTICIPANT_LOAD : Math.max(load / tenantsThen, PARTICIPANT_LOAD / 10);
+  return load + (link.tenants - tenantsThen) * each;
 }

@@ -33,6 +33,19 @@ export interface ShardSetup {
   readonly mailbox: WindowMailboxMemory;
 }
 
+/** Every kind of source that a shard opens itself: what it is opened with, and what is answered. */
+export interface ShardSources {
+  readonly rtp: { readonly options: RtpDoorOptions; readonly opened: OpenedRtp };
+}
+
+export type SourceKind = keyof ShardSources;
+export type SourceOptions<K extends SourceKind> = ShardSources[K]["options"];
+export type OpenedSource<K extends SourceKind> = ShardSources[K]["opened"];
+export type AnyOpened = OpenedSource<SourceKind>;
+export type SourceOpening = {
+  [K in SourceKind]: { readonly kind: K; readonly options: SourceOptions<K> };
+}[SourceKind];
+
 /** A source's packets come through the ring, or the shard has opened it itself. */
 export type MediaOrigin =
   | { readonly kind: "forwarded"; readonly codecs: CodecMap; readonly canRetransmit: boolean }
@@ -40,9 +53,9 @@ export type MediaOrigin =
 
 /** What is answered, by `answer` or `refusal` of the same number. */
 export type ShardAsk =
-  /** Opens a UDP port; the answer is an {@link OpenedRtp}. */
-  | { readonly kind: "open-rtp"; readonly source: number; readonly options: RtpDoorOptions }
-  /** Closes a source that nobody was attached to. */
+  /** Opens a source; the answer is what it has opened. */
+  | { readonly kind: "open-source"; readonly source: number; readonly opening: SourceOpening }
+  /** Answered when it is closed. */
   | { readonly kind: "close-source"; readonly source: number }
   /** Makes a participant's media. */
   | {
@@ -54,9 +67,9 @@ export type ShardAsk =
       readonly firstArrivalMs: MonotonicMs | undefined;
       readonly counters: CounterMemory;
     }
-  | { readonly kind: "prepare"; readonly media: number; readonly run: number }
-  /** Closes its source; answered when it is closed. */
-  | { readonly kind: "close-media"; readonly media: number };
+  | { readonly kind: "prepare"; readonly media: number; readonly run: number };
+
+export type ShardAnswer = AnyOpened | undefined;
 
 /** How windows are to be made now. */
 export interface WindowTerms {
@@ -116,7 +129,7 @@ export type ToldWindow = Omit<
 export type ToldUnit = Exclude<HeardUnit, FeatureWindow> | ToldWindow;
 
 export type ShardNews =
-  | { readonly kind: "answer"; readonly request: number; readonly value: OpenedRtp | undefined }
+  | { readonly kind: "answer"; readonly request: number; readonly value: ShardAnswer }
   | { readonly kind: "refusal"; readonly request: number; readonly error: ToldError }
   | { readonly kind: "unit"; readonly media: number; readonly run: number; readonly unit: ToldUnit }
   /** The window that was asked for; without a row it was too late. */
@@ -136,6 +149,13 @@ export type ShardNews =
   | {
       readonly kind: "ended";
       readonly media: number;
+      readonly error: ToldError | undefined;
+      readonly timedOut: boolean;
+    }
+  /** A source that the shard has opened gives no more, whoever it was attached to. */
+  | {
+      readonly kind: "source-over";
+      readonly source: number;
       readonly error: ToldError | undefined;
       readonly timedOut: boolean;
     }

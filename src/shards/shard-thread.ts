@@ -6,15 +6,22 @@ import { parentPort, workerData } from "node:worker_threads";
 import type { AudioSource } from "../core/audio-source.ts";
 import { clockOfThread } from "../core/clock.ts";
 import { TonetapError } from "../core/errors.ts";
-import type { RtpDoorOptions } from "../media-host.ts";
-import { createUdpRtpSource, type UdpRtpSource } from "../transport/index.ts";
 import { ForwardedSource } from "./forwarded-source.ts";
 import { beat } from "./heartbeat.ts";
 import { HostedMedia } from "./hosted-media.ts";
+import { type HostedSource, openSource } from "./hosted-source.ts";
 import { Outbox } from "./outbox.ts";
 import { Pacer } from "./pacer.ts";
 import { PacketRingReader } from "./packet-ring.ts";
-import type { MediaOrigin, OpenedRtp, ShardAsk, ShardOrder, ShardSetup, ToShard } from "./shard-protocol.ts";
+import type {
+  MediaOrigin,
+  ShardAnswer,
+  ShardAsk,
+  ShardOrder,
+  ShardSetup,
+  SourceOpening,
+  ToShard,
+} from "./shard-protocol.ts";
 import { told, untold } from "./told-error.ts";
 import { WindowMailbox } from "./window-mailbox.ts";
 
@@ -43,13 +50,22 @@ const pacer = new Pacer({
 });
 const hosted = new Map<number, HostedMedia>();
 /** Sources whose sockets are here, until their media are over. */
-const sources = new Map<number, UdpRtpSource>();
+const sources = new Map<number, HostedSource>();
 let reading = false;
 
-async function openRtp(source: number, options: RtpDoorOptions): Promise<OpenedRtp> {
-  const opened = await createUdpRtpSource({ ...options, clock });
-  sources.set(source, opened);
-  return { address: opened.address, codecs: opened.codecs };
+async function open(source: number, opening: SourceOpening): Promise<ShardAnswer> {
+  let over = false;
+  const own = await openSource(opening, {
+    clock,
+    onEnd: (error, timedOut) => {
+      over = true;
+      sources.delete(source);
+      const why = error === undefined ? undefined : told(error);
+      outbox.put({ kind: "source-over", source, error: why, timedOut });
+    },
+  });
+  if (!over) sources.set(source, own);
+  return own.opened;
 }
 
 function adopt({
@@ -85,9 +101,9 @@ function adopt({
 
 function originOf(media: number, origin: MediaOrigin, kind: string): AudioSource {
   if (origin.kind === "own") {
-    const source = sources.get(origin.source);
-    if (source === undefined) throw new TonetapError("closed", "the source has ended");
-    return source;
+    const own = sources.get(origin.source);
+    if (own === undefined) throw new TonetapError("closed", "the source has ended");
+    return own.source;
   }
   const nack = (sequences: readonly number[]): void => outbox.put({ kind: "nack", media, sequences });
   const requestRetransmission = origin.canRetransmit ? nack : undefined;
@@ -100,12 +116,12 @@ function mediaOf(media: number): HostedMedia {
   return found;
 }
 
-async function answer(ask: ShardAsk): Promise<OpenedRtp | undefined> {
+async function answer(ask: ShardAsk): Promise<ShardAnswer> {
   switch (ask.kind) {
-    case "open-rtp":
-      return openRtp(ask.source, ask.options);
+    case "open-source":
+      return open(ask.source, ask.opening);
     case "close-source":
-      await sources.get(ask.source)?.close();
+      await sources.get(ask.source)?.source.close();
       sources.delete(ask.source);
       return undefined;
     case "adopt":
@@ -113,9 +129,6 @@ async function answer(ask: ShardAsk): Promise<OpenedRtp | undefined> {
       return undefined;
     case "prepare":
       await mediaOf(ask.media).prepare(ask.run);
-      return undefined;
-    case "close-media":
-      await hosted.get(ask.media)?.close();
       return undefined;
     default:
       return ask satisfies never;

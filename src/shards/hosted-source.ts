@@ -1,0 +1,33 @@
+/** A source whose sockets are in this shard: opens each kind of them. The main side is source-home.ts. */
+import type { AudioSource } from "../core/audio-source.ts";
+import type { Clock } from "../core/clock.ts";
+import type { TonetapError } from "../core/errors.ts";
+import { createUdpRtpSource } from "../transport/index.ts";
+import type { AnyOpened, SourceOpening } from "./shard-protocol.ts";
+
+export interface HostedSource {
+  readonly source: AudioSource;
+  /** What the main thread is answered. */
+  readonly opened: AnyOpened;
+}
+
+export interface HostedSourceContext {
+  readonly clock: Clock;
+  /** For sources whose end somebody must hear who is not attached to them. Runs at most once. */
+  readonly onEnd: (error: TonetapError | undefined, timedOut: boolean) => void;
+}
+
+/** @throws TonetapError as whatever opens such a source on the main thread */
+export async function openSource(
+  opening: SourceOpening,
+  { clock }: HostedSourceContext,
+): Promise<HostedSource> {
+  switch (opening.kind) {
+    case "rtp": {
+      const source = await createUdpRtpSource({ ...opening.options, clock });
+      return { source, opened: { address: source.address, codecs: source.codecs } };
+    }
+    default:
+      return opening.kind satisfies never;
+  }
+}
