@@ -3,12 +3,14 @@ import type { AudioSource } from "../core/audio-source.ts";
 import type { Clock } from "../core/clock.ts";
 import type { TonetapError } from "../core/errors.ts";
 import { createUdpRtpSource } from "../transport/index.ts";
-import type { AnyOpened, SourceOpening } from "./shard-protocol.ts";
+import type { AnyOpened, SourceAnswer, SourceKind, SourceOpening, SourceQuestion } from "./shard-protocol.ts";
 
 export interface HostedSource {
   readonly source: AudioSource;
   /** What the main thread is answered. */
   readonly opened: AnyOpened;
+  /** Of its kind. */
+  readonly ask?: (question: SourceQuestion<SourceKind>) => Promise<SourceAnswer<SourceKind>>;
 }
 
 export interface HostedSourceContext {

@@ -33,15 +33,24 @@ export interface ShardSetup {
   readonly mailbox: WindowMailboxMemory;
 }
 
-/** Every kind of source that a shard opens itself: what it is opened with, and what is answered. */
+/** Every kind of source that a shard opens itself: what it is opened with, what it may be asked later, and both answers. */
 export interface ShardSources {
-  readonly rtp: { readonly options: RtpDoorOptions; readonly opened: OpenedRtp };
+  readonly rtp: SourceTypes<RtpDoorOptions, OpenedRtp, never, never>;
+}
+
+interface SourceTypes<Options, Opened, Question, Answer> {
+  readonly options: Options;
+  readonly opened: Opened;
+  readonly question: Question;
+  readonly answer: Answer;
 }
 
 export type SourceKind = keyof ShardSources;
 export type SourceOptions<K extends SourceKind> = ShardSources[K]["options"];
 export type OpenedSource<K extends SourceKind> = ShardSources[K]["opened"];
 export type AnyOpened = OpenedSource<SourceKind>;
+export type SourceQuestion<K extends SourceKind> = ShardSources[K]["question"];
+export type SourceAnswer<K extends SourceKind> = ShardSources[K]["answer"];
 export type SourceOpening = {
   [K in SourceKind]: { readonly kind: K; readonly options: SourceOptions<K> };
 }[SourceKind];
@@ -55,6 +64,8 @@ export type MediaOrigin =
 export type ShardAsk =
   /** Opens a source; the answer is what it has opened. */
   | { readonly kind: "open-source"; readonly source: number; readonly opening: SourceOpening }
+  /** What only sources of its kind understand; the answer is theirs. */
+  | { readonly kind: "ask-source"; readonly source: number; readonly question: SourceQuestion<SourceKind> }
   /** Answered when it is closed. */
   | { readonly kind: "close-source"; readonly source: number }
   /** Makes a participant's media. */
@@ -69,7 +80,7 @@ export type ShardAsk =
     }
   | { readonly kind: "prepare"; readonly media: number; readonly run: number };
 
-export type ShardAnswer = AnyOpened | undefined;
+export type ShardAnswer = AnyOpened | SourceAnswer<SourceKind> | undefined;
 
 /** How windows are to be made now. */
 export interface WindowTerms {

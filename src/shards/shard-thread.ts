@@ -120,6 +120,11 @@ async function answer(ask: ShardAsk): Promise<ShardAnswer> {
   switch (ask.kind) {
     case "open-source":
       return open(ask.source, ask.opening);
+    case "ask-source": {
+      const own = sources.get(ask.source);
+      if (own === undefined) throw new TonetapError("closed", "the source has ended");
+      return own.ask?.(ask.question);
+    }
     case "close-source":
       await sources.get(ask.source)?.source.close();
       sources.delete(ask.source);

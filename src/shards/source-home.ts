@@ -4,7 +4,13 @@
  */
 import { TonetapError } from "../core/errors.ts";
 import type { ShardLink, SourceReceiver } from "./shard-link.ts";
-import type { OpenedSource, SourceKind, SourceOptions } from "./shard-protocol.ts";
+import type {
+  OpenedSource,
+  SourceAnswer,
+  SourceKind,
+  SourceOptions,
+  SourceQuestion,
+} from "./shard-protocol.ts";
 
 /** Shards that may break down under somebody, before it is not tried again: it may be what breaks them. */
 export const MAX_MOVES = 3;
@@ -79,6 +85,12 @@ export class SourceHome<K extends SourceKind = SourceKind> implements SourceRece
         if (settled === this.#settled) throw error;
       }
     }
+  }
+
+  /** @throws what the source refuses by; TonetapError unavailable when its shard breaks down */
+  async ask(question: SourceQuestion<K>): Promise<SourceAnswer<K>> {
+    const link = await this.settled();
+    return (await link.ask({ kind: "ask-source", source: this.number, question })) as SourceAnswer<K>;
   }
 
   /** It has ended in its shard, or there is nowhere left that it could be opened. */
