@@ -6,6 +6,7 @@ import type { Normalisation } from "./core/model.ts";
 import type { WindowPlace, WindowScales } from "./core/window.ts";
 import { LocalMedia, type ParticipantMedia } from "./participant-media.ts";
 import { createUdpRtpSource, type UdpAddress, type UdpRtpSourceOptions } from "./transport/index.ts";
+import type { OpenWhipPeer } from "./transport/werift/whip-peer.ts";
 import type { WindowParts } from "./window-chain.ts";
 
 /** A UDP port for one participant's RTP, wherever its packets are read. Give it to engine.attach(). */
@@ -48,6 +49,8 @@ export interface MediaHost extends Closable {
   readonly shards: readonly ShardStatus[];
   /** @throws TonetapError unavailable, closed */
   open(source: AudioSource, parts: MediaParts): Promise<ParticipantMedia>;
+  /** Opens a WHIP publisher's connection where its packets will be worked on. Give it to createWhipEndpoint(). */
+  readonly openWhip: OpenWhipPeer;
   /** Opens a port where its packets will be worked on. @throws TonetapError as createUdpRtpSource() */
   openRtp(options: RtpDoorOptions): Promise<RtpDoor>;
 }
@@ -70,6 +73,12 @@ export class LocalMediaHost implements MediaHost {
     const manifest = { ...parts.manifest, normalisation };
     return Promise.resolve(new LocalMedia(source, { ...parts, clock, manifest, scales, pace }));
   }
+
+  readonly openWhip: OpenWhipPeer = async (options, onEnd) => {
+    // Whoever takes no WHIP need not load werift.
+    const { WhipSession } = await import("./transport/werift/whip-session.ts");
+    return WhipSession.open({ ...options, clock: this.#options.clock, onEnd });
+  };
 
   openRtp(options: RtpDoorOptions): Promise<RtpDoor> {
     return createUdpRtpSource({ ...options, clock: this.#options.clock });

@@ -145,6 +145,7 @@ export class Service implements Closable, AsyncDisposable {
         "WHIP",
         createWhipEndpoint({
           clock,
+          openPeer: engine.media.openWhip,
           ...(options.onError === undefined ? {} : { onError: options.onError }),
           ...(options.authorizeWhip === undefined
             ? whipAuthorization(checked, authority)

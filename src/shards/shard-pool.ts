@@ -8,11 +8,13 @@ import { type Clock, sleep } from "../core/clock.ts";
 import { TonetapError } from "../core/errors.ts";
 import type { Closable } from "../core/lifecycle.ts";
 import type { MediaHost, MediaParts, RtpDoor, RtpDoorOptions, ShardStatus } from "../media-host.ts";
+import type { OpenWhipPeer } from "../transport/werift/whip-peer.ts";
 import type { WindowParts } from "../window-chain.ts";
 import { ShardLink } from "./shard-link.ts";
 import { ShardMedia } from "./shard-media.ts";
 import { ShardRtpSource } from "./shard-rtp-source.ts";
 import { ShardSource } from "./shard-source.ts";
+import { ShardWhipPeer } from "./shard-whip-peer.ts";
 
 export interface ShardPoolOptions {
   readonly clock: Clock;
@@ -115,6 +117,9 @@ export class ShardPool implements MediaHost, Closable {
   openRtp(options: RtpDoorOptions): Promise<RtpDoor> {
     return ShardRtpSource.open(this.#numbers++, this.#findShard, options);
   }
+
+  readonly openWhip: OpenWhipPeer = (options, onEnd) =>
+    ShardWhipPeer.open(this.#numbers++, this.#findShard, options, onEnd);
 
   /** Windows that lie in shared memory now. */
   get windowsUnderWay(): number {

@@ -11,6 +11,7 @@ import type { FeatureWindow, HeardUnit, WindowScales } from "../core/window.ts";
 import type { RtpDoorOptions } from "../media-host.ts";
 import type { AnalysisStart } from "../participant-media.ts";
 import type { UdpAddress } from "../transport/index.ts";
+import type { IcePatch, IcePatched, WhipAnswer, WhipPeerOptions } from "../transport/werift/whip-peer.ts";
 import type { WindowParts } from "../window-chain.ts";
 import type { CounterMemory } from "./counters.ts";
 import type { HeartbeatMemory } from "./heartbeat.ts";
@@ -36,6 +37,7 @@ export interface ShardSetup {
 /** Every kind of source that a shard opens itself: what it is opened with, what it may be asked later, and both answers. */
 export interface ShardSources {
   readonly rtp: SourceTypes<RtpDoorOptions, OpenedRtp, never, never>;
+  readonly whip: SourceTypes<WhipPeerOptions, WhipAnswer, IcePatch, IcePatched>;
 }
 
 interface SourceTypes<Options, Opened, Question, Answer> {

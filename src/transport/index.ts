@@ -5,6 +5,7 @@
 export { JitterBuffer, type JitterBufferOptions } from "./jitter-buffer.ts";
 export { jitterBuffer } from "./jitter-buffer-operator.ts";
 export { createJitterStats, type JitterStats } from "./jitter-stats.ts";
+export { LineSignals } from "./line-signals.ts";
 export { payloadTicks } from "./packet-duration.ts";
 export { type RedCopy, type RedPayload, splitRed } from "./red.ts";
 export {

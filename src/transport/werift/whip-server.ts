@@ -79,7 +79,10 @@ export interface WhipEndpointOptions extends IceOptions {
   readonly maxPacketsPerSecond?: number;
   /** Default true: Tonetap's own SRTP instead of werift's, which takes four times as long. */
   readonly ownSrtp?: boolean;
-  /** Opens publishers' connections. Default: on this thread. */
+  /**
+   * Where publishers' connections are. `engine.media.openWhip`: in the engine's shards, where it has any; their sources can
+   * be given to `engine.attach()` only. Default: on this thread.
+   */
   readonly openPeer?: OpenWhipPeer;
   readonly clock?: Clock;
 }
