@@ -15,9 +15,10 @@ import onnx
 import onnxruntime
 import torch
 
-from data import CORPUS_NAMES, FRAMES, LABELS, MERGED
+from data import CORPUS_NAMES, FRAMES, LABELS
 from model import STEPS, STRIDE, EmotionNet, count_macs, count_parameters
 from networks import network_of
+from served import ServedEncoder, ServedHead, ServedWindow, merging
 
 # Where the words lie on the circumplex of pleasure and arousal, to one decimal: after Russell & Mehrabian (1977),
 # "Evidence for a three-factor theory of emotions", J. Res. Pers. 11, 273-294; neutral is the origin. A mapping, not a
@@ -47,50 +48,6 @@ def features_of(spec: dict, channels: list[str]) -> dict:
         "chroma": count("chroma"),
         "logEnergy": "energy" in channels,
     }
-
-
-class ServedEncoder(torch.nn.Module):
-    """features [N, C, 1, F], state [N, S] → embeddings [N, F / STRIDE, E], next_state [N, S]."""
-
-    def __init__(self, network: EmotionNet):
-        super().__init__()
-        self.encoder = network.encoder
-
-    def forward(self, features: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        embeddings, after = self.encoder.step(features, state)
-        return embeddings.squeeze(2).transpose(1, 2), after
-
-
-class ServedHead(torch.nn.Module):
-    """embeddings [N, STEPS, E], mask [N, STEPS] → logits [N, labels]: the trained labels summed into the product's seven."""
-
-    def __init__(self, network: EmotionNet):
-        super().__init__()
-        self.head = network.head
-        parts = torch.zeros(len(MERGED), len(LABELS))
-        for trained, label in enumerate(MERGED):
-            if label >= 0:
-                parts[trained, label] = 1
-        self.register_buffer("parts", parts)
-
-    def forward(self, embeddings: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        return self.judge(embeddings.transpose(1, 2).unsqueeze(2), mask[:, None, None, :])
-
-    def judge(self, embeddings: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """@param embeddings [N, E, 1, STEPS], mask [N, 1, 1, STEPS]"""
-        return torch.log(torch.softmax(self.head(embeddings, mask), 1) @ self.parts)
-
-
-class ServedWindow(torch.nn.Module):
-    """features [N, C, 1, FRAMES], mask [N, 1, 1, FRAMES] → logits [N, labels]."""
-
-    def __init__(self, network: EmotionNet):
-        super().__init__()
-        self.encoder = network.encoder
-        self.head = ServedHead(network)
-
-    def forward(self, features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        return self.head.judge(self.encoder(features), mask[..., STRIDE - 1 :: STRIDE])
 
 
 def export_onnx(
@@ -157,8 +114,8 @@ def cpu_microseconds(work, windows: int) -> int:
     return round(best * 1e6)
 
 
-def check(model: torch.nn.Module, channels: int, state_size: int, folder: Path) -> dict[str, float]:
-    """Largest differences of a probability to PyTorch, whole and in steps, and µs of CPU a window at batch 8."""
+def check(network: EmotionNet, channels: int, folder: Path) -> dict[str, float]:
+    """Largest differences of a probability to the trained network's, whole and in steps, and µs of CPU a window at batch 8."""
     window, encoder, head = (open_session(folder / f"{name}.onnx") for name in ("model", "encoder", "head"))
     random = np.random.default_rng(1)
     features = random.standard_normal((8, channels, 1, FRAMES)).astype(np.float32)
@@ -168,16 +125,18 @@ def check(model: torch.nn.Module, channels: int, state_size: int, folder: Path) 
         mask[i, :, :, frames:] = 0
     whole = {"features": features, "mask": mask}
     with torch.no_grad():
-        want = model(torch.from_numpy(features), torch.from_numpy(mask)).softmax(1)
+        want = network(torch.from_numpy(features), torch.from_numpy(mask)).softmax(1) @ merging()
+        want /= want.sum(1, keepdim=True)
 
     def difference(logits: np.ndarray) -> float:
         return float((torch.from_numpy(logits).softmax(1) - want).abs().max())
 
-    state, pieces = np.zeros((8, state_size), np.float32), []
+    state, pieces = np.zeros((8, network.encoder.state_size), np.float32), []
     for at, end in ((0, 100), (100, 105), (105, 155), (155, 300)):
         piece, state = encoder.run(None, {"features": features[..., at:end], "state": state})
         pieces.append(piece)
-    joined = {"embeddings": np.concatenate(pieces, 1), "mask": mask[:, 0, 0, STRIDE - 1 :: STRIDE]}
+    steps = np.ascontiguousarray(mask[:, 0, 0, STRIDE - 1 :: STRIDE])
+    joined = {"embeddings": np.concatenate(pieces, 1) * steps[:, :, None], "mask": steps}
     differences = {
         "onnxDifference": difference(window.run(None, whole)[0]),
         "stepDifference": difference(head.run(None, joined)[0]),
@@ -196,8 +155,12 @@ def export_package(network: EmotionNet, channels: int, folder: Path) -> dict[str
     features, mask = torch.randn(2, channels, 1, FRAMES), torch.ones(2, 1, 1, FRAMES)
     state = torch.zeros(2, network.encoder.state_size)
     embeddings = torch.rand(2, STEPS, network.encoder.embedding)
-    window = ServedWindow(network).eval()
-    export_onnx(window, {"features": features, "mask": mask}, ["logits"], folder / "model.onnx")
+    export_onnx(
+        ServedWindow(network).eval(),
+        {"features": features, "mask": mask},
+        ["logits"],
+        folder / "model.onnx",
+    )
     export_onnx(
         ServedEncoder(network).eval(),
         {"features": features[..., :50], "state": state},
@@ -211,7 +174,7 @@ def export_package(network: EmotionNet, channels: int, folder: Path) -> dict[str
         ["logits"],
         folder / "head.onnx",
     )
-    return check(window, channels, network.encoder.state_size, folder)
+    return check(network, channels, folder)
 
 
 def main() -> None:

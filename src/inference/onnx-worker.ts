@@ -14,6 +14,8 @@ const TIMED_RUNS = 3;
 interface OpenSession {
   readonly session: InferenceSession;
   readonly request: LoadRequest;
+  /** Where its results go, [maxBatch, L]. */
+  readonly logits: Float32Array;
 }
 
 /** A streaming model's parts. */
@@ -53,7 +55,8 @@ async function openSession(request: LoadRequest, provider: ProviderName): Promis
   const session = await createSession(request, request.onnxPath, provider);
   try {
     checkTensors(session, request);
-    const open: OpenSession = { session, request };
+    const { maxBatch, shape } = request;
+    const open: OpenSession = { session, request, logits: new Float32Array(maxBatch * shape.labels) };
     await warmUp((view, first, count) => infer(open, view, first, count), request);
     return open;
   } catch (error) {
@@ -148,16 +151,17 @@ async function fullBatchMs(candidate: OpenSession): Promise<number> {
   return best;
 }
 
-/** Runs `count` rows from `first` where they lie: ONNX Runtime reads shared memory without a copy. */
+/** Runs `count` rows from `first` where they lie: ONNX Runtime reads shared memory, and writes to ours, without a copy. */
 async function infer(
-  { session, request }: OpenSession,
+  { session, request, logits }: OpenSession,
   view: WindowMemoryView,
   first: number,
   count: number,
 ): Promise<Float32Array> {
   const { shape, tensors } = request;
   const size = shape.channels * shape.frames;
-  const results = await session.run(
+  const out = logits.subarray(0, count * shape.labels);
+  await session.run(
     {
       [tensors.features]: new Tensor(
         "float32",
@@ -170,9 +174,9 @@ async function infer(
         [count, 1, 1, shape.frames],
       ),
     },
-    [tensors.logits],
+    { [tensors.logits]: new Tensor("float32", out, [count, shape.labels]) },
   );
-  return floats(results, tensors.logits);
+  return out;
 }
 
 /** Opens, checks and warms up both parts of a streaming model. */
@@ -222,36 +226,49 @@ async function openParts(
 
 function streamModel(
   { encoder, head }: OpenParts,
-  { shape: { channels } }: LoadRequest,
-  { shape: { stateSize, steps, embeddingChannels } }: Pick<StreamingRequest, "shape">,
+  { shape: { channels, labels } }: LoadRequest,
+  { shape: { stateSize, steps, embeddingChannels, strideFrames } }: Pick<StreamingRequest, "shape">,
 ): StreamModel {
+  // Where results go; they grow to the largest seen.
+  const embeddingsRoom = new Room();
+  const statesRoom = new Room();
+  const logitsRoom = new Room();
   return {
     async encode(features, states, count, frames) {
-      const results = await encoder.run(
+      const fresh = frames / strideFrames;
+      const embeddings = embeddingsRoom.take(count * fresh * embeddingChannels);
+      const nextStates = statesRoom.take(count * stateSize);
+      await encoder.run(
         {
           features: new Tensor("float32", features, [count, channels, 1, frames]),
           state: new Tensor("float32", states, [count, stateSize]),
         },
-        ["embeddings", "next_state"],
+        {
+          embeddings: new Tensor("float32", embeddings, [count, fresh, embeddingChannels]),
+          next_state: new Tensor("float32", nextStates, [count, stateSize]),
+        },
       );
-      return { embeddings: floats(results, "embeddings"), states: floats(results, "next_state") };
+      return { embeddings, states: nextStates };
     },
     async judge(embeddings, mask, count) {
-      const results = await head.run(
+      const logits = logitsRoom.take(count * labels);
+      await head.run(
         {
           embeddings: new Tensor("float32", embeddings, [count, steps, embeddingChannels]),
           mask: new Tensor("float32", mask, [count, steps]),
         },
-        ["logits"],
+        { logits: new Tensor("float32", logits, [count, labels]) },
       );
-      return floats(results, "logits");
+      return logits;
     },
   };
 }
 
-function floats(results: InferenceSession.ReturnType, name: string): Float32Array {
-  const data = results[name]?.data;
-  if (!(data instanceof Float32Array))
-    throw new TonetapError("internal", `the model gave no float32 ${name}`);
-  return data;
+class Room {
+  #floats = new Float32Array(0);
+
+  take(length: number): Float32Array {
+    if (this.#floats.length < length) this.#floats = new Float32Array(length);
+    return this.#floats.subarray(0, length);
+  }
 }

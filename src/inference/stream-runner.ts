@@ -8,7 +8,7 @@ import { type HeldSteps, holdSteps, readSteps } from "./held-steps.ts";
 import type { StreamMemoryView, StreamPart, StreamShape } from "./stream-memory.ts";
 import type { ModelShape, WindowMemoryView } from "./window-memory.ts";
 
-/** A streaming model that is open in this thread. Results are valid until the next call. */
+/** A streaming model that is open in this thread. Results are valid until the next call, and the caller's to wipe. */
 export interface StreamModel {
   /** @param features [count, C, 1, frames] @param states [count, S] @returns [count, frames / stride, E] and [count, S] */
   encode(
@@ -38,12 +38,20 @@ export interface StreamResults {
   readonly embeddings: HeldSteps;
 }
 
+/**
+ * Windows that go through the model together. The steps of more of them do not stay in the processor's nearest megabyte
+ * between the parts of the work: 32 at once took a tenth longer a window.
+ */
+const TOGETHER = 8;
+
 export class StreamRunner {
   readonly #model: StreamModel;
   readonly #shape: ModelShape;
   readonly #stream: StreamShape;
-  /** Inputs, gathered; they grow to the largest batch seen. */
+  /** Inputs, gathered; they grow to the largest seen. */
   #features = new Float32Array(0);
+  /** Floats of it that hold features. */
+  #gathered = 0;
   readonly #states: Float32Array;
   readonly #steps: Float32Array;
   readonly #mask: Float32Array;
@@ -52,9 +60,10 @@ export class StreamRunner {
     this.#model = model;
     this.#shape = shape;
     this.#stream = stream;
-    this.#states = new Float32Array(maxBatch * stream.stateSize);
-    this.#steps = new Float32Array(maxBatch * stream.steps * stream.embeddingChannels);
-    this.#mask = new Float32Array(maxBatch * stream.steps);
+    const windows = Math.min(TOGETHER, maxBatch);
+    this.#states = new Float32Array(windows * stream.stateSize);
+    this.#steps = new Float32Array(windows * stream.steps * stream.embeddingChannels);
+    this.#mask = new Float32Array(windows * stream.steps);
   }
 
   /** Nothing of a voice is left in this thread's buffers when it settles. */
@@ -64,37 +73,58 @@ export class StreamRunner {
     streams: StreamMemoryView,
     results: StreamResults,
   ): Promise<void> {
-    const { labels } = this.#shape;
     try {
-      for (const [i, { part }] of windows.entries()) this.#recall(i, part, streams);
-      const places = windows.map((window, place) => ({ ...window, place }));
-      for (const [frames, group] of Map.groupBy(places, ({ part }) => part.frames)) {
-        await this.#encode(group, frames, view, streams, results);
-      }
-      const { steps, embeddingChannels } = this.#stream;
-      const logits = await this.#model.judge(
-        this.#steps.subarray(0, windows.length * steps * embeddingChannels),
-        this.#mask.subarray(0, windows.length * steps),
-        windows.length,
-      );
-      assertLength("logits", logits, windows.length * labels);
-      for (const [i, { index }] of windows.entries()) {
-        results.logits.set(logits.subarray(i * labels, (i + 1) * labels), index * labels);
+      // Windows with as many new frames lie side by side: the encoder takes them in one run.
+      const ordered = windows.toSorted((a, b) => a.part.frames - b.part.frames);
+      for (let at = 0; at < ordered.length; at += TOGETHER) {
+        await this.#judge(ordered.slice(at, at + TOGETHER), view, streams, results);
       }
     } finally {
       const { stateSize, steps, embeddingChannels } = this.#stream;
-      this.#states.fill(0, 0, windows.length * stateSize);
-      this.#steps.fill(0, 0, windows.length * steps * embeddingChannels);
-      this.#mask.fill(0, 0, windows.length * steps);
+      const used = Math.min(TOGETHER, windows.length);
+      this.#features.fill(0, 0, this.#gathered);
+      this.#states.fill(0, 0, used * stateSize);
+      this.#steps.fill(0, 0, used * steps * embeddingChannels);
+      this.#mask.fill(0, 0, used * steps);
+      this.#gathered = 0;
     }
+  }
+
+  async #judge(
+    windows: readonly StreamWindow[],
+    view: WindowMemoryView,
+    streams: StreamMemoryView,
+    results: StreamResults,
+  ): Promise<void> {
+    const { labels } = this.#shape;
+    const { steps, embeddingChannels } = this.#stream;
+    for (const [i, { part }] of windows.entries()) this.#recall(i, part, streams);
+    const places = windows.map((window, place) => ({ ...window, place }));
+    for (const [frames, group] of Map.groupBy(places, ({ part }) => part.frames)) {
+      await this.#encode(group, frames, view, streams, results);
+    }
+    const logits = await this.#model.judge(
+      this.#steps.subarray(0, windows.length * steps * embeddingChannels),
+      this.#mask.subarray(0, windows.length * steps),
+      windows.length,
+    );
+    assertLength("logits", logits, windows.length * labels);
+    for (const [i, { index }] of windows.entries()) {
+      results.logits.set(logits.subarray(i * labels, (i + 1) * labels), index * labels);
+    }
+    logits.fill(0);
   }
 
   /** Steps that the window shares with those before it, oldest first. */
   #recall(place: number, part: StreamPart, streams: StreamMemoryView): void {
-    const { steps, strideFrames } = this.#stream;
+    const { steps, strideFrames, embeddingChannels } = this.#stream;
     const fresh = part.frames / strideFrames;
     const kept = Math.min(part.before, steps - fresh);
-    this.#mask.fill(1, place * steps, place * steps + kept + fresh);
+    const [first, valid, end] = [place * steps, place * steps + kept + fresh, (place + 1) * steps];
+    this.#mask.fill(1, first, valid);
+    // Steps that there are none of yet are zeros, whoever was in this place before.
+    this.#mask.fill(0, valid, end);
+    this.#steps.fill(0, valid * embeddingChannels, end * embeddingChannels);
     const ring = part.slot * steps;
     const oldest = (part.next - kept + steps) % steps;
     const untilEnd = Math.min(kept, steps - oldest);
@@ -114,37 +144,39 @@ export class StreamRunner {
     const { channels } = this.#shape;
     const { strideFrames, stateSize, steps, embeddingChannels: width } = this.#stream;
     const size = channels * frames;
-    if (this.#features.length < group.length * size) this.#features = new Float32Array(group.length * size);
-    const features = this.#features.subarray(0, group.length * size);
-    const fresh = frames / strideFrames;
-    try {
-      for (const [i, { row, part }] of group.entries()) {
-        this.#gather(view.features, row, part, features, i * size);
-        const state = i * stateSize;
-        if (part.before === 0) this.#states.fill(0, state, state + stateSize);
-        else {
-          const from = part.slot * stateSize;
-          this.#states.set(streams.states.subarray(from, from + stateSize), state);
-        }
-      }
-      const given = await this.#model.encode(
-        features,
-        this.#states.subarray(0, group.length * stateSize),
-        group.length,
-        frames,
-      );
-      assertLength("embeddings", given.embeddings, group.length * fresh * width);
-      assertLength("next_state", given.states, group.length * stateSize);
-      for (const [i, { index, place, part }] of group.entries()) {
-        const embeddings = given.embeddings.subarray(i * fresh * width, (i + 1) * fresh * width);
-        const kept = Math.min(part.before, steps - fresh);
-        this.#steps.set(embeddings, (place * steps + kept) * width);
-        holdSteps(embeddings, fresh, results.embeddings, index * steps);
-        results.states.set(given.states.subarray(i * stateSize, (i + 1) * stateSize), index * stateSize);
-      }
-    } finally {
-      features.fill(0);
+    if (this.#features.length < group.length * size) {
+      this.#features.fill(0);
+      this.#features = new Float32Array(group.length * size);
     }
+    const features = this.#features.subarray(0, group.length * size);
+    this.#gathered = Math.max(this.#gathered, features.length);
+    const fresh = frames / strideFrames;
+    for (const [i, { row, part }] of group.entries()) {
+      this.#gather(view.features, row, part, features, i * size);
+      const state = i * stateSize;
+      if (part.before === 0) this.#states.fill(0, state, state + stateSize);
+      else {
+        const from = part.slot * stateSize;
+        this.#states.set(streams.states.subarray(from, from + stateSize), state);
+      }
+    }
+    const given = await this.#model.encode(
+      features,
+      this.#states.subarray(0, group.length * stateSize),
+      group.length,
+      frames,
+    );
+    assertLength("embeddings", given.embeddings, group.length * fresh * width);
+    assertLength("next_state", given.states, group.length * stateSize);
+    for (const [i, { index, place, part }] of group.entries()) {
+      const embeddings = given.embeddings.subarray(i * fresh * width, (i + 1) * fresh * width);
+      const kept = Math.min(part.before, steps - fresh);
+      this.#steps.set(embeddings, (place * steps + kept) * width);
+      holdSteps(embeddings, fresh, results.embeddings, index * steps);
+      results.states.set(given.states.subarray(i * stateSize, (i + 1) * stateSize), index * stateSize);
+    }
+    given.embeddings.fill(0);
+    given.states.fill(0);
   }
 
   /** A part's new frames, channel after channel. */

@@ -52,7 +52,7 @@ export function echoLogits(frames: Float32Array): number[] {
   return headOf(embeddings);
 }
 
-/** Everything that the runner hands to it is kept, to see that it is wiped. */
+/** Everything that the runner hands to it or is given by it is kept, to see that it is wiped. */
 export class EchoModel implements StreamModel {
   readonly handed: Float32Array[] = [];
   /** Windows and frames of each run of the encoder. */
@@ -72,6 +72,7 @@ export class EchoModel implements StreamModel {
         embeddings[n * steps + step] = state;
       }
     }
+    this.handed.push(embeddings, next);
     return { embeddings, states: next };
   }
 
@@ -79,9 +80,14 @@ export class EchoModel implements StreamModel {
     this.handed.push(embeddings, mask);
     const logits = Array.from({ length: count }, (_, n) => {
       const valid = mask.subarray(n * 4, (n + 1) * 4).reduce((sum, x) => sum + x, 0);
+      if (embeddings.subarray(n * 4 + valid, (n + 1) * 4).some((x) => x !== 0)) {
+        throw new TonetapError("internal", "a step that is not valid is not zero");
+      }
       return headOf([...embeddings.subarray(n * 4, n * 4 + valid)]);
     });
-    return Float32Array.from(logits.flat());
+    const result = Float32Array.from(logits.flat());
+    this.handed.push(result);
+    return result;
   }
 }
 

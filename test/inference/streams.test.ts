@@ -114,6 +114,25 @@ describe("windows of a stream", () => {
     expect(runs.at(-1)).toEqual([2, 5]);
   });
 
+  it("go through the model 8 at a time: 11 short ones, then 11 that go on, each by its own frames", async () => {
+    const { batcher, backend } = setUp({ maxBatch: 12, streamLimit: 12 });
+    const keys = Array.from({ length: 11 }, (_, i) => i);
+    const submit = (key: number, ...[first, end, fresh]: [number, number, number]) =>
+      batcher.submit(`${key}`, windowOf(100 * key + first, 100 * key + end, fresh));
+    // The first goes out alone, for no delay is set; the others while it is judged.
+    const begun = await Promise.all(keys.map((key) => submit(key, 0, 10, 10)));
+    const longer = await Promise.all(
+      keys.map((key) => submit(key, 0, key === 3 ? 20 : 15, key === 3 ? 10 : 5)),
+    );
+    await batcher.close();
+
+    expect(begun.map(said)).toEqual(keys.map((key) => heard(100 * key, 100 * key + 10)));
+    expect(longer.map(said)).toEqual(keys.map((key) => heard(100 * key, 100 * key + (key === 3 ? 20 : 15))));
+    expect(Math.max(...backend.model.encoded.map(([count]) => count))).toBe(8);
+    expect(backend.model.encoded.reduce((sum, [count]) => sum + count, 0)).toBe(22);
+    expect(backend.model.handed.every((floats) => floats.every((x) => x === 0))).toBe(true);
+  });
+
   it("bring the frames of 1 window along that failed", async () => {
     let failures = 0;
     const failure = () => (++failures === 2 ? new TonetapError("internal", "drawn") : undefined);
