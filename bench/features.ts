@@ -11,6 +11,8 @@ import {
   type FeatureExtractor,
   type FeatureExtractorOptions,
 } from "../src/stream/features/index.ts";
+import { benchArguments } from "./arguments.ts";
+import { FEATURES } from "./benches.ts";
 
 /** Rounds of every contender, after WARM_UP_ROUNDS that are thrown away. */
 const ROUNDS = 11;
@@ -178,6 +180,7 @@ function table(result: FeaturesBench): string {
 }
 
 if (import.meta.main) {
+  benchArguments(FEATURES);
   const result = await runFeaturesBench();
   console.log(`${result.channels} features a frame, packets of 20 ms, ${result.cpu}, Node ${result.node}`);
   console.log(`medians of ${result.rounds} interleaved rounds, CPU time\n`);

@@ -2,7 +2,6 @@
 import { writeFile } from "node:fs/promises";
 import { cpus } from "node:os";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { systemClock } from "../src/core/clock.ts";
 import { monotonicMs, sampleIndex, wallMs } from "../src/core/units.ts";
 import type { FeatureWindow } from "../src/core/window.ts";
@@ -16,6 +15,8 @@ import {
   modelShape,
   OnnxBackend,
 } from "../src/inference/index.ts";
+import { benchArguments } from "./arguments.ts";
+import { INFERENCE } from "./benches.ts";
 import { backendTable, runBackendBench } from "./inference-backends.ts";
 import { incrementalTable, runIncrementalBench } from "./inference-incremental.ts";
 import { type LoadBenchRow, loadTable, runLoadBench } from "./inference-load.ts";
@@ -239,48 +240,33 @@ async function loadRows(
 }
 
 if (import.meta.main) {
-  const { values } = parseArgs({
-    options: {
-      model: { type: "string" },
-      rounds: { type: "string" },
-      json: { type: "string" },
-      /** `incremental`: that table alone. */
-      only: { type: "string", default: "" },
-      /** Where the load is measured. */
-      device: { type: "string", default: "cpu" },
-      packages: { type: "string", default: fileURLToPath(new URL("../test/peers", import.meta.url)) },
-    },
-  });
-  const rounds = values.rounds === undefined ? 7 : Number(values.rounds);
-  const dir = values.model === undefined ? defaultModelDir() : await findModel(values.model);
+  const { model, rounds, only, device, packages, json } = benchArguments(INFERENCE);
+  const chosen = model === undefined ? {} : { model };
+  const dir = model === undefined ? defaultModelDir() : await findModel(model);
   const bundle = await loadModelPackage(dir);
-  const incremental = await runIncrementalBench(bundle, benchWindow(bundle), rounds, 300);
+  const incremental = await runIncrementalBench(bundle, benchWindow(bundle), rounds ?? 7, 300);
   console.log(
     incremental === undefined
       ? `${bundle.id} has no encoder and head: each window is judged whole\n`
       : `${incrementalTable(incremental)}\n`,
   );
-  if (values.only === "incremental") process.exit(0);
-  const report = await runInferenceBench({
-    ...(values.model === undefined ? {} : { model: values.model }),
-    ...(values.rounds === undefined ? {} : { rounds: Number(values.rounds) }),
-  });
+  if (only === "incremental") process.exit(0);
+  const report = await runInferenceBench({ ...chosen, ...(rounds === undefined ? {} : { rounds }) });
   console.log(inferenceTable(report));
-  const device = values.device as DeviceOption;
-  const load = await loadRows(values.model === undefined ? {} : { model: values.model }, device);
+  const load = await loadRows(chosen, device as DeviceOption);
   console.log(`\n${loadTable(load.rows)}`);
   const batches = [1, 8, 32, 128];
   const backends = await runBackendBench({
     model: load.model,
     batches,
-    rounds: values.rounds === undefined ? 3 : Number(values.rounds),
+    rounds: rounds ?? 3,
     measureMs: 500,
-    packages: [values.packages],
+    packages: [packages ?? fileURLToPath(new URL("../test/peers", import.meta.url))],
   });
   console.log(`\n${backendTable(backends, batches)}`);
-  if (values.json !== undefined) {
+  if (json !== undefined) {
     await writeFile(
-      values.json,
+      json,
       `${JSON.stringify({ ...report, incremental, load: load.rows, backends }, null, 2)}\n`,
     );
   }

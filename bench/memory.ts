@@ -1,7 +1,7 @@
 /**
  * What a participant holds in memory: everybody hears 8 s of speech as fast as it goes, and the process is measured at
  * nine loads from a quarter to all of it. The jitter buffer, which is the transport's, is measured alone. It is started with
- * a young generation of fixed size, which is not a participant's: `npm run bench -- memory [participants]`
+ * a young generation of fixed size, which is not a participant's: `npm run bench -- memory --participants 1500`
  */
 import { fileURLToPath } from "node:url";
 import { Subject, type Subscription } from "rxjs";
@@ -11,12 +11,14 @@ import { createEngine } from "../src/engine.ts";
 import { slotBytes, streamShape } from "../src/inference/stream-memory.ts";
 import { readRtpPayloads } from "../src/transport/file/ogg-opus-player.ts";
 import { jitterBuffer } from "../src/transport/index.ts";
+import { benchArguments } from "./arguments.ts";
+import { MEMORY } from "./benches.ts";
 import { slope } from "./live/statistics.ts";
 
 const PAYLOAD_TYPE = 111;
 const CODECS = new Map([[PAYLOAD_TYPE, OPUS]]);
 const HEARD_MS = 8_000;
-const [more = 1_000] = process.argv.slice(2).map(Number);
+const { participants: more } = benchArguments(MEMORY);
 const STEPS = 8;
 const few = Math.ceil(more / 4);
 const frames = await readRtpPayloads(fileURLToPath(new URL("../assets/demo/anna.opus", import.meta.url)));

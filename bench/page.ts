@@ -4,6 +4,8 @@ import type { Page } from "playwright-core";
 import { EventFactory, type TonetapEvent } from "../src/events/index.ts";
 import { Service } from "../src/service.ts";
 import { launchChromium } from "../test/support/chromium.ts";
+import { benchArguments } from "./arguments.ts";
+import { PAGE } from "./benches.ts";
 
 const PARTICIPANTS = 50;
 const HOP_MS = 500;
@@ -125,6 +127,7 @@ async function measure(page: Page): Promise<Figures> {
   };
 }
 
+benchArguments(PAGE);
 const browser = await launchChromium();
 try {
   for (const [name, roomOf, address] of [

@@ -7,6 +7,8 @@ import { setImmediate } from "node:timers/promises";
 import { type Span, type Tracer, trace } from "@opentelemetry/api";
 import { EventHub, eventExamples, type TonetapEvent } from "../src/events/index.ts";
 import { traceWindows } from "../src/observability/index.ts";
+import { benchArguments } from "./arguments.ts";
+import { TRACING } from "./benches.ts";
 import { median } from "./live/statistics.ts";
 
 const ROUNDS = 31;
@@ -57,6 +59,7 @@ async function round({ every, sdk }: Contender, event: TonetapEvent): Promise<nu
   return ((user + system) * 1000) / EVENTS_A_ROUND;
 }
 
+benchArguments(TRACING);
 const event = eventExamples().emotion as TonetapEvent;
 const taken = CONTENDERS.map((): number[] => []);
 for (let i = 0; i < WARM_UP_ROUNDS + ROUNDS; i++) {

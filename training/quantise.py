@@ -55,7 +55,9 @@ def calibration_windows(features: Path, channels: list[str], corpora: set[str], 
     return x[chosen], masks[chosen]
 
 
-def quantise(source: Path, target: Path, windows: np.ndarray, masks: np.ndarray, state_size: int) -> None:
+def quantise(
+    source: Path, target: Path, windows: np.ndarray, masks: np.ndarray, state_size: int, percentile: float
+) -> None:
     """Writes model.onnx and encoder.onnx of `source` to `target`, quantised, and its head.onnx as it is.
 
     The head's attention and pooling are little work and much precision; in int8 it was slower, for the copies between the two.
@@ -86,7 +88,7 @@ def quantise(source: Path, target: Path, windows: np.ndarray, masks: np.ndarray,
                 activation_type=QuantType.QUInt8,
                 # A click must not coarsen everything else: with the plain extremes EMOVO lost 0.9 points.
                 calibrate_method=CalibrationMethod.Percentile,
-                extra_options={"CalibPercentile": 99.995},
+                extra_options={"CalibPercentile": percentile},
                 weight_type=QuantType.QInt8,
             )
 
@@ -120,7 +122,7 @@ def probabilities(package: Whole | Stream, x: np.ndarray, masks: np.ndarray) -> 
     return np.exp(np.concatenate(parts))
 
 
-def judge_fold(run: Path, features: Path) -> dict[str, np.ndarray]:
+def judge_fold(run: Path, features: Path, percentile: float) -> dict[str, np.ndarray]:
     """Recordings of the fold's unheard voices, warm: truth, corpus, and what float32 and int8 say of them, whole and by stream."""
     network, normalisation, state = load_run(run)
     held = holding(state["options"]["hold"])
@@ -131,7 +133,7 @@ def judge_fold(run: Path, features: Path) -> dict[str, np.ndarray]:
         plain.mkdir()
         export_package(network, len(channels), plain)
         windows, masks = calibration_windows(features, channels, corpora, held, normalisation)
-        quantise(plain, small, windows, masks, network.encoder.state_size)
+        quantise(plain, small, windows, masks, network.encoder.state_size, percentile)
         feature_set = FeatureSet(features, "clean", channels, corpora)
         clips = [clip for clip in feature_set.clips if held(clip) and MERGED[clip.label] >= 0]
         packages = {
@@ -194,9 +196,10 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, required=True, help="folder with fold0, fold1, … and all")
     parser.add_argument("--features", type=Path, default=Path(".cache/features"))
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--percentile", type=float, default=99.99, help="of the values, that a range takes in")
     parser.add_argument("--limit", type=float, default=0.5, help="points of UAR that a corpus may lose")
     args = parser.parse_args()
-    figures = compare([judge_fold(run, args.features) for run in sorted(args.runs.glob("fold*"))])
+    figures = compare([judge_fold(run, args.features, args.percentile) for run in sorted(args.runs.glob("fold*"))])
     for name, entry in figures.items():
         for way, unchanged in (("int8", "unchanged"), ("int8Stream", "unchangedStream")):
             loss = 100 * (entry["float32"] - entry[way])
@@ -210,7 +213,7 @@ def main() -> None:
         args.features, state["channels"], set(state["corpora"]), lambda clip: False, normalisation
     )
     state_size = manifest["streaming"]["stateSize"]
-    quantise(args.package, args.out, windows, masks, state_size)
+    quantise(args.package, args.out, windows, masks, state_size, args.percentile)
     manifest["name"] += "-int8"
     manifest["description"] = manifest["description"].rstrip(".") + "; int8."
     manifest["metrics"]["network"] |= speed(args.out, windows, state_size)

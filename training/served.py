@@ -170,7 +170,7 @@ class WindowEncoder(nn.Module):
         for block in self.blocks:
             x = block.step(x, None)[0]
             outputs.append(x)
-        return F.relu(self.join(torch.cat(outputs, 1))).squeeze(2).transpose(1, 2)
+        return F.relu(self.join(torch.cat(outputs, 1))).flatten(2).transpose(1, 2)
 
 
 class ServedWindow(nn.Module):
@@ -182,5 +182,5 @@ class ServedWindow(nn.Module):
         self.head = ServedHead(network)
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
-        steps = mask[:, 0, 0, STRIDE - 1 :: STRIDE]
+        steps = mask[..., STRIDE - 1 :: STRIDE].flatten(1)
         return self.head(self.encoder(features) * steps[..., None], steps)

@@ -3,10 +3,11 @@ import { type ChildProcess, fork } from "node:child_process";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { sleep, systemClock } from "../../src/core/clock.ts";
-import { assertRange, TonetapError } from "../../src/core/errors.ts";
+import { TonetapError } from "../../src/core/errors.ts";
 import { createSdes } from "../../src/transport/index.ts";
+import { benchArguments } from "../arguments.ts";
+import { DOORS as BENCH } from "../benches.ts";
 import { replaceBetween } from "../live/live-report.ts";
 import { describeMachine } from "../live/machine.ts";
 import { median } from "../live/statistics.ts";
@@ -151,28 +152,15 @@ async function run(streams: number, seconds: number, rounds: number): Promise<Do
   };
 }
 
-const { values } = parseArgs({
-  options: {
-    streams: { type: "string", default: "50" },
-    seconds: { type: "string", default: "4" },
-    rounds: { type: "string", default: "3" },
-    json: { type: "string", default: RESULTS },
-    write: { type: "boolean", default: false },
-  },
-});
-const streams = Number(values.streams);
-const seconds = Number(values.seconds);
-const rounds = Number(values.rounds);
-assertRange("--streams", streams, 1, 200);
-assertRange("--seconds", seconds, 1, 60);
-assertRange("--rounds", rounds, 1, 20);
+const { streams, seconds, rounds, json, write } = benchArguments(BENCH);
 const report = await run(streams, seconds, rounds);
 const markdown = doorsMarkdown(report);
 console.log(`\n${markdown}`);
-await mkdir(dirname(values.json), { recursive: true });
-await writeFile(values.json, `${JSON.stringify(report, null, 1)}\n`);
-console.log(`Written: ${values.json}`);
-if (values.write) {
+const file = json ?? RESULTS;
+await mkdir(dirname(file), { recursive: true });
+await writeFile(file, `${JSON.stringify(report, null, 1)}\n`);
+console.log(`Written: ${file}`);
+if (write) {
   const page = replaceBetween(await readFile(PAGE, "utf8"), BEGIN, END, markdown);
   if (page === undefined) throw new TonetapError("not-found", `${PAGE} has no ${BEGIN} … ${END}`);
   await writeFile(PAGE, page);

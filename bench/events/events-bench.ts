@@ -6,7 +6,6 @@ import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { monotonicMs, sampleIndex, wallMs } from "../../src/core/units.ts";
 import { emotionData } from "../../src/events/event-data.ts";
 import {
@@ -16,6 +15,8 @@ import {
   HttpServer,
   SubscriberGate,
 } from "../../src/events/index.ts";
+import { benchArguments } from "../arguments.ts";
+import { EVENTS } from "../benches.ts";
 import { type ReaderOrder, type ReaderReport, stampUs } from "./readers.ts";
 
 const LABELS = ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"];
@@ -154,28 +155,12 @@ function publish(hub: EventHub, factory: EventFactory, load: Load): { stop: () =
   return { stop: () => clearInterval(timer) };
 }
 
-const { values } = parseArgs({
-  options: {
-    subscribers: { type: "string", default: "1000" },
-    participants: { type: "string", default: "500" },
-    rate: { type: "string", default: "2" },
-    calls: { type: "string", default: "20" },
-    deaf: { type: "string", default: "100" },
-    seconds: { type: "string", default: "20" },
-  },
-});
-const load = {
-  subscribers: Number(values.subscribers),
-  participants: Number(values.participants),
-  rate: Number(values.rate),
-  calls: Number(values.calls),
-  seconds: Number(values.seconds),
-};
+const { deaf: unread, ...load } = benchArguments(EVENTS);
 console.log(
   `${load.subscribers} subscribers, ${load.participants} participants × ${load.rate} events/s, ` +
     `filters of ${load.calls} of ${callsOf({ ...load, deaf: 0 })} calls`,
 );
-for (const deaf of [...new Set([0, Number(values.deaf)])]) {
+for (const deaf of [...new Set([0, unread])]) {
   const result = await measure({ ...load, deaf });
   const row = {
     "never read": deaf,

@@ -2,8 +2,9 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
-import { assertRange, TonetapError } from "../../src/core/errors.ts";
+import { TonetapError } from "../../src/core/errors.ts";
+import { benchArguments } from "../arguments.ts";
+import { LIVE } from "../benches.ts";
 import { installNaivePeer } from "../naive/install.ts";
 import { type LiveRamp, type PeerName, runLiveLoad, runLiveRamp } from "./live-bench.ts";
 import {
@@ -34,34 +35,10 @@ const FIRST: Readonly<Record<PeerName, number>> = { tonetap: 100, naive: 12 };
 /** Later ramps begin this much below what the one before found. */
 const RESTART_SHARE = 0.9;
 
-export const LIVE_USAGE = `npm run bench -- live [options]
-  --peer naive       also measure the literal wiring, in turns with Tonetap
-  --rounds N         ramps of each, 1–9; their median counts (default 1)
-  --seconds N        measured seconds of a step, 2–60 (default 8)
-  --participants N   hold this load once, with the profiler on, instead of ramping
-  --shards N,N       what a participant costs on N threads (0: the main one), each in turns; with --participants N,N the loads
-  --talk SHARE       share of its time that a participant talks, 0.05–1 (default 1; a conversation: 0.4)
-  --json FILE        where the figures go (default bench/results/live.local.json; with --write, live.json)
-  --write            put the tables into docs/performance.md; not with --talk`;
-
 /** @throws TonetapError invalid-argument, unavailable */
 export async function runLive(args: readonly string[]): Promise<void> {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      peer: { type: "string", multiple: true, default: [] },
-      rounds: { type: "string", default: "1" },
-      seconds: { type: "string", default: "8" },
-      participants: { type: "string" },
-      shards: { type: "string" },
-      talk: { type: "string", default: "1" },
-      json: { type: "string" },
-      write: { type: "boolean", default: false },
-    },
-  });
-  const rounds = numberOf("rounds", values.rounds, 1, 9);
-  const seconds = numberOf("seconds", values.seconds, 2, 60);
-  const talkShare = numberOf("talk", values.talk, 0.05, 1);
+  const values = benchArguments(LIVE, args);
+  const { rounds, seconds, talk: talkShare, participants } = values;
   if (values.write && talkShare < 1) {
     throw new TonetapError(
       "invalid-argument",
@@ -69,13 +46,13 @@ export async function runLive(args: readonly string[]): Promise<void> {
     );
   }
   const json = values.json ?? (values.write ? PUBLISHED_JSON_FILE : JSON_FILE);
-  const peers: PeerName[] = ["tonetap", ...values.peer.map(peerOf)];
+  const peers: PeerName[] = values.peer === undefined ? ["tonetap"] : ["tonetap", "naive"];
   if (peers.includes("naive")) installNaivePeer();
 
   if (values.shards !== undefined) {
     await runShardsBench({
-      shards: numbersOf("shards", values.shards, 0, 64),
-      participants: numbersOf("participants", values.participants ?? "200", 1, 4_000),
+      shards: values.shards,
+      participants: participants ?? [200],
       rounds,
       seconds,
       talkShare,
@@ -83,9 +60,10 @@ export async function runLive(args: readonly string[]): Promise<void> {
     });
     return;
   }
-  if (values.participants !== undefined) {
-    const participants = numberOf("participants", values.participants, 1, LIMITS.maxParticipants);
-    for (const peer of peers) await holdOnce(peer, participants, seconds, talkShare);
+  if (participants !== undefined) {
+    for (const load of participants) {
+      for (const peer of peers) await holdOnce(peer, load, seconds, talkShare);
+    }
     return;
   }
   const ramps: LiveRamp[] = [];
@@ -138,18 +116,4 @@ async function writePage(report: LiveReport): Promise<void> {
   if (page === undefined) throw new TonetapError("not-found", `${PAGE} has no ${BEGIN} … ${END}`);
   await writeFile(PAGE, page);
   console.log(`Written: ${PAGE}`);
-}
-
-function numberOf(name: string, text: string, min: number, max: number): number {
-  const value = Number(text);
-  assertRange(`--${name}`, value, min, max);
-  return value;
-}
-
-const numbersOf = (name: string, text: string, min: number, max: number): number[] =>
-  text.split(",").map((one) => numberOf(name, one, min, max));
-
-function peerOf(name: string): PeerName {
-  if (name === "naive") return name;
-  throw new TonetapError("invalid-argument", `--peer must be naive, got ${name}`);
 }
