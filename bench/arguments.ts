@@ -48,9 +48,11 @@ type Given<O extends BenchOption> = O extends FlagOption
       ? O extends { readonly default: number }
         ? number
         : number | undefined
-      : O extends { readonly default: string }
-        ? string
-        : string | undefined;
+      : O extends ChoiceOption
+        ? O["of"][number] | (O extends { readonly default: string } ? never : undefined)
+        : O extends { readonly default: string }
+          ? string
+          : string | undefined;
 
 export type BenchValues<T extends BenchOptions> = { readonly [Name in keyof T]: Given<T[Name]> };
 

@@ -1,5 +1,6 @@
 /** Every benchmark and what it can be asked for. Which script runs is index.ts. */
 import type { Bench, BenchOptions } from "./arguments.ts";
+import { OWN_DOORS } from "./live/protocol.ts";
 
 export const LIVE = {
   name: "live",
@@ -23,6 +24,12 @@ export const LIVE = {
       min: 0,
       max: 64,
       says: "what a participant costs on so many threads (0: the main one), each in turns",
+    },
+    door: {
+      kind: "choice",
+      of: OWN_DOORS,
+      default: "rtp",
+      says: "with --shards: by which participants come; rtp: a UDP port each",
     },
     talk: {
       kind: "number",

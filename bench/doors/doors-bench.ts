@@ -11,9 +11,10 @@ import { DOORS as BENCH } from "../benches.ts";
 import { replaceBetween } from "../live/live-report.ts";
 import { describeMachine } from "../live/machine.ts";
 import { median } from "../live/statistics.ts";
+import { webrtcSender } from "../webrtc-sender.ts";
 import { type DoorReport, type DoorRow, doorsMarkdown } from "./doors-report.ts";
 import { DOORS, type DoorKey, type DoorName, type FromReceiver, type ToReceiver } from "./protocol.ts";
-import { type Publisher, play, udpPublishers, webrtcPublisher } from "./publishers.ts";
+import { type Publisher, packet, play, udpPublishers } from "./publishers.ts";
 import { measureSrtp } from "./srtp-cost.ts";
 
 const PAGE = fileURLToPath(new URL("../../docs/performance.md", import.meta.url));
@@ -48,11 +49,11 @@ async function measure(door: DoorName, streams: number, seconds: number): Promis
     const publishers: Publisher[] = [];
     if (ports.length > 0) publishers.push(...(await udpPublishers(ports, streams, key)));
     for (let stream = publishers.length; stream < streams; stream++) {
-      const { publish, close } = await webrtcPublisher(1 + stream, async (sdp) => {
+      const { send, close } = await webrtcSender(async (sdp) => {
         const { sdp: answer } = await receiver.ask({ kind: "offer", stream, sdp }, "answer");
         return answer;
       });
-      publishers.push(publish);
+      publishers.push((n) => send(packet(n, 1 + stream)));
       closers.push(close);
     }
     const warmed = await play(publishers, WARM_UP_S, 0);

@@ -1,11 +1,8 @@
-/** The sending side: RTP streams of speech's shape and rate, plain, as SRTP, or over WebRTC. Costs nothing to the receiver. */
+/** The sending side: RTP streams of speech's shape and rate, plain or as SRTP; WebRTC peers are webrtc-sender.ts. */
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
-import { RTCPeerConnection, RTCRtpCodecParameters, RTCRtpHeaderExtensionParameters } from "werift";
 import { sleep, systemClock } from "../../src/core/clock.ts";
-import { TonetapError } from "../../src/core/errors.ts";
 import { audioLevelExtension, parseInlineKey, SrtpSender, serializeRtp } from "../../src/transport/index.ts";
-import { suiteOfDtlsProfile } from "../../src/transport/srtp/index.ts";
 import type { DoorKey } from "./protocol.ts";
 
 /** Opus at 24 kbit/s. */
@@ -40,52 +37,6 @@ export async function udpPublishers(
     const plain = packet(n, 1 + i);
     socket.send(srtp?.protectRtp(plain) ?? plain, ports[i % ports.length] ?? 0, "127.0.0.1");
   });
-}
-
-/** One WebRTC peer: ICE and DTLS are werift's, SRTP is ours, which leaves more of the machine to the receiver. */
-export async function webrtcPublisher(
-  ssrc: number,
-  answerOf: (offer: string) => Promise<string>,
-): Promise<{ publish: Publisher; close: () => Promise<void> }> {
-  const peer = new RTCPeerConnection({
-    iceServers: [],
-    iceAdditionalHostAddresses: ["127.0.0.1"],
-    iceUseIpv6: false,
-    codecs: {
-      audio: [
-        new RTCRtpCodecParameters({
-          mimeType: "audio/opus",
-          clockRate: 48_000,
-          channels: 2,
-          payloadType: 111,
-        }),
-      ],
-      video: [],
-    },
-    headerExtensions: {
-      audio: [new RTCRtpHeaderExtensionParameters({ uri: "urn:ietf:params:rtp-hdrext:ssrc-audio-level" })],
-    },
-  });
-  peer.addTransceiver("audio", { direction: "sendonly" });
-  // Without servers werift asks a public one.
-  for (const { connection } of peer.iceTransports) delete connection.stunServer;
-  await peer.setLocalDescription(await peer.createOffer());
-  const sdp = await answerOf(peer.localDescription?.sdp ?? "");
-  const connected = peer.connectionStateChange.watch((state) => state === "connected", 20_000);
-  await peer.setRemoteDescription({ type: "answer", sdp });
-  await connected;
-  const [transport] = peer.dtlsTransports;
-  const suite = suiteOfDtlsProfile(transport?.srtp.config.profile ?? 0);
-  if (transport === undefined || suite === undefined) {
-    throw new TonetapError("unavailable", "werift agreed on no SRTP profile of ours");
-  }
-  const { localMasterKey: key, localMasterSalt: salt } = transport.srtp.config.keys;
-  const srtp = new SrtpSender({ suite, key, salt });
-  const { connection } = transport.iceTransport;
-  return {
-    publish: (n) => void connection.send(Buffer.from(srtp.protectRtp(packet(n, ssrc)))),
-    close: () => peer.close(),
-  };
 }
 
 /** Every publisher sends 50 packets a second, evenly spread, numbered from `first`. @returns packets of each */

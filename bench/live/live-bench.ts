@@ -123,6 +123,7 @@ export class Stage implements AsyncDisposable {
   /** Who talks. Each has a number that was never used before. */
   readonly #present: number[] = [];
   #nextParticipant = 0;
+  #whip: string | undefined;
 
   readonly #talkShare: number;
 
@@ -135,6 +136,7 @@ export class Stage implements AsyncDisposable {
     await this.#generator.next("ready");
     const { description } = await this.#subject.next("open");
     await this.#generator.ask({ kind: "send-to", endpoint: description.rtp }, "ready");
+    this.#whip = description.whip;
     this.#socket = new WebSocket(description.events);
     this.#socket.addEventListener("message", () => this.#deliveredEvents++);
     return description;
@@ -171,7 +173,8 @@ export class Stage implements AsyncDisposable {
     this.#present.push(...coming);
     const { endpoints } = await this.#subject.ask({ kind: "attach", participants: coming }, "done");
     const talkShare = this.#talkShare;
-    const order = { kind: "start", participants: coming, endpoints, talkShare } as const;
+    const whip = this.#whip;
+    const order = { kind: "start", participants: coming, endpoints, whip, talkShare } as const;
     const { starts } = await this.#generator.ask(order, "started");
     await this.#subject.ask({ kind: "starts", starts }, "done");
   }

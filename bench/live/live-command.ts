@@ -56,6 +56,7 @@ export async function runLive(args: readonly string[]): Promise<void> {
       rounds,
       seconds,
       talkShare,
+      door: values.door,
       json: values.json,
     });
     return;

@@ -1,13 +1,15 @@
 /**
- * The load, a process of its own: participants who talk, each 50 Opus packets a second over UDP, on a schedule that
+ * The load, a process of its own: participants who talk, each 50 Opus packets a second over UDP or WebRTC, on a schedule that
  * does not move. It measures how late it is itself, so that a starved generator is not taken for a slow service.
  * Run by run-live.ts, which it talks to over IPC.
  */
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { systemClock } from "../../src/core/clock.ts";
+import { TonetapError } from "../../src/core/errors.ts";
 import { LatencyHistogram } from "../../src/core/histogram.ts";
 import { writeU16, writeU32 } from "../../src/transport/bytes.ts";
+import { webrtcSender } from "../webrtc-sender.ts";
 import {
   type FromGenerator,
   HOP_MS,
@@ -32,7 +34,7 @@ interface Stream {
   readonly loop: readonly Uint8Array[];
   /** Fixed RTP header (RFC 3550 §5.1), patched in place for every packet. */
   readonly header: Uint8Array;
-  readonly socket: Socket;
+  readonly line: Line;
   /** Packets of 20 ms in a turn of talk and pause, and how many of them it talks. */
   readonly turn: number;
   readonly talk: number;
@@ -43,8 +45,16 @@ interface Stream {
   dueMs: number;
 }
 
+/** What a participant's packets go out by. */
+interface Line {
+  send(header: Uint8Array, payload: Uint8Array): void;
+  close(): void;
+}
+
 const loops = await readSpeechLoops();
 const socket = createSocket({ type: "udp4", sendBufferSize: 1 << 20 });
+/** All that have no line of their own; it stays when they go. */
+const common: Line = { ...udpLine(socket), close: () => undefined };
 const streams = new Map<number, Stream>();
 const lateness = new LatencyHistogram();
 const epochMs = sharedNow();
@@ -61,7 +71,7 @@ const DTX_PERIOD_PACKETS = 20;
 /** A turn of talk and pause, in packets: 6 s. */
 const TURN_PACKETS = 300;
 
-function start(participant: number, to: Socket, talkShare: number): Start {
+function start(participant: number, line: Line, talkShare: number): Start {
   const loop = loops[participant % loops.length] ?? [];
   // Ticks of the window grid are spread over the hop, packets over 20 ms, places in the recording over all of it.
   const phaseMs = HOP_MS * ((participant * GOLDEN) % 1);
@@ -70,7 +80,7 @@ function start(participant: number, to: Socket, talkShare: number): Start {
     participant,
     loop,
     header: new Uint8Array(12),
-    socket: to,
+    line,
     turn: TURN_PACKETS,
     talk: Math.round(TURN_PACKETS * talkShare),
     inTurn: Math.floor(((participant * GOLDEN * 3) % 1) * TURN_PACKETS),
@@ -89,12 +99,19 @@ function start(participant: number, to: Socket, talkShare: number): Start {
 async function startAll({
   participants,
   endpoints,
+  whip,
   talkShare,
 }: Extract<ToGenerator, { kind: "start" }>): Promise<void> {
   const starts: Start[] = [];
   for (const [i, participant] of participants.entries()) {
     const endpoint = endpoints[i];
-    starts.push(start(participant, endpoint === undefined ? socket : await connect(endpoint), talkShare));
+    const line =
+      whip !== undefined
+        ? await publish(whip, participant)
+        : endpoint === undefined
+          ? common
+          : udpLine(await connect(endpoint));
+    starts.push(start(participant, line, talkShare));
   }
   reply({ kind: "started", starts });
 }
@@ -105,6 +122,32 @@ async function connect({ host, port }: UdpEndpoint): Promise<Socket> {
   own.connect(port, host);
   await once(own, "connect");
   return own;
+}
+
+function udpLine(own: Socket): Line {
+  return {
+    // Connected and unfull, the socket copies the bytes before this returns: the header may be patched again.
+    send: (header, payload) => own.send([header, payload]),
+    close: () => void own.close(),
+  };
+}
+
+/** As a browser does it. Two to a call, as most are. */
+async function publish(url: string, participant: number): Promise<Line> {
+  const endpoint = new URL(url);
+  endpoint.search = `call=call-${participant >> 1}&participant=${participant}&role=guest&consent=granted`;
+  const sender = await webrtcSender(async (body) => {
+    const headers = { "content-type": "application/sdp" };
+    const response = await fetch(endpoint, { method: "POST", headers, body });
+    const answer = await response.text();
+    if (response.status !== 201)
+      throw new TonetapError("unavailable", `the service said ${response.status}: ${answer}`);
+    return answer;
+  });
+  return {
+    send: (header, payload) => sender.send(Buffer.concat([header, payload])),
+    close: () => void sender.close(),
+  };
 }
 
 function sendDue(): void {
@@ -129,8 +172,7 @@ function send(stream: Stream): void {
   }
   writeU16(header, 2, stream.sequence);
   writeU32(header, 4, stream.timestamp);
-  // Connected and unfull, the socket copies the bytes before this returns: the header may be patched again.
-  stream.socket.send([header, talks ? (loop[stream.position] ?? header) : DTX_PACKET]);
+  stream.line.send(header, talks ? (loop[stream.position] ?? header) : DTX_PACKET);
   header[1] = OPUS_PAYLOAD_TYPE;
   stream.sequence = (stream.sequence + 1) & 0xffff;
   stream.timestamp += TICKS_PER_PACKET;
@@ -179,8 +221,7 @@ process.on("message", (message: ToGenerator) => {
       return;
     case "stop":
       for (const participant of message.participants) {
-        const own = streams.get(participant)?.socket;
-        if (own !== socket) own?.close();
+        streams.get(participant)?.line.close();
         streams.delete(participant);
       }
       reply({ kind: "ready" });

@@ -36,6 +36,8 @@ export type ToGenerator =
       readonly participants: readonly number[];
       /** Of each participant, where it is not the common one. */
       readonly endpoints: readonly UdpEndpoint[];
+      /** URL of the WHIP endpoint that they publish to, instead of sending plain RTP. */
+      readonly whip: string | undefined;
       /** Of its time a participant talks so much, 0–1; between, its encoder is in DTX. */
       readonly talkShare: number;
     }
@@ -57,8 +59,11 @@ export type FromGenerator =
 
 // The service under test.
 
-/** Set in its environment, it opens a port for every participant, where the packets are worked on. */
-export const OWN_PORTS = "BENCH_OWN_PORTS";
+/** Doors of which every participant has one of its own, where its packets are worked on. */
+export const OWN_DOORS = ["rtp", "whip"] as const;
+export type OwnDoor = (typeof OWN_DOORS)[number];
+/** Names one of {@link OWN_DOORS} in its environment; without it all come through one UDP port. */
+export const OWN_DOOR = "BENCH_OWN_DOOR";
 
 export type ToSubject =
   | { readonly kind: "attach" | "detach"; readonly participants: readonly number[] }
@@ -72,6 +77,8 @@ export type ToSubject =
 
 export interface SubjectDescription {
   readonly rtp: UdpEndpoint;
+  /** URL at which participants come by themselves, if they do. */
+  readonly whip?: string;
   /** WebSocket address of its events. */
   readonly events: string;
   /** What runs the model, in words. */

@@ -1,6 +1,6 @@
 /**
  * What a participant costs with audio on the main thread and on shards, in turns, at the same loads: each has a UDP port of
- * its own, opened where its packets are read. Called by live-command.ts.
+ * its own, or publishes over WHIP, where its packets are read. Called by live-command.ts.
  *
  * The load generator needs a core of its own, so two cores cannot be filled on a machine of two. What is measured is CPU time
  * a participant, all threads; so many fit into n cores as n cores of CPU time hold, unless the main thread is full before.
@@ -9,7 +9,7 @@ import { writeFile } from "node:fs/promises";
 import { type LiveStep, Stage } from "./live-bench.ts";
 import { textTable } from "./live-report.ts";
 import { describeMachine } from "./machine.ts";
-import { OWN_PORTS } from "./protocol.ts";
+import { OWN_DOOR, type OwnDoor } from "./protocol.ts";
 import { median } from "./statistics.ts";
 
 export interface ShardsBenchOptions {
@@ -20,6 +20,8 @@ export interface ShardsBenchOptions {
   readonly rounds: number;
   readonly seconds: number;
   readonly talkShare: number;
+  /** By which participants come. */
+  readonly door: OwnDoor;
   readonly json: string | undefined;
 }
 
@@ -46,7 +48,7 @@ const COLUMNS = [
 
 /** @throws TonetapError unavailable when a process fails */
 export async function runShardsBench(options: ShardsBenchOptions): Promise<void> {
-  const { shards, participants, rounds, seconds, talkShare, json } = options;
+  const { shards, participants, rounds, seconds, talkShare, door, json } = options;
   const held: Held[] = [];
   console.log(`\n${COLUMNS.join(" | ")}`);
   for (let round = 0; round < rounds; round++) {
@@ -55,7 +57,8 @@ export async function runShardsBench(options: ShardsBenchOptions): Promise<void>
         TONETAP_SHARDS_COUNT: String(count),
         TONETAP_OVERLOAD_CONTROL: "off",
         TONETAP_SERVICE_MAX_PARTICIPANTS: "4000",
-        [OWN_PORTS]: "1",
+        TONETAP_WHIP_MAX_SESSIONS: "4000",
+        [OWN_DOOR]: door,
       };
       await using stage = new Stage("tonetap", { env, talkShare });
       await stage.open();

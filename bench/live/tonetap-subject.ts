@@ -10,7 +10,7 @@ import type { Participant } from "../../src/participant.ts";
 import { Service } from "../../src/service.ts";
 import { createUdpRtpServer } from "../../src/transport/index.ts";
 import { TONETAP_STAGES } from "./profile.ts";
-import { OWN_PORTS, SSRC_BASE } from "./protocol.ts";
+import { OWN_DOOR, SSRC_BASE } from "./protocol.ts";
 import { type Subject, type SubjectProbe, serveSubject } from "./subject.ts";
 
 /** Asked for; the system may give less (Linux: net.core.rmem_max). */
@@ -33,13 +33,23 @@ async function open(probe: SubjectProbe): Promise<Subject> {
     maxSources: MAX_PARTICIPANTS,
   });
   const participants = new Map<number, Participant>();
+  const door = process.env[OWN_DOOR];
   engine.events$.subscribe((event) => {
+    // Who publishes over WHIP comes by itself.
+    if (event.type === "tonetap.participant.joined" && door === "whip") {
+      const { callId, participantId } = event.data;
+      // It is said before it is so.
+      queueMicrotask(() =>
+        participants.set(Number(participantId), engine.participant(callId, participantId)),
+      );
+    }
     if (event.type !== "tonetap.emotion") return;
     probe.event(Number(event.data.participantId), engine.clock.now() - event.data.latency.totalMs);
   });
   return {
     description: {
       rtp: rtp.address,
+      ...(door === "whip" ? { whip: new URL("whip", service.url).href } : {}),
       events: new URL("v1/events", service.url).href.replace(/^http/, "ws"),
       backend: [
         ...engine
@@ -62,18 +72,18 @@ async function open(probe: SubjectProbe): Promise<Subject> {
       return { receivedPackets, lostPackets, droppedWindows, batches, batchedWindows: estimated };
     },
     async attach(participant) {
-      if (process.env[OWN_PORTS] !== undefined) {
-        const door = await engine.media.openRtp({ recvBufferBytes: OWN_RECEIVE_BUFFER_BYTES });
-        const info = { callId: `call-${participant >> 1}`, participantId: String(participant) };
-        const attached = await engine.attach(door, { ...info, role: "guest", consent: "granted" });
+      if (door === "whip") return undefined;
+      // Two to a call, as most are.
+      const info = { callId: `call-${participant >> 1}`, participantId: String(participant) };
+      if (door === "rtp") {
+        const source = await engine.media.openRtp({ recvBufferBytes: OWN_RECEIVE_BUFFER_BYTES });
+        const attached = await engine.attach(source, { ...info, role: "guest", consent: "granted" });
         participants.set(participant, attached);
-        return door.address;
+        return source.address;
       }
       const source = watched(rtp.source(SSRC_BASE + participant), (timestamp, arrivalMs) =>
         probe.packet(participant, timestamp, arrivalMs),
       );
-      // Two to a call, as most are.
-      const info = { callId: `call-${participant >> 1}`, participantId: String(participant) };
       const attached = await engine.attach(source, { ...info, role: "guest", consent: "granted" });
       participants.set(participant, attached);
       return undefined;
