@@ -48,6 +48,16 @@ const backend = z
   .describe("What runs a model.")
   .meta({ id: "Backend" });
 
+const plan = z
+  .object({
+    maxBatch: counted,
+    maxDelayMs: z.number().min(0),
+    longestMs: z.number().describe("From a window's coming to its answer while the device keeps up."),
+    meetsTarget: z.boolean().describe("Whether that is within the target."),
+  })
+  .describe("What measuring the device for `model.latencyTargetMs` led to.")
+  .meta({ id: "BatchPlan" });
+
 const models = z.object({
   models: z
     .array(
@@ -58,6 +68,7 @@ const models = z.object({
           share: share.describe("Of the calls; of a shadow, the share that it looks at."),
           backends: z.array(backend),
           stats: batcherStats,
+          plan: plan.optional(),
           comparison: z
             .object({
               compared: counted.describe("Windows that both judged."),

@@ -4,6 +4,7 @@ import type { Config } from "./config.ts";
 import { TonetapError } from "./core/errors.ts";
 import type { Engine } from "./engine.ts";
 import { relaxHeapLimit } from "./heap-limit.ts";
+import type { BatchPlan } from "./inference/index.ts";
 import { reloadModel } from "./model-routes.ts";
 import { createLog, type Logger, logCalls, logDefect } from "./observability/index.ts";
 import { Service } from "./service.ts";
@@ -101,7 +102,16 @@ function describeModel(engine: Engine): string {
   const [first] = backends;
   if (first === undefined) return "none";
   const tried = first.tried.map(({ provider, reason }) => `; not ${provider}: ${reason}`).join("");
-  return `${first.model} on ${first.engine}, ${first.provider}, ${backends.length} worker(s)${tried}`;
+  const [live] = engine.models.describe();
+  return `${first.model} on ${first.engine}, ${first.provider}, ${backends.length} worker(s)${planOf(live?.plan)}${tried}`;
+}
+
+/** What measuring the device led to, where a target was set. */
+function planOf(plan: BatchPlan | undefined): string {
+  if (plan === undefined) return "";
+  const { maxBatch, maxDelayMs, longestMs, meetsTarget } = plan;
+  const within = `${longestMs.toFixed(1)} ms${meetsTarget ? "" : ", more than model.latencyTargetMs"}`;
+  return `, batches of ${maxBatch} that wait ${maxDelayMs.toFixed(1)} ms: answers within ${within}`;
 }
 
 /** Resolves when the signal aborts. */

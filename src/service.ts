@@ -176,6 +176,7 @@ export class Service implements Closable, AsyncDisposable {
       addServiceRoutes(http, {
         hub,
         notReady: () => engine.notReady ?? audit?.failure?.message,
+        backends: () => engine.describeBackends(),
         openApi: openApiDocument(),
       });
       addRtpRoutes(http, engine);

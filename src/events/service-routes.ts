@@ -17,8 +17,18 @@ export interface ServiceRoutesOptions {
   readonly hub: EventHub;
   /** Undefined when calls can be taken; else why not, in words. */
   readonly notReady?: () => string | undefined;
+  /** What runs the model, one a worker. Default: nothing is told of it. */
+  readonly backends?: () => readonly ServingBackend[];
   /** The OpenAPI document of all that is served. */
   readonly openApi: Readonly<Record<string, Json>>;
+}
+
+/** What a probe may know of who runs the model. */
+export interface ServingBackend {
+  /** Execution provider in use, or the server asked. */
+  readonly provider: string;
+  readonly device: string;
+  readonly state: string;
 }
 
 const health = operation({
@@ -38,7 +48,23 @@ const readiness = operation({
   path: "/readyz",
   access: "public",
   summary: "Whether calls can be taken",
-  answers: { 200: { meaning: "They can.", schema: z.object({ status: z.literal("ready") }) } },
+  answers: {
+    200: {
+      meaning: "They can.",
+      schema: z.object({
+        status: z.literal("ready"),
+        backends: z
+          .array(
+            z.object({
+              provider: z.string().describe("Execution provider in use, or the server asked."),
+              device: z.string().describe("`cpu`, `gpu`, `remote`."),
+              state: z.string(),
+            }),
+          )
+          .describe("What runs the model, one a worker."),
+      }),
+    },
+  },
   problems: ["unavailable"],
 });
 
@@ -126,12 +152,19 @@ export const serviceOperations: readonly AnyOperation[] = [
   restDocument,
 ];
 
-export function addServiceRoutes(http: HttpServer, { hub, notReady, openApi }: ServiceRoutesOptions): void {
+export function addServiceRoutes(
+  http: HttpServer,
+  { hub, notReady, backends, openApi }: ServiceRoutesOptions,
+): void {
   http.serve(health, () => jsonResponse({ status: "ok" }));
   http.serve(readiness, () => {
     const reason = notReady?.();
     if (reason !== undefined) throw new TonetapError("unavailable", reason);
-    return jsonResponse({ status: "ready" });
+    const serving = backends?.() ?? [];
+    return jsonResponse({
+      status: "ready",
+      backends: serving.map(({ provider, device, state }) => ({ provider, device, state })),
+    });
   });
   const seenBy = (caller: Caller) => hub.calls().filter(({ callId }) => caller.may("events:read", callId));
   http.serve(listCalls, ({ caller }) => jsonResponse({ calls: seenBy(caller) }));

@@ -19,6 +19,7 @@ import type {
 } from "../core/window.ts";
 import { windowInfo } from "../core/window-info.ts";
 import type { BackendDescription } from "./backend.ts";
+import type { BatchPlan } from "./batch-plan.ts";
 import { addStats, type BatcherStats } from "./batcher-stats.ts";
 import type { ModelPackage } from "./model-package.ts";
 import { ModelRuntime, type ModelRuntimeOptions, type OpenOptions } from "./model-runtime.ts";
@@ -46,6 +47,8 @@ export interface ModelStatus {
   readonly share: number;
   readonly backends: readonly BackendDescription[];
   readonly stats: BatcherStats;
+  /** What measuring the device for `latencyTargetMs` led to. */
+  readonly plan?: BatchPlan;
   /** Of a shadow. */
   readonly comparison?: ShadowFigures;
 }
@@ -132,6 +135,7 @@ export class ModelHost implements WindowBatcher, Closable {
       share,
       backends: runtime.describeBackends(),
       stats: runtime.batcher.stats,
+      ...(runtime.plan === undefined ? {} : { plan: runtime.plan }),
     });
     const candidate = this.#candidate;
     if (candidate === undefined) return [status(this.#live, "live", 1)];

@@ -25,6 +25,13 @@ describe.each([0, 2])("the service over HTTP on %i shards", { concurrent: true }
       ...(json === undefined ? {} : { body: JSON.stringify(json) }),
     });
 
+  test("GET /readyz says what 1 worker runs the model on", async () => {
+    expect(await (await call("GET", "/readyz")).json()).toEqual({
+      status: "ready",
+      backends: [{ provider: "cpu", device: "cpu", state: "ready" }],
+    });
+  });
+
   test("POST /v1/rtp opens 1 port; what is sent there comes out as events over WebSocket", async () => {
     const response = await call("POST", "/v1/rtp", {
       callId: "rest",

@@ -326,18 +326,29 @@ describe("the service's routes", () => {
     expect((await ask(service.url, "/v1/calls/c2")).status).toBe(404);
   });
 
-  test("say 200 to healthz always, and 503 with the reason to readyz until the model is there", async () => {
+  test("say 200 to healthz always, and 503 with the reason to readyz until the model is there, then 1 backend", async () => {
     let reason: string | undefined = "the model is still loading";
     const hub = new EventHub();
     await using server = await serve((http) =>
-      addServiceRoutes(http, { openApi: {}, hub, notReady: () => reason }),
+      addServiceRoutes(http, {
+        openApi: {},
+        hub,
+        notReady: () => reason,
+        // More is known of a backend than a probe, which nobody is asked for, may learn.
+        backends: () => [{ ...{ lastError: "secret" }, provider: "cuda", device: "gpu", state: "ready" }],
+      }),
     );
     expect((await ask(server.url, "/healthz")).status).toBe(200);
     const waiting = await ask(server.url, "/readyz");
     expect(waiting.status).toBe(503);
     expect(JSON.parse(waiting.body).detail).toBe(reason);
     reason = undefined;
-    expect((await ask(server.url, "/readyz")).status).toBe(200);
+    const ready = await ask(server.url, "/readyz");
+    expect(ready.status).toBe(200);
+    expect(JSON.parse(ready.body)).toEqual({
+      status: "ready",
+      backends: [{ provider: "cuda", device: "gpu", state: "ready" }],
+    });
   });
 
   test("give the AsyncAPI 3 document, once: then 304", async () => {
