@@ -3,6 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { cpus } from "node:os";
 import { fileURLToPath } from "node:url";
 import { systemClock } from "../src/core/clock.ts";
+import { TonetapError } from "../src/core/errors.ts";
 import { monotonicMs, sampleIndex, wallMs } from "../src/core/units.ts";
 import type { FeatureWindow } from "../src/core/window.ts";
 import {
@@ -222,6 +223,19 @@ function median(values: readonly number[]): number {
 /** Half, three quarters, nearly all and more of what one window a batch can carry here. */
 const LOADS = [0.5, 0.75, 0.95, 1.2];
 
+/** Asked before minutes are spent on the processor. @returns undefined where the model runs on the device */
+async function whyNotOn(device: DeviceOption, model: ModelPackage): Promise<string | undefined> {
+  const backend = new OnnxBackend({ device, maxBatch: 1 });
+  try {
+    await backend.load(model);
+    return undefined;
+  } catch (error) {
+    return TonetapError.from(error).message;
+  } finally {
+    await backend.close();
+  }
+}
+
 async function loadRows(
   options: InferenceBenchOptions,
   device: DeviceOption,
@@ -244,6 +258,13 @@ if (import.meta.main) {
   const chosen = model === undefined ? {} : { model };
   const dir = model === undefined ? defaultModelDir() : await findModel(model);
   const bundle = await loadModelPackage(dir);
+  const missing = await whyNotOn(device as DeviceOption, bundle);
+  if (missing !== undefined) {
+    console.error(
+      `bench inference: ${missing}. docs/gpu.md says what it needs; without --device the processor is measured.`,
+    );
+    process.exit(1);
+  }
   const incremental = await runIncrementalBench(bundle, benchWindow(bundle), rounds ?? 7, 300);
   console.log(
     incremental === undefined

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { AudioSource } from "../../src/core/audio-source.ts";
 import type { Engine } from "../../src/engine.ts";
 import { sendImpaired } from "./impaired-sender.ts";
-import { attachUdp, openEngine, type Recorder, recordedFrames, upTo } from "./support.ts";
+import { attachUdp, fresh, openEngine, type Recorder, recordedFrames, upTo } from "./support.ts";
 
 const CLEAN = { loss: 0, duplicate: 0, reorder: 0 };
 
@@ -54,37 +54,38 @@ describe("who may be analysed", { concurrent: true }, () => {
   });
 
   test("without consent 3 s of speech give 0 emotions; granting starts, withdrawing stops them", async () => {
-    const source = await attachUdp(engine, "asked", { consent: "pending" });
-    const participant = engine.participant("test", "asked");
+    const asked = fresh("asked");
+    const source = await attachUdp(engine, asked, { consent: "pending" });
+    const participant = engine.participant("test", asked);
     const frames = await recordedFrames("anna");
     const sending = sendImpaired(upTo(frames, 16_000), source.address.port, CLEAN);
     await new Promise((resolve) => setTimeout(resolve, 3_000));
-    expect(seen.of("emotion", "asked").length).toBe(0);
-    expect(seen.of("participant.joined", "asked")[0]?.data.paused).toBe(true);
+    expect(seen.of("emotion", asked).length).toBe(0);
+    expect(seen.of("participant.joined", asked)[0]?.data.paused).toBe(true);
 
     await participant.setConsent("granted");
-    await seen.first("emotion", ({ data }) => data.participantId === "asked");
+    await seen.first("emotion", ({ data }) => data.participantId === asked);
     await participant.setConsent("withdrawn");
-    const countAtWithdrawal = seen.of("emotion", "asked").length;
-    const [first] = seen.of("emotion", "asked");
+    const countAtWithdrawal = seen.of("emotion", asked).length;
+    const [first] = seen.of("emotion", asked);
     await participant.setConsent("granted");
     await sending;
     await participant.close();
 
     // Media time counts what was said before anyone listened; window numbers go on after the second grant.
     expect(first?.data.media.endMs).toBeGreaterThan(3_000);
-    const resumed = seen.of("emotion", "asked").slice(countAtWithdrawal);
+    const resumed = seen.of("emotion", asked).slice(countAtWithdrawal);
     expect(resumed.length).toBeGreaterThan(0);
-    const indexes = seen.of("emotion", "asked").map(({ data }) => data.index);
+    const indexes = seen.of("emotion", asked).map(({ data }) => data.index);
     expect(indexes).toEqual([...new Set(indexes)].sort((a, b) => a - b));
     expect(resumed[0]?.data.media.startMs).toBeGreaterThanOrEqual(first?.data.media.endMs ?? 0);
-    expect(seen.of("participant.paused", "asked").map(({ data }) => data.reason)).toEqual([
+    expect(seen.of("participant.paused", asked).map(({ data }) => data.reason)).toEqual([
       "consent-withdrawn",
     ]);
-    expect(seen.of("participant.resumed", "asked").length).toBe(2);
+    expect(seen.of("participant.resumed", asked).length).toBe(2);
     // In this order, with nothing of the voice in between or after: granted, resumed, …, withdrawn, paused, discarded.
     const told = seen.events.filter(
-      (event) => "participantId" in event.data && event.data.participantId === "asked",
+      (event) => "participantId" in event.data && event.data.participantId === asked,
     );
     const withdrawn = told.findIndex(
       (event) => event.type === "tonetap.participant.consent" && event.data.consent === "withdrawn",
@@ -93,11 +94,11 @@ describe("who may be analysed", { concurrent: true }, () => {
     expect(after.indexOf("tonetap.participant.discarded")).toBeLessThanOrEqual(4);
     const silent = after.slice(0, after.lastIndexOf("tonetap.participant.consent"));
     expect(silent).not.toContain("tonetap.emotion");
-    expect(seen.of("participant.discarded", "asked").map(({ data }) => data.reason)).toEqual([
+    expect(seen.of("participant.discarded", asked).map(({ data }) => data.reason)).toEqual([
       "consent-withdrawn",
     ]);
     expect(
-      seen.of("participant.consent", "asked").map(({ data }) => [data.previous, data.consent, data.by]),
+      seen.of("participant.consent", asked).map(({ data }) => [data.previous, data.consent, data.by]),
     ).toEqual([
       ["pending", "granted", "program"],
       ["granted", "withdrawn", "program"],

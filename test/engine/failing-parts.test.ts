@@ -7,7 +7,7 @@ import { OPUS, type RtpPacket, type SenderReport } from "../../src/core/rtp.ts";
 import { wallMs } from "../../src/core/units.ts";
 import type { Engine } from "../../src/engine.ts";
 import { createRtpSender, createUdpRtpSource } from "../../src/transport/index.ts";
-import { openEngine, type Recorder, recordedFrames, upTo } from "./support.ts";
+import { fresh, openEngine, type Recorder, recordedFrames, upTo } from "./support.ts";
 
 let engine: Engine;
 let seen: Recorder;
@@ -61,22 +61,24 @@ const leaving = (participantId: string) =>
   seen.first("participant.left", ({ data }) => data.participantId === participantId);
 
 test("1 source whose retransmission request throws loses its participant, not the process", async () => {
+  const id = fresh("nack");
   const source = fed({
     requestRetransmission: () => {
       throw new RangeError("port 65536");
     },
   });
-  await attach(source, "nack");
+  await attach(source, id);
 
   for (const packet of await speech(5)) source.feed.next(packet);
 
-  expect((await leaving("nack")).data).toMatchObject({ reason: "failed", error: { message: "port 65536" } });
+  expect((await leaving(id)).data).toMatchObject({ reason: "failed", error: { message: "port 65536" } });
 });
 
 test("1 sender report without a time loses its participant, not the process", async () => {
+  const id = fresh("no-time");
   const senderReports = new Subject<SenderReport>();
   const source = fed({ senderReports });
-  await attach(source, "no-time");
+  await attach(source, id);
   const [first, ...rest] = await speech();
   if (first === undefined) throw new TonetapError("internal", "no packets");
 
@@ -89,10 +91,12 @@ test("1 sender report without a time loses its participant, not the process", as
   });
   for (const packet of rest) source.feed.next(packet);
 
-  expect((await leaving("no-time")).data).toMatchObject({ reason: "failed", error: { code: "internal" } });
+  expect((await leaving(id)).data).toMatchObject({ reason: "failed", error: { code: "internal" } });
 });
 
 test("a source that cannot close, in 2 ways, still leaves, and its name is free again", async () => {
+  const stuck = fresh("stuck");
+  const broken = fresh("broken");
   const rejecting = { ...fed(), packets: NEVER, close: () => Promise.reject(new RangeError("stuck")) };
   const throwing = {
     ...fed(),
@@ -102,18 +106,19 @@ test("a source that cannot close, in 2 ways, still leaves, and its name is free 
     },
   };
 
-  const rejected = await attach(rejecting, "stuck");
+  const rejected = await attach(rejecting, stuck);
   await rejected.close().catch(() => undefined);
-  await attach(throwing, "broken");
+  await attach(throwing, broken);
 
-  expect((await leaving("stuck")).data).toMatchObject({ reason: "failed", error: { message: "stuck" } });
-  expect((await leaving("broken")).data).toMatchObject({ reason: "failed", error: { message: "broken" } });
-  await (await attach(fed(), "stuck")).close();
+  expect((await leaving(stuck)).data).toMatchObject({ reason: "failed", error: { message: "stuck" } });
+  expect((await leaving(broken)).data).toMatchObject({ reason: "failed", error: { message: "broken" } });
+  await (await attach(fed(), stuck)).close();
 });
 
 test("a peer that goes without a word leaves as inactive after 1 s", async () => {
+  const id = fresh("silent");
   const source = await createUdpRtpSource({ inactivityMs: 1_000 });
-  await attach(source, "silent");
+  await attach(source, id);
   const sender = await createRtpSender({
     clock: systemClock,
     codec: OPUS,
@@ -123,13 +128,13 @@ test("a peer that goes without a word leaves as inactive after 1 s", async () =>
   });
   await sender.play(upTo(await recordedFrames("anna"), 20));
 
-  expect((await leaving("silent")).data.reason).toBe("inactive");
+  expect((await leaving(id)).data.reason).toBe("inactive");
   await sender.close();
 });
 
 test("3 s of Opus garbage are counted packet by packet, and the next call is not disturbed", async () => {
   const source = fed();
-  const participant = await attach(source, "garbage");
+  const participant = await attach(source, fresh("garbage"));
   const packets = await speech();
   // A code 3 packet of no frames: RFC 6716 §3.2.5 [R7].
   for (const packet of packets) source.feed.next({ ...packet, payload: Uint8Array.of(3, 0) });
@@ -137,10 +142,11 @@ test("3 s of Opus garbage are counted packet by packet, and the next call is not
   await expect.poll(() => participant.takeQuality().packets.ignored).toBe(packets.length);
 
   await participant.close();
+  const id = fresh("after-garbage");
   const next = fed();
-  await attach(next, "after-garbage");
+  await attach(next, id);
   for (const packet of packets) next.feed.next(packet);
   next.feed.complete();
-  expect((await leaving("after-garbage")).data).toMatchObject({ reason: "left", windows: { dropped: 0 } });
-  expect(seen.of("emotion", "after-garbage").length).toBeGreaterThan(0);
+  expect((await leaving(id)).data).toMatchObject({ reason: "left", windows: { dropped: 0 } });
+  expect(seen.of("emotion", id).length).toBeGreaterThan(0);
 });

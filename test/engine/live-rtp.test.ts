@@ -8,7 +8,7 @@ import { tonetapEventSchema } from "../../src/events/index.ts";
 import { createRtpSender } from "../../src/transport/index.ts";
 import { hasPeer } from "../support/system-peers.ts";
 import { sendImpaired } from "./impaired-sender.ts";
-import { attachUdp, openEngine, type Recorder, recordedFrames, upTo } from "./support.ts";
+import { attachUdp, fresh, openEngine, type Recorder, recordedFrames, upTo } from "./support.ts";
 
 const HOP_MS = 500;
 const ANNA = fileURLToPath(new URL("../../assets/demo/anna.opus", import.meta.url));
@@ -20,9 +20,6 @@ describe.each([0, 2])(
   (count) => {
     let engine: Engine;
     let seen: Recorder;
-    let attempts = 0;
-    /** A participant of its own for each try. */
-    const fresh = (name: string): string => `${name}-${++attempts}`;
 
     beforeAll(async () => {
       ({ engine, seen } = await openEngine({ shards: { count } }));

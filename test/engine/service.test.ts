@@ -6,7 +6,7 @@ import { createSdes, SrtpSender, serializeRtp } from "../../src/transport/index.
 import { Peer } from "../transport/loopback.ts";
 import { FRAME, opusPayload } from "../transport/packets.ts";
 import { sendImpaired } from "./impaired-sender.ts";
-import { PATIENT_MODEL, recordedFrames, upTo } from "./support.ts";
+import { fresh, PATIENT_MODEL, recordedFrames, upTo } from "./support.ts";
 
 const opusDatagram = (n: number): Uint8Array =>
   serializeRtp({ sequence: n, timestamp: n * FRAME, ssrc: 1, payloadType: 111, payload: opusPayload(n) });
@@ -33,21 +33,22 @@ describe.each([0, 2])("the service over HTTP on %i shards", { concurrent: true }
   });
 
   test("POST /v1/rtp opens 1 port; what is sent there comes out as events over WebSocket", async () => {
+    const callId = fresh("rest");
     const response = await call("POST", "/v1/rtp", {
-      callId: "rest",
+      callId,
       participantId: "caller",
       role: "customer",
       consent: "granted",
     });
     expect(response.status).toBe(201);
     const { port, participant } = (await response.json()) as { port: number; participant: string };
-    const connection = connect(service.url, { filter: { calls: ["rest"] } });
+    const connection = connect(service.url, { filter: { calls: [callId] } });
     const emotion = new Promise<EventOf<"emotion">>((resolve) => connection.on("emotion", resolve));
 
     const frames = upTo(await recordedFrames("anna"), 4_000);
     await sendImpaired(frames, port, { loss: 0, duplicate: 0, reorder: 0 });
 
-    expect((await emotion).data).toMatchObject({ callId: "rest", participantId: "caller", role: "customer" });
+    expect((await emotion).data).toMatchObject({ callId, participantId: "caller", role: "customer" });
     const left = new Promise<EventOf<"participant.left">>((resolve) =>
       connection.on("participant.left", resolve),
     );
@@ -58,7 +59,7 @@ describe.each([0, 2])("the service over HTTP on %i shards", { concurrent: true }
   });
 
   test("POST /v1/rtp takes payload types of the peer's own, and refuses 3 wrong ones in words", async () => {
-    const who = { callId: "own", participantId: "types" };
+    const who = { callId: fresh("own"), participantId: "types" };
     const response = await call("POST", "/v1/rtp", { ...who, codecs: { 118: "L16/16000" } });
     const { codecs, participant } = (await response.json()) as { codecs: unknown[]; participant: string };
     expect(codecs).toContainEqual({ payloadType: 118, mimeType: "audio/L16", clockRateHz: 16_000 });
@@ -120,7 +121,7 @@ describe.each([0, 2])("the service over HTTP on %i shards", { concurrent: true }
 
   test("PATCH grants and withdraws consent, and refuses a 3rd word", async () => {
     const { participant } = (await (
-      await call("POST", "/v1/rtp", { callId: "ask", participantId: "p" })
+      await call("POST", "/v1/rtp", { callId: fresh("ask"), participantId: "p" })
     ).json()) as { participant: string };
 
     expect(await (await call("PATCH", participant, { consent: "granted" })).json()).toMatchObject({
@@ -133,9 +134,10 @@ describe.each([0, 2])("the service over HTTP on %i shards", { concurrent: true }
   });
 
   test("1 UDP port is given to 1 participant: another is told that it is taken, and does not join", async () => {
-    const first = await call("POST", "/v1/rtp", { callId: "port", participantId: "a" });
+    const callId = fresh("port");
+    const first = await call("POST", "/v1/rtp", { callId, participantId: "a" });
     const { port, participant } = (await first.json()) as { port: number; participant: string };
-    const second = await call("POST", "/v1/rtp", { callId: "port", participantId: "b", port });
+    const second = await call("POST", "/v1/rtp", { callId, participantId: "b", port });
     expect(second.status).toBe(409);
     expect(await second.json()).toMatchObject({ detail: `UDP port ${port} is taken` });
     expect((await call("DELETE", participant)).status).toBe(204);

@@ -64,6 +64,11 @@ function record(engine: Engine): Recorder {
   };
 }
 
+let named = 0;
+
+/** A name that nobody in the process had: a test that is tried again meets nothing of its first try. */
+export const fresh = (name: string): string => `${name}-${++named}`;
+
 /** A UDP source on a free loopback port, attached with consent unless told otherwise. */
 export async function attachUdp(
   engine: Engine,
