@@ -6,6 +6,8 @@ import type { Normalisation } from "./core/model.ts";
 import type { WindowPlace, WindowScales } from "./core/window.ts";
 import { LocalMedia, type ParticipantMedia } from "./participant-media.ts";
 import { createUdpRtpSource, type UdpAddress, type UdpRtpSourceOptions } from "./transport/index.ts";
+import type { OpenSipReception } from "./transport/sip/index.ts";
+import { SipSource } from "./transport/sip/sip-source.ts";
 import type { OpenWhipPeer } from "./transport/werift/whip-peer.ts";
 import type { WindowParts } from "./window-chain.ts";
 
@@ -53,6 +55,8 @@ export interface MediaHost extends Closable {
   readonly openWhip: OpenWhipPeer;
   /** Opens a port where its packets will be worked on. @throws TonetapError as createUdpRtpSource() */
   openRtp(options: RtpDoorOptions): Promise<RtpDoor>;
+  /** Receives a SIP call's audio where its packets will be worked on. Give it to createSipServer(). */
+  readonly openSip: OpenSipReception;
 }
 
 export interface LocalMediaHostOptions {
@@ -79,6 +83,8 @@ export class LocalMediaHost implements MediaHost {
     const { WhipSession } = await import("./transport/werift/whip-session.ts");
     return WhipSession.open({ ...options, clock: this.#options.clock, onEnd });
   };
+  readonly openSip: OpenSipReception = (options, onEnd) =>
+    SipSource.open({ ...options, clock: this.#options.clock, onEnd });
 
   openRtp(options: RtpDoorOptions): Promise<RtpDoor> {
     return createUdpRtpSource({ ...options, clock: this.#options.clock });

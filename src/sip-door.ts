@@ -35,6 +35,7 @@ export async function openSipDoor(
     sip.tenant === "" ? participant : { ...participant, tenant: sip.tenant };
   return createSipServer({
     clock: engine.clock,
+    openReception: engine.media.openSip,
     transports,
     host: sip.host,
     port: sip.port,

@@ -5,18 +5,27 @@ import type { TonetapError } from "../core/errors.ts";
 import { createUdpRtpSource } from "../transport/index.ts";
 import type { WhipPeerOptions } from "../transport/werift/whip-peer.ts";
 import type { WhipSession } from "../transport/werift/whip-session.ts";
-import type { AnyOpened, SourceAnswer, SourceKind, SourceOpening, SourceQuestion } from "./shard-protocol.ts";
+import { openSip, openVoice } from "./hosted-sip.ts";
+import type {
+  OpenedSource,
+  SourceAnswer,
+  SourceKind,
+  SourceOpening,
+  SourceQuestion,
+} from "./shard-protocol.ts";
 
-export interface HostedSource {
+export interface HostedSource<K extends SourceKind = SourceKind> {
   readonly source: AudioSource;
   /** What the main thread is answered. */
-  readonly opened: AnyOpened;
+  readonly opened: OpenedSource<K>;
   /** Of its kind. */
-  readonly ask?: (question: SourceQuestion<SourceKind>) => Promise<SourceAnswer<SourceKind>>;
+  ask?(question: SourceQuestion<K>): Promise<SourceAnswer<K>>;
 }
 
 export interface HostedSourceContext {
   readonly clock: Clock;
+  /** Another that this shard has opened. */
+  readonly find: (source: number) => AudioSource | undefined;
   /** For sources whose end somebody must hear who is not attached to them. Runs at most once. */
   readonly onEnd: (error: TonetapError | undefined, timedOut: boolean) => void;
 }
@@ -33,6 +42,10 @@ export async function openSource(
     }
     case "whip":
       return openWhip(opening.options, context);
+    case "sip":
+      return openSip(opening.options, context);
+    case "sip-voice":
+      return openVoice(opening.options, context);
     default:
       return opening satisfies never;
   }
@@ -41,7 +54,7 @@ export async function openSource(
 async function openWhip(
   options: WhipPeerOptions,
   { clock, onEnd }: HostedSourceContext,
-): Promise<HostedSource> {
+): Promise<HostedSource<"whip">> {
   // Only with the first publisher: werift takes 0.3 s and 70 MB, which a shard without WHIP need not pay.
   const { WhipSession } = await import("../transport/werift/whip-session.ts");
   let opened: WhipSession | undefined;

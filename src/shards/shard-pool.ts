@@ -8,11 +8,13 @@ import { type Clock, sleep } from "../core/clock.ts";
 import { TonetapError } from "../core/errors.ts";
 import type { Closable } from "../core/lifecycle.ts";
 import type { MediaHost, MediaParts, RtpDoor, RtpDoorOptions, ShardStatus } from "../media-host.ts";
+import type { OpenSipReception } from "../transport/sip/index.ts";
 import type { OpenWhipPeer } from "../transport/werift/whip-peer.ts";
 import type { WindowParts } from "../window-chain.ts";
 import { ShardLink } from "./shard-link.ts";
 import { ShardMedia } from "./shard-media.ts";
 import { ShardRtpSource } from "./shard-rtp-source.ts";
+import { ShardSipSource } from "./shard-sip-source.ts";
 import { ShardSource } from "./shard-source.ts";
 import { ShardWhipPeer } from "./shard-whip-peer.ts";
 
@@ -65,6 +67,7 @@ export class ShardPool implements MediaHost, Closable {
   /** Who waits for any shard to be there again. */
   readonly #waiting = new Set<() => void>();
   #numbers = 0;
+  readonly #findShard = (): Promise<ShardLink> => this.#place();
   #closed: Promise<void> | undefined;
 
   private constructor(options: ShardPoolOptions) {
@@ -114,6 +117,14 @@ export class ShardPool implements MediaHost, Closable {
     return ShardMedia.open(await findShard(), { ...parts, media: this.#numbers++, source, findShard });
   }
 
+  readonly openSip: OpenSipReception = (reception, onEnd) =>
+    ShardSipSource.open({
+      reception,
+      number: () => this.#numbers++,
+      findShard: this.#findShard,
+      onEnd,
+    });
+
   openRtp(options: RtpDoorOptions): Promise<RtpDoor> {
     return ShardRtpSource.open(this.#numbers++, this.#findShard, options);
   }
@@ -147,8 +158,6 @@ export class ShardPool implements MediaHost, Closable {
     for (const wake of this.#waiting) wake();
     await Promise.all(this.#slots.map(({ link }) => link.close()));
   }
-
-  readonly #findShard = (): Promise<ShardLink> => this.#place();
 
   /** The shard with the least to do. Waits while there is none. @throws TonetapError closed */
   async #place(): Promise<ShardLink> {

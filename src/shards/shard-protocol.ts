@@ -11,6 +11,7 @@ import type { FeatureWindow, HeardUnit, WindowScales } from "../core/window.ts";
 import type { RtpDoorOptions } from "../media-host.ts";
 import type { AnalysisStart } from "../participant-media.ts";
 import type { UdpAddress } from "../transport/index.ts";
+import type { SipAgreement, SipReceptionOptions } from "../transport/sip/index.ts";
 import type { IcePatch, IcePatched, WhipAnswer, WhipPeerOptions } from "../transport/werift/whip-peer.ts";
 import type { WindowParts } from "../window-chain.ts";
 import type { CounterMemory } from "./counters.ts";
@@ -38,6 +39,8 @@ export interface ShardSetup {
 export interface ShardSources {
   readonly rtp: SourceTypes<RtpDoorOptions, OpenedRtp, never, never>;
   readonly whip: SourceTypes<WhipPeerOptions, WhipAnswer, IcePatch, IcePatched>;
+  readonly sip: SourceTypes<HostedSipOptions, OpenedSip, SipAgreement, void>;
+  readonly "sip-voice": SourceTypes<HostedVoiceOptions, object, Pick<HostedVoiceOptions, "held">, void>;
 }
 
 interface SourceTypes<Options, Opened, Question, Answer> {
@@ -111,6 +114,25 @@ export type ShardOrder =
   | { readonly kind: "packets" };
 
 export type ToShard = (ShardAsk & { readonly request: number }) | ShardOrder;
+
+export interface HostedSipOptions extends SipReceptionOptions {
+  /** When its peer was last heard is written here: the main thread decides on who is silent. */
+  readonly heard: Float64Array<SharedArrayBuffer>;
+  /** Where it was agreed on in another shard. */
+  readonly agreement: SipAgreement | undefined;
+}
+
+export interface OpenedSip {
+  readonly address: UdpAddress;
+}
+
+/** One voice in a SIP stream that the same shard has opened. */
+export interface HostedVoiceOptions {
+  /** Number of that source. */
+  readonly reception: number;
+  /** Nobody speaks. */
+  readonly held: boolean;
+}
 
 export interface OpenedRtp {
   readonly address: UdpAddress;

@@ -57,6 +57,7 @@ async function open(source: number, opening: SourceOpening): Promise<ShardAnswer
   let over = false;
   const own = await openSource(opening, {
     clock,
+    find: (other) => sources.get(other)?.source,
     onEnd: (error, timedOut) => {
       over = true;
       sources.delete(source);

@@ -125,7 +125,11 @@ export class SourceHome<K extends SourceKind = SourceKind> implements SourceRece
   }
 
   async #close(timedOut: boolean): Promise<void> {
-    if (this.#over) return;
+    if (this.#over) {
+      // Where it ended with its shard, its socket is free when that is gone.
+      if (this.#link?.alive === false) await this.#link.gone();
+      return;
+    }
     this.#over = true;
     this.#timedOut = timedOut;
     // What is being opened elsewhere is closed there.

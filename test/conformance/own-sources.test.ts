@@ -26,7 +26,6 @@ import {
   type UdpAddress,
 } from "../../src/transport/index.ts";
 import { SipSource } from "../../src/transport/sip/sip-source.ts";
-import { UdpRtpPort } from "../../src/transport/udp-rtp-port.ts";
 import { attachPeer, createWhipEndpoint } from "../../src/transport/werift/index.ts";
 import { encodeOpus } from "../support/opus-encoding.ts";
 import { speechLike } from "../support/speech-like.ts";
@@ -89,18 +88,21 @@ test("one peer of a shared UDP port: 13 checks", async () => {
 
 test("a SIP leg: 13 checks", async () => {
   await expectConformance(async () => {
-    const port = await UdpRtpPort.open({});
-    const { send, dispose } = await rtpPeer(port.address);
-    const source = new SipSource({
+    const source = await SipSource.open({
       clock: systemClock,
-      port,
+      host: "127.0.0.1",
+      port: 0,
+      rtcp: "same-port",
       mediaPeer: "signalled",
       signallingHost: "127.0.0.1",
-      inactivityMs: 60_000,
-      holdMs: 60_000,
       onEnd: () => undefined,
     });
-    source.agree({ host: "127.0.0.1", port: 9 }, DEFAULT_UDP_CODECS, false);
+    const { send, dispose } = await rtpPeer(source.address);
+    await source.agree({
+      announced: { host: "127.0.0.1", port: 9 },
+      codecs: DEFAULT_UDP_CODECS,
+      onHold: false,
+    });
     // RTCP's BYE ends a stream, not a call; SIP's comes by another way.
     return { source, send, dispose };
   });

@@ -1,13 +1,12 @@
-/** One audio stream of a call: its port, its keys, its source, and what offers and answers have agreed for it. */
+/** One audio stream of a call: its port, its keys, how long it may be silent, and what offers and answers have agreed for it. */
 import { isIPv6 } from "node:net";
 import type { Clock } from "../../core/clock.ts";
 import type { CodecMap } from "../../core/rtp.ts";
-import type { UdpRtpPort } from "../udp-rtp-port.ts";
 import { MediaKeys } from "./media-keys.ts";
 import type { RtpPorts } from "./rtp-ports.ts";
 import { type LocalMedia, OFFERED_CODECS, type RemoteAudio, type SrtpPolicy } from "./sdp.ts";
+import type { MediaPeer, SipReception } from "./sip-reception.ts";
 import { type Refusal, refusal } from "./sip-request.ts";
-import { type MediaPeer, SipSource } from "./sip-source.ts";
 
 const NO_MORE_CODECS: CodecMap = new Map();
 
@@ -18,6 +17,7 @@ export interface MediaSettings {
   readonly announcedHost: string;
   readonly mediaPeer: MediaPeer;
   readonly srtp: SrtpPolicy;
+  /** ms without a packet after which a leg counts as dead, and as much on hold. */
   readonly inactivityMs: number;
   readonly holdMs: number;
 }
@@ -37,35 +37,48 @@ export const familyOf = ({ announcedHost }: MediaSettings): "IP4" | "IP6" =>
   isIPv6(announcedHost) ? "IP6" : "IP4";
 
 export class AudioLeg {
-  readonly source: SipSource;
+  readonly source: SipReception;
   readonly #settings: MediaSettings;
-  readonly #port: UdpRtpPort;
-  readonly #keys: MediaKeys;
+  readonly #options: AudioLegOptions;
+  readonly #keys = new MediaKeys();
+  #onHold = false;
+  /** Of the latest offer and answer. */
+  #agreedMs: number;
+  #cancelTimer: () => void = () => undefined;
 
-  private constructor(settings: MediaSettings, port: UdpRtpPort, options: AudioLegOptions) {
-    const { clock, mediaPeer, inactivityMs, holdMs, ports } = settings;
+  private constructor(settings: MediaSettings, source: SipReception, options: AudioLegOptions) {
     this.#settings = settings;
-    this.#port = port;
-    this.#keys = new MediaKeys((remote) => port.secure({ remote }));
-    this.source = new SipSource({
-      clock,
-      port,
-      mediaPeer,
-      signallingHost: options.signallingHost,
-      inactivityMs,
-      holdMs,
-      ...(options.othersPatienceMs === undefined ? {} : { othersPatienceMs: options.othersPatienceMs }),
-      onEnd: () => {
-        ports.release(port);
-        options.onEnd();
-      },
-    });
+    this.source = source;
+    this.#options = options;
+    this.#agreedMs = settings.clock.now();
+    this.#armTimer();
   }
 
   /** @throws TonetapError overloaded, unavailable when there is no port. */
   static async open(settings: MediaSettings, options: AudioLegOptions): Promise<AudioLeg> {
-    const port = await settings.ports.open(options.rtcpMux ? "same-port" : "next-port");
-    return new AudioLeg(settings, port, options);
+    const { mediaPeer, ports } = settings;
+    const { rtcpMux, signallingHost } = options;
+    const rtcp = rtcpMux ? "same-port" : "next-port";
+    let leg: AudioLeg | undefined;
+    const source = await ports.open({ rtcp, mediaPeer, signallingHost }, () => {
+      if (leg !== undefined) leg.#end();
+    });
+    leg = new AudioLeg(settings, source, options);
+    // It may have ended before there was anybody to tell.
+    if (source.closed) leg.#end();
+    return leg;
+  }
+
+  /** The peer has put it on hold. */
+  get onHold(): boolean {
+    return this.#onHold;
+  }
+
+  /** ms that are left before it counts as dead. */
+  get patienceMs(): number {
+    const { clock, inactivityMs, holdMs } = this.#settings;
+    const lastMs = Math.max(this.source.lastHeardMs, this.#agreedMs);
+    return lastMs + (this.#onHold ? holdMs : inactivityMs) - clock.now();
   }
 
   /** What is protected is not sent in the clear again. */
@@ -74,17 +87,17 @@ export class AudioLeg {
     return refusal(488, "this call is protected by SRTP: its media cannot be offered in the clear");
   }
 
-  /** Agrees to an offer; gives what the answer says. */
-  answer(remote: RemoteAudio): LocalMedia {
+  /** Agrees to an offer; gives what the answer says, once that is so. */
+  async answer(remote: RemoteAudio): Promise<LocalMedia> {
     const crypto = this.#keys.answer(remote.crypto);
-    this.source.agree(remote, remote.codecs, isHold(remote));
-    return { port: this.#port.address.port, crypto };
+    await this.#agree(remote, remote.codecs);
+    return { port: this.source.address.port, crypto };
   }
 
   /** What we would take, for a peer that asks. */
   offer(): LocalMedia {
     const crypto = this.#settings.srtp === "required" || this.#keys.secured ? this.#keys.offer() : [];
-    return { port: this.#port.address.port, crypto };
+    return { port: this.source.address.port, crypto };
   }
 
   /**
@@ -93,13 +106,51 @@ export class AudioLeg {
    */
   answered(remote: RemoteAudio): boolean {
     if (!this.#keys.answered(remote.crypto)) return false;
-    this.source.agree(remote, OFFERED_CODECS, isHold(remote));
+    this.#agreeOrEnd(remote, OFFERED_CODECS);
     return true;
   }
 
   /** The peer has answered what we said last: it may have moved, have a new key, or hold the call. */
   confirmed(remote: RemoteAudio): void {
-    if (this.#keys.answered(remote.crypto)) this.source.agree(remote, NO_MORE_CODECS, isHold(remote));
+    if (this.#keys.answered(remote.crypto)) this.#agreeOrEnd(remote, NO_MORE_CODECS);
+  }
+
+  /** Nobody waits for it: where it fails there is no call. */
+  #agreeOrEnd(remote: RemoteAudio, codecs: CodecMap): void {
+    this.#agree(remote, codecs).catch(() => void this.source.close());
+  }
+
+  #agree(remote: RemoteAudio, codecs: CodecMap): Promise<void> {
+    const { host, port } = remote;
+    this.#onHold = isHold(remote);
+    this.#agreedMs = this.#settings.clock.now();
+    this.#armTimer();
+    const key = this.#keys.takeNew();
+    return this.source.agree({ announced: { host, port }, codecs, onHold: this.#onHold, key });
+  }
+
+  #end(): void {
+    this.#cancelTimer();
+    this.#options.onEnd();
+    const release = (): void => this.#settings.ports.release(this.source);
+    // Its number is given out again when nothing is bound to it any more.
+    this.source.close().then(release, release);
+  }
+
+  #armTimer(): void {
+    this.#cancelTimer();
+    if (this.source.closed) return;
+    this.#cancelTimer = this.#settings.clock.schedule(this.#timerMs(), () => this.#checkActivity());
+  }
+
+  /** One timer a leg, looking whether there was a packet instead of moving with each. */
+  #checkActivity(): void {
+    if (this.#timerMs() > 0) this.#armTimer();
+    else void this.source.expire();
+  }
+
+  #timerMs(): number {
+    return Math.max(this.patienceMs, this.#options.othersPatienceMs?.() ?? 0);
   }
 }
 

@@ -5,9 +5,16 @@ export type { ParticipantDefaults } from "./participant-headers.ts";
 export type { RegistrationOptions, RegistrationStatus } from "./registration-options.ts";
 export type { SrtpPolicy } from "./sdp.ts";
 export type { SipAddress, SipCallInfo } from "./sip-call-info.ts";
+export type {
+  MediaPeer,
+  OpenSipReception,
+  SipAgreement,
+  SipReception,
+  SipReceptionOptions,
+  SipVoice,
+} from "./sip-reception.ts";
 export { createSipServer, type SipServer, type SipServerStats } from "./sip-server.ts";
 export type { SipServerOptions } from "./sip-server-options.ts";
-export type { MediaPeer } from "./sip-source.ts";
 export type { TlsIdentity } from "./sip-streams.ts";
 export type { SipOrigin, SipTransportName, SipTransportStats } from "./sip-transport.ts";
 export { type RecordedPerson, TONETAP_NAMESPACE } from "./siprec/recording-metadata.ts";

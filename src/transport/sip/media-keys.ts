@@ -8,12 +8,8 @@ export class MediaKeys {
   /** Ours. Nothing is sent with them: a peer merely expects to read them. */
   #local: readonly SdesCrypto[] = [];
   #remote: SdesCrypto | undefined;
-  readonly #onChange: (remote: SrtpMasterKey) => void;
-
-  /** @param onChange the peer's media is protected with this from now on */
-  constructor(onChange: (remote: SrtpMasterKey) => void) {
-    this.#onChange = onChange;
-  }
+  /** The peer's media is to be opened with this, and is not yet. */
+  #new: SrtpMasterKey | undefined;
 
   /** Media is protected: it stays so. */
   get secured(): boolean {
@@ -47,12 +43,24 @@ export class MediaKeys {
     return true;
   }
 
+  /** The peer's key where it is another than before; once. */
+  takeNew(): SrtpMasterKey | undefined {
+    const key = this.#new;
+    this.#new = undefined;
+    return key;
+  }
+
   /** A key that stays the same stays in use: a new context would take again what it has had. */
   #open(remote: SdesCrypto): void {
     const known = this.#remote;
     this.#remote = remote;
-    if (known === undefined || !sameKey(known, remote)) this.#onChange(remote);
+    if (known === undefined || !sameKey(known, remote)) this.#new = masterKeyOf(remote);
   }
+}
+
+/** What opens the media, without what only its SDP needs. */
+function masterKeyOf({ suite, key, salt, mki }: SdesCrypto): SrtpMasterKey {
+  return { suite, key, salt, ...(mki === undefined ? {} : { mki }) };
 }
 
 function sameKey(one: SdesCrypto, other: SdesCrypto): boolean {

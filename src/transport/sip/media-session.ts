@@ -49,7 +49,7 @@ export class MediaSession implements CallMedia {
     });
     this.#leg = leg;
     this.#participantId = participant.participantId;
-    const answer = remote === undefined ? this.#offer(leg) : this.#answer(leg, remote);
+    const answer = remote === undefined ? this.#offer(leg) : await this.#answer(leg, remote);
     if (this.#closed) await leg.source.close();
     else await onCall(leg.source, sipCallInfo(invitation, participant));
     return leg.source.closed ? refusal(480, "the call was closed before it was answered") : answer;
@@ -100,8 +100,8 @@ export class MediaSession implements CallMedia {
     return "kind" in remote ? remote : (this.#leg?.allows(remote) ?? remote);
   }
 
-  #answer(leg: AudioLeg, remote: RemoteAudio): MediaAnswer {
-    const local = leg.answer(remote);
+  async #answer(leg: AudioLeg, remote: RemoteAudio): Promise<MediaAnswer> {
+    const local = await leg.answer(remote);
     return {
       sdp: this.#description.write((session) => writeAnswer(remote, { ...session, ...local })),
       answerDue: false,

@@ -1,14 +1,13 @@
 /** Gives each leg a UDP port for its RTP: any free one, or one of a range that a firewall lets through. */
 import { randomInt } from "node:crypto";
-import type { Clock } from "../../core/clock.ts";
 import { TonetapError } from "../../core/errors.ts";
-import { UdpRtpPort } from "../udp-rtp-port.ts";
+import type { OpenSipReception, SipReception, SipReceptionOptions } from "./sip-reception.ts";
 
 /** Other programs' ports that are met in a row before it is given up. */
 const MAX_TAKEN = 50;
 
 export class RtpPorts {
-  readonly #clock: Clock;
+  readonly #open: OpenSipReception;
   readonly #host: string;
   /** Even ports, each with its neighbour for RTCP (RFC 3550 §11). */
   readonly #first: number;
@@ -16,9 +15,12 @@ export class RtpPorts {
   readonly #used = new Set<number>();
   #next: number;
 
-  /** @param range first and last port; undefined: the system picks. */
-  constructor(clock: Clock, host: string, range: readonly [number, number] | undefined) {
-    this.#clock = clock;
+  /**
+   * @param open receives on the ports that are given out
+   * @param range first and last port; undefined: the system picks.
+   */
+  constructor(open: OpenSipReception, host: string, range: readonly [number, number] | undefined) {
+    this.#open = open;
     this.#host = host;
     const [low, high] = range ?? [0, 0];
     this.#first = low + (low % 2);
@@ -33,11 +35,13 @@ export class RtpPorts {
   }
 
   /** @throws TonetapError overloaded when the range is used up, unavailable when the system has none. */
-  async open(rtcp: "same-port" | "next-port"): Promise<UdpRtpPort> {
+  async open(options: Omit<SipReceptionOptions, "host" | "port">, onEnd: () => void): Promise<SipReception> {
+    const open = this.#open;
+    const host = this.#host;
     if (this.#count === 0) {
-      const port = await UdpRtpPort.open({ clock: this.#clock, host: this.#host, rtcp });
-      this.#used.add(port.address.port);
-      return port;
+      const reception = await open({ ...options, host, port: 0 }, onEnd);
+      this.#used.add(reception.address.port);
+      return reception;
     }
     let taken = 0;
     for (let step = 0; step < this.#count && taken < MAX_TAKEN; step++) {
@@ -46,7 +50,7 @@ export class RtpPorts {
       if (this.#used.has(port)) continue;
       this.#used.add(port);
       try {
-        return await UdpRtpPort.open({ clock: this.#clock, host: this.#host, port, rtcp });
+        return await open({ ...options, host, port }, onEnd);
       } catch (error) {
         this.#used.delete(port);
         if (!(error instanceof TonetapError) || error.code !== "unavailable") throw error;
@@ -56,8 +60,8 @@ export class RtpPorts {
     throw new TonetapError("overloaded", "all RTP ports are in use");
   }
 
-  /** The leg is over. */
-  release(port: UdpRtpPort): void {
-    this.#used.delete(port.address.port);
+  /** The leg is over, and its sockets are closed. */
+  release({ address }: SipReception): void {
+    this.#used.delete(address.port);
   }
 }

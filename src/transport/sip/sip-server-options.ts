@@ -15,7 +15,8 @@ import {
 import type { SrtpPolicy } from "./sdp.ts";
 import { type SessionTimerSettings, SHORTEST_SESSION_S } from "./session-terms.ts";
 import type { SipCallInfo } from "./sip-call-info.ts";
-import type { MediaPeer } from "./sip-source.ts";
+import type { MediaPeer, OpenSipReception } from "./sip-reception.ts";
+import { SipSource } from "./sip-source.ts";
 import type { TlsIdentity } from "./sip-streams.ts";
 import type { SipTransportName } from "./sip-transport.ts";
 import { RoleRules } from "./siprec/role-rules.ts";
@@ -87,6 +88,11 @@ export interface SipServerOptions {
   readonly onRefused?: (error: TonetapError, host: string) => void;
   /** Hears of defects: an `onCall` that threw what is no TonetapError, or code of ours. Default: a process warning. */
   readonly onError?: (error: TonetapError) => void;
+  /**
+   * Where calls' audio is received. `engine.media.openSip`: in the engine's shards, where it has any; their sources can be
+   * given to `engine.attach()` only. Default: on this thread.
+   */
+  readonly openReception?: OpenSipReception;
   readonly clock?: Clock;
 }
 
@@ -114,6 +120,7 @@ export interface ResolvedOptions {
   readonly holdMs: number;
   readonly onRefused: (error: TonetapError, host: string) => void;
   readonly onError: (error: TonetapError) => void;
+  readonly openReception: OpenSipReception;
   readonly clock: Clock;
 }
 
@@ -172,6 +179,8 @@ export function resolveOptions(options: SipServerOptions): ResolvedOptions {
     holdMs,
     onRefused: options.onRefused ?? (() => undefined),
     onError: options.onError ?? ((error) => process.emitWarning(error)),
+    openReception:
+      options.openReception ?? ((reception, onEnd) => SipSource.open({ ...reception, clock, onEnd })),
     clock,
   };
 }

@@ -92,7 +92,7 @@ class Server extends ClosesOnce implements SipServer {
     this.#options = options;
     this.#clock = options.clock;
     this.#transport = transport;
-    this.#ports = new RtpPorts(options.clock, options.rtpHost, options.rtpPorts);
+    this.#ports = new RtpPorts(options.openReception, options.rtpHost, options.rtpPorts);
     const { host } = options;
     this.addresses = new Map([...transport.ports].map(([name, port]) => [name, { host, port }]));
     const announced = (name: SipTransportName) => this.#announced(name);

@@ -1,41 +1,26 @@
 /**
- * One leg's audio as an AudioSource: listens where the SDP said, to whom the SDP named, until the call ends. What the SDP
- * says is sdp.ts, what ends a call is sip-call.ts, sockets are udp-rtp-port.ts.
+ * One leg's audio as it is received on this thread. What the SDP says is sdp.ts, what ends a call is sip-call.ts, sockets
+ * are udp-rtp-port.ts.
  */
 import type { RemoteInfo } from "node:dgram";
 import { isIP } from "node:net";
 import { type Observable, Subject } from "rxjs";
-import type { AudioSource } from "../../core/audio-source.ts";
 import type { Clock } from "../../core/clock.ts";
-import type { TonetapError } from "../../core/errors.ts";
+import { TonetapError } from "../../core/errors.ts";
 import type { AudioCodec, CodecMap, RtpPacket, SenderReport } from "../../core/rtp.ts";
 import { LineSignals } from "../line-signals.ts";
 import { DEFAULT_MAX_PACKETS_PER_SECOND, PacketRate } from "../packet-rate.ts";
 import type { RtcpReport } from "../rtcp.ts";
-import type { UdpAddress, UdpRtpPort, UdpRtpStats } from "../udp-rtp-port.ts";
-import type { RemoteAudio } from "./sdp.ts";
+import { type UdpAddress, UdpRtpPort, type UdpRtpStats } from "../udp-rtp-port.ts";
+import type { SipAgreement, SipReception, SipReceptionOptions, SipVoice } from "./sip-reception.ts";
+import { VoiceSource } from "./siprec/voice-source.ts";
 
-/**
- * Whose media a leg takes.
- * - `signalled`: from the host that the SDP names, or the host that the signalling comes from, whatever the port (so
- *   that NAT and symmetric RTP work). The address that the SDP names exactly has precedence.
- * - `any`: the first sender of an agreed payload type; for media relays that send from elsewhere.
- */
-export type MediaPeer = "signalled" | "any";
-
-export interface SipSourceOptions {
+export interface SipSourceOptions extends SipReceptionOptions {
   readonly clock: Clock;
-  readonly port: UdpRtpPort;
-  readonly mediaPeer: MediaPeer;
-  /** Where the signalling comes from. */
-  readonly signallingHost: string;
-  /** ms without a packet after which the leg counts as dead, and as much on hold. */
-  readonly inactivityMs: number;
-  readonly holdMs: number;
-  /** ms that other legs of the same call are waited for still: so long this one may be silent. */
-  readonly othersPatienceMs?: () => number;
+  /** Memory of {@link SipReception.lastHeardMs}, where another thread reads it. */
+  readonly heard?: Float64Array;
   /** Runs once, when it has ended for whatever reason. */
-  readonly onEnd: () => void;
+  readonly onEnd: (error?: TonetapError) => void;
 }
 
 export interface SipSourceStats extends Readonly<UdpRtpStats> {
@@ -43,7 +28,7 @@ export interface SipSourceStats extends Readonly<UdpRtpStats> {
   readonly held: number;
 }
 
-export class SipSource implements AudioSource {
+export class SipSource implements SipReception {
   readonly kind = "sip";
   /** Grows when a re-INVITE agrees on further payload types. */
   readonly codecs: CodecMap;
@@ -54,6 +39,7 @@ export class SipSource implements AudioSource {
   readonly signals = this.line.observable;
 
   readonly #options: SipSourceOptions;
+  readonly #port: UdpRtpPort;
   readonly #codecs = new Map<number, AudioCodec>();
   readonly #packets = new Subject<RtpPacket>();
   readonly #reports = new Subject<SenderReport>();
@@ -65,35 +51,37 @@ export class SipSource implements AudioSource {
   #early: SenderReport | undefined;
   #onHold = false;
   #held = 0;
-  #lastActivityMs: number;
-  #cancelTimer: () => void;
+  readonly #heard: Float64Array;
   #timedOut = false;
   #closing: Promise<void> | undefined;
 
-  /** Takes over the port. */
-  constructor(options: SipSourceOptions) {
+  private constructor(port: UdpRtpPort, options: SipSourceOptions) {
+    this.#port = port;
     this.#options = options;
+    this.#heard = options.heard ?? new Float64Array(1);
     this.codecs = this.#codecs;
     this.packets = this.#packets.asObservable();
     this.senderReports = this.#reports.asObservable();
-    this.#lastActivityMs = options.clock.now();
-    this.#cancelTimer = options.clock.schedule(options.inactivityMs, () => this.#checkActivity());
-    options.port.listen({
+    port.listen({
       onRtp: (packet, from) => this.#take(packet, from),
       onRtcp: (report, from) => this.#takeRtcp(report, from),
       onFailure: (error) => void this.#end(error),
     });
   }
 
-  /** Where it listens for RTP. */
-  get address(): UdpAddress {
-    return this.#options.port.address;
+  /** @throws TonetapError unavailable when the port cannot be had */
+  static async open(options: SipSourceOptions): Promise<SipSource> {
+    const { clock, host, port, rtcp } = options;
+    return new SipSource(await UdpRtpPort.open({ clock, host, port, rtcp }), options);
   }
 
-  /** ms that are left before it counts as dead. */
-  get patienceMs(): number {
-    const { clock, inactivityMs, holdMs } = this.#options;
-    return this.#lastActivityMs + (this.#onHold ? holdMs : inactivityMs) - clock.now();
+  /** Where it listens for RTP. */
+  get address(): UdpAddress {
+    return this.#port.address;
+  }
+
+  get lastHeardMs(): number {
+    return this.#heard[0] ?? 0;
   }
 
   get closed(): boolean {
@@ -104,35 +92,32 @@ export class SipSource implements AudioSource {
     return this.#timedOut;
   }
 
-  /** The peer has put the leg on hold: nothing is passed on. */
-  get onHold(): boolean {
-    return this.#onHold;
-  }
-
   /** Who is listened to: the sender of the first fitting packet since the last offer. */
   get remote(): UdpAddress | undefined {
     return this.#remote;
   }
 
   get refused(): Readonly<Record<string, number>> {
-    const { refused } = this.#options.port;
+    const { refused } = this.#port;
     return this.#held === 0 ? refused : { ...refused, "on-hold": this.#held };
   }
 
   get stats(): SipSourceStats {
-    return { ...this.#options.port.stats, held: this.#held };
+    return { ...this.#port.stats, held: this.#held };
   }
 
-  /** What was agreed, at first and in each later offer and answer. */
-  agree(remote: Pick<RemoteAudio, "host" | "port">, codecs: CodecMap, onHold: boolean): void {
+  async agree({ announced, codecs, onHold, key }: SipAgreement): Promise<void> {
+    if (key !== undefined) this.#port.secure({ remote: key });
     // RFC 3264 §8.3.2: a payload type keeps its meaning as long as the session lasts.
     for (const [payloadType, codec] of codecs) this.#codecs.set(payloadType, codec);
     // Who moved, or whose address is translated anew, is found again by its next packet.
     this.#remote = undefined;
-    this.#announced = { host: remote.host, port: remote.port };
+    this.#announced = announced;
     this.#onHold = onHold;
-    this.#lastActivityMs = this.#options.clock.now();
-    this.#armTimer();
+  }
+
+  async voice(onClosed: () => void): Promise<SipVoice> {
+    return new VoiceSource(this, onClosed);
   }
 
   /** `packets` completes once the port is released; a failure to release makes it error instead. */
@@ -140,7 +125,6 @@ export class SipSource implements AudioSource {
     return this.#end(undefined);
   }
 
-  /** Closes it because the peer has gone without a word. */
   expire(): Promise<void> {
     if (!this.closed) this.#timedOut = true;
     return this.close();
@@ -156,13 +140,12 @@ export class SipSource implements AudioSource {
     return this.#closing;
   }
 
-  async #finish(error: unknown): Promise<void> {
-    this.#cancelTimer();
-    this.#options.onEnd();
+  async #finish(error: TonetapError | undefined): Promise<void> {
+    this.#options.onEnd(error);
     try {
-      await this.#options.port.close();
+      await this.#port.close();
     } catch (failure) {
-      error ??= failure;
+      error ??= TonetapError.from(failure);
     }
     this.#reports.complete();
     this.line.end();
@@ -171,13 +154,13 @@ export class SipSource implements AudioSource {
   }
 
   #take(packet: RtpPacket, from: RemoteInfo): void {
-    const { stats } = this.#options.port;
+    const { stats } = this.#port;
     if (this.closed) return;
     if (!this.#accepts(packet, from)) {
       stats.foreign++;
       return;
     }
-    this.#lastActivityMs = packet.arrivalMs;
+    this.#heard[0] = packet.arrivalMs;
     if (!this.#rate.admit(packet.arrivalMs)) {
       stats.overRate++;
       return;
@@ -222,29 +205,14 @@ export class SipSource implements AudioSource {
   #takeRtcp(report: RtcpReport, from: RemoteInfo): void {
     if (this.closed) return;
     if (this.#remote === undefined ? !this.#mayBePeer(from.address) : from.address !== this.#remote.host) {
-      this.#options.port.stats.foreign++;
+      this.#port.stats.foreign++;
       return;
     }
-    this.#lastActivityMs = this.#options.clock.now();
+    this.#heard[0] = this.#options.clock.now();
     // A BYE of RTCP ends a stream, not a call: SIP has a BYE of its own.
     for (const senderReport of report.senderReports) {
       if (senderReport.ssrc === this.#ssrc) this.#reports.next(senderReport);
       else this.#early = senderReport;
     }
-  }
-
-  #armTimer(): void {
-    this.#cancelTimer();
-    this.#cancelTimer = this.#options.clock.schedule(this.#timerMs(), () => this.#checkActivity());
-  }
-
-  /** One timer a leg, looking whether there was a packet instead of moving with each. */
-  #checkActivity(): void {
-    if (this.#timerMs() > 0) this.#armTimer();
-    else void this.expire();
-  }
-
-  #timerMs(): number {
-    return Math.max(this.patienceMs, this.#options.othersPatienceMs?.() ?? 0);
   }
 }

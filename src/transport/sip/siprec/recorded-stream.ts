@@ -3,8 +3,8 @@ import type { AudioSource, ParticipantInfo } from "../../../core/audio-source.ts
 import { AudioLeg, type AudioLegOptions, type MediaSettings } from "../audio-leg.ts";
 import type { Heard } from "../sip-call.ts";
 import { type SipCallInfo, sipCallInfo } from "../sip-call-info.ts";
+import type { SipVoice } from "../sip-reception.ts";
 import type { RecordedPerson } from "./recording-metadata.ts";
-import { VoiceSource } from "./voice-source.ts";
 import type { NamedVoice, RecordedVoice } from "./voices.ts";
 
 export interface RecordedStreamOptions extends AudioLegOptions {
@@ -17,7 +17,7 @@ export class RecordedStream {
   label: string;
   #voice: RecordedVoice | undefined;
   #participant: ParticipantInfo | undefined;
-  #source: VoiceSource | undefined;
+  #source: SipVoice | undefined;
   #refused: string | undefined;
 
   private constructor(leg: AudioLeg, label: string) {
@@ -34,7 +34,7 @@ export class RecordedStream {
   }
 
   /** Undefined: nobody listens. */
-  get source(): VoiceSource | undefined {
+  get source(): SipVoice | undefined {
     return this.#source?.closed === true ? undefined : this.#source;
   }
 
@@ -88,7 +88,7 @@ export class RecordedStream {
     onCall: (source: AudioSource, call: SipCallInfo) => unknown,
     onClosed: () => void,
   ): Promise<void> {
-    const source: VoiceSource = new VoiceSource(this.leg.source, () => {
+    const source: SipVoice = await this.leg.source.voice(() => {
       // Not while it is silenced, or refused.
       if (this.#source !== source) return;
       this.#refused = "nobody listens to it any more";

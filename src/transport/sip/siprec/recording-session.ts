@@ -207,7 +207,7 @@ export class RecordingSession extends ClosesOnce implements CallMedia {
       const stream = this.#streams.get(remote.frame.audio);
       if (stream === undefined) continue;
       stream.label = remote.frame.label;
-      answers.push({ remote, ...stream.leg.answer(remote) });
+      answers.push({ remote, ...(await stream.leg.answer(remote)) });
     }
     const told = await this.#assign(needed);
     const sdp = this.#description.write((local) =>
@@ -243,8 +243,7 @@ export class RecordingSession extends ClosesOnce implements CallMedia {
       rtcpMux,
       signallingHost: this.#invitation?.origin.host ?? "",
       // Who listens does not speak: only when nothing comes in any stream has the recorder gone.
-      othersPatienceMs: () =>
-        Math.max(0, ...[...this.#streams.values()].map(({ leg }) => leg.source.patienceMs)),
+      othersPatienceMs: () => Math.max(0, ...[...this.#streams.values()].map(({ leg }) => leg.patienceMs)),
       onEnd: () => this.#streamEnded(section),
     });
     if (this.closed) await stream.close();
@@ -256,7 +255,7 @@ export class RecordingSession extends ClosesOnce implements CallMedia {
     const { label, audio } = answer.remote.frame;
     const stream = this.#streams.get(audio);
     const wanted = stream?.refused === undefined;
-    const paused = stream?.held === true || stream?.leg.source.onHold === true;
+    const paused = stream?.held === true || stream?.leg.onHold === true;
     const state = !wanted ? "off" : paused ? "paused" : "on";
     const lines = [...(label === "" ? [] : [`a=label:${label}`]), `a=record:${state}`];
     return { ...answer, unwanted: !wanted, lines };

@@ -3,30 +3,33 @@
  * whose packets it takes are sip-source.ts.
  */
 import { defer, EMPTY, filter, type Observable, Subject, takeUntil } from "rxjs";
-import type { AudioSource } from "../../../core/audio-source.ts";
 import type { CodecMap, RtpPacket, SenderReport } from "../../../core/rtp.ts";
 import { LineSignals } from "../../line-signals.ts";
-import type { SipSource } from "../sip-source.ts";
+import type { SipReception, SipVoice } from "../sip-reception.ts";
 
-export class VoiceSource implements AudioSource {
+/** What it needs of the port that it comes in at. */
+type Reception = Required<
+  Pick<SipReception, "codecs" | "packets" | "senderReports" | "closed" | "timedOut" | "refused">
+>;
+
+export class VoiceSource implements SipVoice {
   readonly kind = "siprec";
   readonly codecs: CodecMap;
   readonly packets: Observable<RtpPacket>;
   readonly senderReports: Observable<SenderReport>;
   readonly line = new LineSignals();
   readonly signals = this.line.observable;
-  readonly #leg: SipSource;
+  readonly #leg: Reception;
   readonly #onClosed: () => void;
   readonly #ended = new Subject<void>();
   /** What the port had refused before. */
   readonly #before: Readonly<Record<string, number>>;
   #closed = false;
   #dropped = 0;
-  /** What comes is nobody's voice: it is dropped and counted. */
   held = false;
 
   /** @param onClosed it was closed before its stream ended. Runs at most once. */
-  constructor(leg: SipSource, onClosed: () => void) {
+  constructor(leg: Reception, onClosed: () => void) {
     this.#leg = leg;
     this.#onClosed = onClosed;
     this.codecs = leg.codecs;
