@@ -3,9 +3,8 @@ import type { AudioSource } from "../core/audio-source.ts";
 import type { Clock } from "../core/clock.ts";
 import type { TonetapError } from "../core/errors.ts";
 import { createUdpRtpSource } from "../transport/index.ts";
-import type { WhipPeerOptions } from "../transport/werift/whip-peer.ts";
-import type { WhipSession } from "../transport/werift/whip-session.ts";
 import { openSip, openVoice } from "./hosted-sip.ts";
+import { openWhip } from "./hosted-whip.ts";
 import type {
   OpenedSource,
   SourceAnswer,
@@ -49,21 +48,4 @@ export async function openSource(
     default:
       return opening satisfies never;
   }
-}
-
-async function openWhip(
-  options: WhipPeerOptions,
-  { clock, onEnd }: HostedSourceContext,
-): Promise<HostedSource<"whip">> {
-  // Only with the first publisher: werift takes 0.3 s and 70 MB, which a shard without WHIP need not pay.
-  const { WhipSession } = await import("../transport/werift/whip-session.ts");
-  let opened: WhipSession | undefined;
-  const session = await WhipSession.open({
-    ...options,
-    clock,
-    // It may end before it is there.
-    onEnd: () => onEnd(undefined, opened?.source.timedOut === true),
-  });
-  opened = session;
-  return { source: session.source, opened: session.answer, ask: (patch) => session.patch(patch) };
 }

@@ -1,6 +1,6 @@
 /**
  * A WHIP publisher whose connection lives in a shard, as the main thread holds it: HTTP asks here; ICE, DTLS and packets
- * never come here. The shard's side is hosted-source.ts.
+ * never come here. The shard's side is hosted-whip.ts.
  */
 import type { LineSignal } from "../core/line-signal.ts";
 import type { CodecMap } from "../core/rtp.ts";

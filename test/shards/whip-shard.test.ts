@@ -1,6 +1,7 @@
 /** WHIP publishers, real ones (werift) over loopback, whose connections live in a shard's thread. */
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
+import { readdir, readlink } from "node:fs/promises";
 import { setTimeout as wait } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { ConfigInput } from "../../src/config.ts";
@@ -175,6 +176,23 @@ describe("a WHIP publisher on a shard", () => {
     await expect.poll(() => isFree(port)).toBe(true);
   });
 
+  test.skipIf(process.platform !== "linux")(
+    "whom the engine does not take is refused with 409, and the sockets of its connection in the shard are closed: as many as before",
+    async () => {
+      await open();
+      const ada = await join();
+      await publish(ada, "ada");
+      const again = await join();
+      const before = await socketsOpen();
+
+      const refused = await post(again, "ada");
+
+      expect([refused.status, endpoint.sessionCount]).toEqual([409, 1]);
+      await expect.poll(socketsOpen).toBe(before);
+      expect(ada.peer.connectionState).toBe("connected");
+    },
+  );
+
   test("one who posts and never connects leaves after 1 s, as inactive, and the session is gone", async () => {
     await open({}, { inactivityMs: 1_000 });
     const { headers } = await post(await join(), "ada");
@@ -184,7 +202,7 @@ describe("a WHIP publisher on a shard", () => {
     expect((await ask(endpoint, "DELETE", headers.location ?? "")).status).toBe(404);
   });
 
-  test("when its shard breaks down it leaves as failed, its URL answers 404, and 1 s later it can publish again", async () => {
+  test("when its shard breaks down it leaves as failed, its URL answers 404, and it publishes again in the 1 that takes its place", async () => {
     await open();
     const ada = await join();
     const path = await publish(ada, "ada");
@@ -248,6 +266,16 @@ describe("a WHIP publisher on a shard", () => {
     await local.close();
   });
 });
+
+/** Of all threads of this process. */
+async function socketsOpen(): Promise<number> {
+  const targets = await Promise.all(
+    (await readdir("/proc/self/fd")).map((fd) =>
+      readlink(`/proc/self/fd/${fd}`).catch(() => "closed meanwhile"),
+    ),
+  );
+  return targets.filter((target) => target.startsWith("socket:")).length;
+}
 
 async function isFree(port: number): Promise<boolean> {
   const socket = createSocket("udp4").bind(port, "127.0.0.1");
