@@ -9,12 +9,14 @@ import { systemClock } from "../src/core/clock.ts";
 import { TonetapError } from "../src/core/errors.ts";
 import {
   type InferenceBackend,
+  KserveBackend,
   type ModelPackage,
   modelShape,
   OnnxBackend,
   TfjsBackend,
   WindowMemory,
 } from "../src/inference/index.ts";
+import { startKserveServer } from "../test/support/kserve-server.ts";
 import { PAPER_MULTIPLY_ADDS, paperNetwork } from "./paper-network.ts";
 
 export interface BackendBenchOptions {
@@ -72,8 +74,28 @@ export async function runBackendBench(options: BackendBenchOptions): Promise<Bac
   ];
   const rows: BackendBenchRow[] = [];
   for (const contestant of contestants) rows.push(...(await runContestant(contestant, options)));
+  rows.push(...(await runKserve(options)));
   rows.push(...runTorch(options));
   return rows;
+}
+
+/** A server of ours in another process, which runs ONNX Runtime on the processor. */
+async function runKserve(options: BackendBenchOptions): Promise<BackendBenchRow[]> {
+  const { model } = options;
+  const server = await startKserveServer(model.onnxPath, model.manifest.name);
+  const maxBatch = Math.max(...options.batches);
+  try {
+    const rows: BackendBenchRow[] = [];
+    for (const protocol of ["http", "grpc"] as const) {
+      const make = (most: number): InferenceBackend =>
+        new KserveBackend({ url: server[protocol], maxBatch: most, requestTimeoutMs: 600_000 });
+      const name = `kserve over ${protocol}, the client's CPU alone`;
+      rows.push(...(await runContestant({ name, model, maxBatch, make }, options)));
+    }
+    return rows;
+  } finally {
+    await server.stop();
+  }
 }
 
 async function runContestant(

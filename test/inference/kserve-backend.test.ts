@@ -78,6 +78,23 @@ describe.each(["http", "grpc"] as const)("KserveBackend over %s", (protocol) => 
     expect([...typed]).toEqual(close);
   });
 
+  it("sends 48 windows in 1 request of 5 MB", async () => {
+    const backend = await loaded({ maxBatch: 48, requestTimeoutMs: 60_000 });
+    const shape = modelShape(model.manifest);
+    const many = new WindowMemory(48, shape);
+    const features = Float32Array.from({ length: shape.channels * shape.frames }, (_, i) =>
+      Math.sin(0.37 * i),
+    );
+    const rows = Array.from({ length: 48 }, (_, row) => row);
+    for (const row of rows) many.write(row, features, shape.frames);
+    const out = new Float32Array(48 * 7);
+
+    await backend.run({ memory: many, rows }, out);
+
+    const one = [...(await run(backend))].map((logit) => expect.closeTo(logit, 5));
+    for (const row of [0, 31, 47]) expect([...out.subarray(7 * row, 7 * (row + 1))]).toEqual(one);
+  });
+
   it("keeps 1 connection for 20 batches and tells the server how long each has", async () => {
     const backend = await loaded({ requestTimeoutMs: 20_000 });
     const before = await server.seen();

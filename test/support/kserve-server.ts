@@ -203,7 +203,8 @@ async function serve(onnxPath: string, name: string, httpPort: number, grpcPort:
     if (call.request.name === name) reply(null, value);
     else reply({ code: status.NOT_FOUND, details: `unknown model ${call.request.name}` });
   };
-  const grpc = new Server();
+  // As Triton takes: gRPC by itself takes 4 MiB.
+  const grpc = new Server({ "grpc.max_receive_message_length": -1 });
   grpc.addService(definition.inference.GRPCInferenceService.service, {
     ServerMetadata: (_call: Call, reply: Reply) => reply(null, { name: "test-server", version: "1.0" }),
     ModelMetadata: (call: Call, reply: Reply) => known(call, reply, metadata),
