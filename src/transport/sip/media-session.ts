@@ -17,6 +17,7 @@ export class MediaSession implements CallMedia {
   readonly #context: CallMediaContext;
   readonly #onEnd: () => void;
   readonly #description: LocalDescription;
+  #opening: Promise<void> | undefined;
   #leg: AudioLeg | undefined;
   #participantId: string | undefined;
   #closed = false;
@@ -37,17 +38,12 @@ export class MediaSession implements CallMedia {
   }
 
   async begin(invitation: Heard, { sdp }: SipBody): Promise<MediaAnswer | Refusal> {
-    const { media, participantDefaults, onCall } = this.#context;
+    const { participantDefaults, onCall } = this.#context;
     const participant = participantFromHeaders(invitation.request, participantDefaults);
     if ("kind" in participant) return participant;
     const remote = sdp === undefined ? undefined : this.#read(sdp);
     if (remote !== undefined && "kind" in remote) return remote;
-    const leg = await AudioLeg.open(media, {
-      rtcpMux: remote?.rtcpMux ?? false,
-      signallingHost: invitation.origin.host,
-      onEnd: this.#onEnd,
-    });
-    this.#leg = leg;
+    const leg = await this.#open(invitation, remote?.rtcpMux ?? false);
     this.#participantId = participant.participantId;
     const answer = remote === undefined ? this.#offer(leg) : await this.#answer(leg, remote);
     if (this.#closed) await leg.source.close();
@@ -91,7 +87,26 @@ export class MediaSession implements CallMedia {
 
   close(): Promise<void> {
     this.#closed = true;
-    return this.#leg?.source.close() ?? Promise.resolve();
+    return this.#leg?.source.close() ?? this.#closeWhenOpen();
+  }
+
+  /** A port that is being opened is closed, too. */
+  async #closeWhenOpen(): Promise<void> {
+    await this.#opening;
+    await this.#leg?.source.close();
+  }
+
+  /** @throws TonetapError overloaded, unavailable when there is no port. */
+  #open({ origin }: Heard, rtcpMux: boolean): Promise<AudioLeg> {
+    const options = { rtcpMux, signallingHost: origin.host, onEnd: this.#onEnd };
+    const opening = AudioLeg.open(this.#context.media, options);
+    this.#opening = opening.then(
+      (leg) => {
+        this.#leg = leg;
+      },
+      () => undefined,
+    );
+    return opening;
   }
 
   #read(sdp: string): RemoteAudio | Refusal {

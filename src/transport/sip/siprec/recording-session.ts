@@ -48,6 +48,8 @@ export class RecordingSession extends ClosesOnce implements CallMedia {
   readonly #metadata = new RecordingMetadata();
   /** By the place of their sections in the offer (RFC 3264 §8: it never changes). */
   readonly #streams = new Map<number, RecordedStream>();
+  /** Of the latest stream: it is closed where the session is closed meanwhile. */
+  #opening: Promise<void> | undefined;
   #invitation: Heard | undefined;
   #terms: NamingTerms | undefined;
   /** Voices change places: that one is silent for a moment says nothing. */
@@ -145,7 +147,7 @@ export class RecordingSession extends ClosesOnce implements CallMedia {
     const closing = [...this.#streams.values()].map((stream) => stream.close());
     this.#streams.clear();
     this.#onEnd();
-    await Promise.all(closing);
+    await Promise.all([...closing, this.#opening]);
   }
 
   #learn(metadata: string | undefined): Refusal | undefined {
@@ -235,7 +237,13 @@ export class RecordingSession extends ClosesOnce implements CallMedia {
     }
   }
 
-  async #open({ frame, rtcpMux }: RemoteAudio): Promise<void> {
+  #open(audio: RemoteAudio): Promise<void> {
+    const opening = this.#openStream(audio);
+    this.#opening = opening.catch(() => undefined);
+    return opening;
+  }
+
+  async #openStream({ frame, rtcpMux }: RemoteAudio): Promise<void> {
     const { audio: section, label } = frame;
     if (this.closed || this.#streams.has(section)) return;
     const stream = await RecordedStream.open(this.#context.media, {
