@@ -29,7 +29,7 @@ export const LIVE = {
       kind: "choice",
       of: OWN_DOORS,
       default: "rtp",
-      says: "with --shards: by which participants come; rtp: a UDP port each",
+      says: "with --shards: by which participants come; rtp: a UDP port each; sip: two, as a call has them",
     },
     talk: {
       kind: "number",

@@ -60,7 +60,7 @@ export type FromGenerator =
 // The service under test.
 
 /** Doors of which every participant has one of its own, where its packets are worked on. */
-export const OWN_DOORS = ["rtp", "whip"] as const;
+export const OWN_DOORS = ["rtp", "sip", "whip"] as const;
 export type OwnDoor = (typeof OWN_DOORS)[number];
 /** Names one of {@link OWN_DOORS} in its environment; without it all come through one UDP port. */
 export const OWN_DOOR = "BENCH_OWN_DOOR";

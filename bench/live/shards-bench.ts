@@ -1,6 +1,6 @@
 /**
  * What a participant costs with audio on the main thread and on shards, in turns, at the same loads: each has a UDP port of
- * its own, or publishes over WHIP, where its packets are read. Called by live-command.ts.
+ * its own, as in `POST /v1/rtp` or as a SIP call has it, or publishes over WHIP. Called by live-command.ts.
  *
  * The load generator needs a core of its own, so two cores cannot be filled on a machine of two. What is measured is CPU time
  * a participant, all threads; so many fit into n cores as n cores of CPU time hold, unless the main thread is full before.

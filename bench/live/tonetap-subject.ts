@@ -5,12 +5,15 @@
 import { tap } from "rxjs";
 import { describeOptions, resolveConfig } from "../../src/config.ts";
 import type { AudioSource } from "../../src/core/audio-source.ts";
+import { OPUS } from "../../src/core/rtp.ts";
+import type { Engine } from "../../src/engine.ts";
 import { relaxHeapLimit } from "../../src/heap-limit.ts";
 import type { Participant } from "../../src/participant.ts";
 import { Service } from "../../src/service.ts";
 import { createUdpRtpServer } from "../../src/transport/index.ts";
+import type { SipReception } from "../../src/transport/sip/index.ts";
 import { TONETAP_STAGES } from "./profile.ts";
-import { OWN_DOOR, SSRC_BASE } from "./protocol.ts";
+import { OPUS_PAYLOAD_TYPE, OWN_DOOR, SSRC_BASE } from "./protocol.ts";
 import { type Subject, type SubjectProbe, serveSubject } from "./subject.ts";
 
 /** Asked for; the system may give less (Linux: net.core.rmem_max). */
@@ -81,6 +84,12 @@ async function open(probe: SubjectProbe): Promise<Subject> {
         participants.set(participant, attached);
         return source.address;
       }
+      if (door === "sip") {
+        const source = await openLeg(engine);
+        const attached = await engine.attach(source, { ...info, role: "guest", consent: "granted" });
+        participants.set(participant, attached);
+        return source.address;
+      }
       const source = watched(rtp.source(SSRC_BASE + participant), (timestamp, arrivalMs) =>
         probe.packet(participant, timestamp, arrivalMs),
       );
@@ -98,6 +107,17 @@ async function open(probe: SubjectProbe): Promise<Subject> {
       await rtp.close();
     },
   };
+}
+
+/** A call's audio as its signalling opens it, once an offer was answered. */
+async function openLeg({ media }: Engine): Promise<SipReception> {
+  const host = "127.0.0.1";
+  const terms = { host, port: 0, rtcp: "next-port", mediaPeer: "signalled", signallingHost: host } as const;
+  const reception = await media.openSip(terms, () => undefined);
+  const codecs = new Map([[OPUS_PAYLOAD_TYPE, OPUS]]);
+  // Of the port it need not be told: the peer is behind NAT, as it were.
+  await reception.agree({ announced: { host, port: 9 }, codecs, onHold: false });
+  return reception;
 }
 
 /** The source, telling of each packet as it passes. */
