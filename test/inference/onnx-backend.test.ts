@@ -16,6 +16,7 @@ import {
   WindowMemory,
 } from "../../src/inference/index.ts";
 import { ManualClock } from "../support/manual-clock.ts";
+import { backendConformance } from "./backend-conformance.ts";
 import { SMALL_MANIFEST, settle, TINY_MODEL_DIR, windowAt } from "./fixtures.ts";
 
 let model: ModelPackage;
@@ -320,7 +321,14 @@ const SWIFTSHADER = "/usr/lib/chromium/vk_swiftshader_icd.json";
 const hasVulkan = (): boolean =>
   spawnSync("/sbin/ldconfig", ["-p"], { encoding: "utf8" }).stdout?.includes("libvulkan.so.1") === true;
 
-describe.skipIf(!existsSync(SWIFTSHADER) || !hasVulkan())("OnnxBackend on WebGPU (SwiftShader)", () => {
+const noWebgpu = !existsSync(SWIFTSHADER) || !hasVulkan();
+if (noWebgpu) {
+  console.warn(
+    "\n*** SKIPPED: every test of WebGPU. SwiftShader comes with chromium-common, its loader is libvulkan1.\n",
+  );
+}
+
+describe.skipIf(noWebgpu)("OnnxBackend on WebGPU (SwiftShader)", () => {
   beforeAll(() => {
     // The Vulkan loader reads it when the thread's first adapter is asked for.
     process.env.VK_ICD_FILENAMES = SWIFTSHADER;
@@ -328,6 +336,8 @@ describe.skipIf(!existsSync(SWIFTSHADER) || !hasVulkan())("OnnxBackend on WebGPU
   afterAll(() => {
     delete process.env.VK_ICD_FILENAMES;
   });
+
+  backendConformance("OnnxBackend on webgpu", () => new OnnxBackend({ device: "webgpu", maxBatch: 4 }));
 
   it("gives the same 7 logits as the processor, to 1e-4, when it is asked for by name", async () => {
     const backend = make({ device: "webgpu", maxBatch: 2 });
