@@ -159,9 +159,14 @@ describe("a SIP call on a shard", () => {
     phone.callId = "mine";
     await phone.ask("BYE", { cseq: 2, toTag: tagOf(ok) });
 
-    const again = (): Promise<number> => invite(`again-${Math.random()}`).then(({ status }) => status);
-    await expect.poll(again, PATIENT).toBe(200);
-    await phone.send(phone.compose("ACK", { toTag: tagOf(ok) }));
+    let again = ok;
+    const statusOf = async (): Promise<number> => {
+      again = await invite(`again-${phone.received.length}`);
+      return again.status;
+    };
+    await expect.poll(statusOf, PATIENT).toBe(200);
+    await phone.send(phone.compose("ACK", { toTag: tagOf(again) }));
+    await phone.ask("BYE", { cseq: 2, toTag: tagOf(again) });
   });
 
   test("5 calls that are cancelled while their ports are being opened leave none of them bound", async () => {
