@@ -219,6 +219,7 @@ export class WorkerLink {
       this.#carryOn(message.slot, pending.batch);
       pending.resolve({ inferenceMs: message.inferenceMs });
     } else {
+      this.#wipeCarried(message.slot, pending.batch);
       pending.reject(new TonetapError("internal", `the model failed on a batch: ${message.message}`));
     }
     if (this.#pending.size === 0) this.#whenIdle?.();
@@ -228,16 +229,29 @@ export class WorkerLink {
    * Moves streams on. The thread does not write their memory itself: one that was given up may do so when the slot is
    * another voice's, and of a batch that fails nothing may remain.
    */
-  #carryOn(slot: number, { streams }: WindowBatch): void {
+  #carryOn(slot: number, batch: WindowBatch): void {
+    const { streams } = batch;
+    const streaming = this.#streaming;
+    if (streams === undefined || streaming === undefined) return;
+    const { stateSize, steps } = streaming.shape;
+    for (const [i, part] of streams.parts.entries()) {
+      if (part === undefined) continue;
+      const window = slot * this.#options.request.maxBatch + i;
+      const state = streaming.states.subarray(window * stateSize, (window + 1) * stateSize);
+      streams.memory.commit(part, state, streaming.embeddings, window * steps);
+    }
+    this.#wipeCarried(slot, batch);
+  }
+
+  /** Nothing of a voice stays where the thread wrote what it is to carry on, whatever came of the batch. */
+  #wipeCarried(slot: number, { streams }: WindowBatch): void {
     const streaming = this.#streaming;
     if (streams === undefined || streaming === undefined) return;
     const { stateSize, steps, strideFrames } = streaming.shape;
     for (const [i, part] of streams.parts.entries()) {
       if (part === undefined) continue;
       const window = slot * this.#options.request.maxBatch + i;
-      const state = streaming.states.subarray(window * stateSize, (window + 1) * stateSize);
-      streams.memory.commit(part, state, streaming.embeddings, window * steps);
-      state.fill(0);
+      streaming.states.fill(0, window * stateSize, (window + 1) * stateSize);
       wipeSteps(streaming.embeddings, window * steps, part.frames / strideFrames);
     }
   }

@@ -89,6 +89,23 @@ describe("a streaming model in its thread", () => {
     expect(batcher.stats.streams).toMatchObject({ steps: 1, rebuilds: 1 });
   });
 
+  it("leaves 0 numbers of a batch that failed half done where the next one's go", async () => {
+    const script = new URL("./half-done-worker.ts", import.meta.url);
+    const backend = new OnnxBackend({ device: "cpu", maxBatch: 2, script });
+    closing.push(() => backend.close());
+    await backend.load(model);
+    const limits = { maxDelayMs: 0, deadlineMs: 30_000 };
+    const batcher = new DynamicBatcher({ manifest: model.manifest, backends: [backend], ...limits });
+    closing.push(() => batcher.close());
+
+    const failed = await batcher.submit("a", windowOf(320, 300));
+    const next = await batcher.submit("a", windowOf(370, 50));
+
+    expect(said(failed)).toBe("backend");
+    expect(batcher.stats.lastError).toBe("the model failed on a batch: half done");
+    expect(next).toMatchObject({ kind: "estimate", inferenceMs: 0 });
+  });
+
   it("is told to windows by its steps of 5 frames, unless the hop is 70 ms or it is switched off", async () => {
     const strideOf = async (config: Parameters<typeof parseConfig>[0]) => {
       const host = await ModelHost.open(model, await modelOptions(parseConfig(config)));
