@@ -4,7 +4,7 @@ import { SignJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Service } from "../../src/service.ts";
 import { createPublisher } from "../transport/werift/whip-peer.ts";
-import { PATIENT_MODEL } from "./support.ts";
+import { fresh, PATIENT_MODEL } from "./support.ts";
 
 const TOKEN = "publisher-0123456789";
 
@@ -38,9 +38,10 @@ describe("WHIP of the service", () => {
   const authorization = `Bearer ${TOKEN}`;
 
   test("takes 1 of 2 publishers by token, and gives it TURN credentials for 600 s", async () => {
-    const stranger = await post("/whip?call=c&participant=p", offer);
+    const path = `/whip?call=${fresh("c")}&participant=p`;
+    const stranger = await post(path, offer);
     const before = Math.floor(Date.now() / 1000);
-    const publisher = await post("/whip?call=c&participant=p", offer, { authorization });
+    const publisher = await post(path, offer, { authorization });
 
     expect([stranger.status, stranger.headers.get("www-authenticate")]).toEqual([401, "Bearer"]);
     expect(publisher.status).toBe(201);
