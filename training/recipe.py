@@ -1,7 +1,8 @@
 """The recipe of the shipped networks: which one is trained after which, on what, for how long.
 
-Two teachers that see a whole window both ways, the larger first; `base` learns from both, `small` from `base`. All four
-never hear the voices that are held out. Started again, the same command goes on from the last checkpoint.
+Two teachers that see a whole window both ways, the larger first; `base` learns from both, `small` from `base`, each first
+on the recordings as they are, then in other rooms, noise and throats (augment.py), judged there by what the teachers say of
+the recording as it is. None of them ever hears the voices that are held out.
 
 Run: python training/recipe.py --hold none --out .cache/runs     (networks to pack: .cache/runs/base/all, …/small/all)
      python training/recipe.py --hold fold:0 --size base --out .cache/runs
@@ -12,6 +13,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 # Feature sets and their shares: clean, played slower and faster, coded, noisy.
 SETS = {
@@ -25,17 +27,30 @@ SETS = {
     "noise5-25": 0.08,
 }
 
-# Stage → what train.py is told, and the stages that teach it.
-STAGES: dict[str, tuple[dict[str, object], list[str]]] = {
-    "teacher-a": ({"size": "teacher", "epochs": 45, "open": 0}, []),
-    "teacher-b": (
+# Labels as often as each other, and half of what is drawn elsewhere than where it was recorded.
+ELSEWHERE = {"rate": 1.5e-3, "taught": 0.7, "surroundings": 0.5, "balance": 1, "untilt": 1}
+
+
+class Stage(NamedTuple):
+    options: dict[str, object]
+    """What train.py is told."""
+    teachers: list[str]
+    start: str | None = None
+    """The stage whose weights it begins with."""
+
+
+STAGES = {
+    "teacher-a": Stage({"size": "teacher", "epochs": 45, "open": 0}, []),
+    "teacher-b": Stage(
         {"size": "teacher", "model": json.dumps({"stem": 48, "width": 72}), "epochs": 35, "open": 0, "taught": 0.6},
         ["teacher-a"],
     ),
-    "base": ({"size": "base", "epochs": 40, "taught": 0.7}, ["teacher-a", "teacher-b"]),
-    "small": ({"size": "small", "epochs": 35, "taught": 0.7}, ["base"]),
+    "base-plain": Stage({"size": "base", "epochs": 40, "taught": 0.7}, ["teacher-a", "teacher-b"]),
+    "base": Stage({"size": "base", "epochs": 25, **ELSEWHERE}, ["teacher-a", "teacher-b"], "base-plain"),
+    "small-plain": Stage({"size": "small", "epochs": 35, "taught": 0.7}, ["base-plain"]),
+    "small": Stage({"size": "small", "epochs": 25, **ELSEWHERE, "untilt": 0}, ["base"], "small-plain"),
     # Not shipped: what the small network learns without teachers, in a tenth of the time; for protocols of many runs.
-    "alone": ({"size": "small", "epochs": 25}, []),
+    "alone": Stage({"size": "small", "epochs": 25}, []),
 }
 
 
@@ -46,7 +61,8 @@ def run_name(hold: str) -> str:
 
 def needed(stage: str) -> list[str]:
     """A stage and those before it, in order."""
-    before = [name for teacher in STAGES[stage][1] for name in needed(teacher)]
+    _, teachers, start = STAGES[stage]
+    before = [name for other in [*teachers, *([start] if start else [])] for name in needed(other)]
     return list(dict.fromkeys([*before, stage]))
 
 
@@ -56,10 +72,12 @@ def train(stage: str, hold: str, out: Path, options: list[str]) -> None:
         folder = out / name / run_name(hold)
         if (folder / "done").exists():
             continue
-        given, teachers = STAGES[name]
+        given, teachers, start = STAGES[name]
         flags = [f"--{key}={value}" for key, value in given.items()]
         if teachers:
             flags.append("--teachers=" + ",".join(str(out / teacher / run_name(hold)) for teacher in teachers))
+        if start:
+            flags.append(f"--start={out / start / run_name(hold)}")
         sets = ",".join(f"{key}:{share}" for key, share in SETS.items())
         script = Path(__file__).with_name("train.py")
         command = [sys.executable, script, f"--hold={hold}", f"--out={folder}", f"--sets={sets}", *flags, *options]

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from data import TRAINED, FeatureSet, Trainer, channel_names, fit_prior, holding
+from data import TRAINED, FeatureSet, channel_names, fit_prior, holding
 from evaluate import keep_judgements, quick_report
 from model import count_macs, count_parameters
 from networks import SIZES, build, network_of
+from sampling import Trainer
 
 
 def parse() -> argparse.Namespace:
@@ -52,6 +53,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--teachers", default="", help="folders of finished runs to learn from, comma-separated")
     parser.add_argument("--taught", type=float, default=0.5, help="share of the target that the teachers give")
     parser.add_argument("--open", type=float, default=0.5, help="share of the loss over all labels, the corpus's or not")
+    parser.add_argument("--balance", type=float, default=0.5, help="0: labels are drawn as often as a corpus has them, 1: equally")
+    parser.add_argument("--untilt", type=float, default=0, help="share of their labels' frequencies taken out of what teachers say")
+    parser.add_argument("--surroundings", type=float, default=0, help="share of samples in another room, noise or throat")
+    parser.add_argument("--start", type=Path, help="finished run whose weights it begins with")
     parser.add_argument("--leave-out", default="", help="speakers never trained on: corpus:speaker,corpus:speaker")
     parser.add_argument("--judge", default="clean", help="sets whose out-of-fold logits are kept")
     return parser.parse_args()
@@ -67,17 +72,10 @@ def prefetch(trainer: Trainer, size: int, count: int):
     thread.join()
 
 
-def mixed(x, mask, target, allowed, alpha: float, random: np.random.Generator):
-    """Mixup: each sample with another of the batch, by one share for the batch."""
+def mixup_share(alpha: float, random: np.random.Generator) -> float:
+    """Mixup: what share of each sample stays when another of the batch is mixed in."""
     share = float(random.beta(alpha, alpha))
-    share = max(share, 1 - share)
-    order = torch.from_numpy(random.permutation(len(x)))
-    return (
-        share * x + (1 - share) * x[order],
-        torch.maximum(mask, mask[order]),
-        share * target + (1 - share) * target[order],
-        allowed | allowed[order],
-    )
+    return max(share, 1 - share)
 
 
 def smoothed(labels, allowed, smoothing: float):
@@ -126,6 +124,8 @@ def main() -> None:
     options = vars(args) | {"model": json.loads(args.model)}
     trainer = Trainer([sets[n] for n in shares], list(shares.values()), held, normalisation, args.seed, options)
     model = build(args.size, len(channels), options["model"])
+    if args.start:
+        model.load_state_dict(torch.load(args.start / "checkpoint.pt", weights_only=False)["average"])
     average = copy.deepcopy(model)
     teachers = load_teachers([Path(path) for path in args.teachers.split(",") if path])
     print(f"{count_parameters(model)} parameters, {count_macs(model, len(channels)) / 1e6:.1f} M multiply-adds a window")
@@ -150,16 +150,24 @@ def main() -> None:
     for epoch in range(first, args.epochs):
         model.train()
         losses = []
-        for features, mask, labels, corpus_has in prefetch(trainer, args.batch, steps):
-            x = torch.from_numpy(features).contiguous(memory_format=torch.channels_last)
-            valid, allowed = torch.from_numpy(mask), torch.from_numpy(corpus_has)
-            target = smoothed(torch.from_numpy(labels), allowed, args.smoothing)
+        for drawn in prefetch(trainer, args.batch, steps):
+            x, plain, valid, labels, allowed, likelier = (torch.from_numpy(part) for part in drawn)
+            target = smoothed(labels, allowed, args.smoothing)
             if random.random() < args.mixup:
-                x, valid, target, allowed = mixed(x, valid, target, allowed, args.mixup_alpha, random)
+                share = mixup_share(args.mixup_alpha, random)
+                order = torch.from_numpy(random.permutation(len(x)))
+                x, plain, target, likelier = (
+                    share * part + (1 - share) * part[order] for part in (x, plain, target, likelier)
+                )
+                valid, allowed = torch.maximum(valid, valid[order]), allowed | allowed[order]
+            x, plain = (part.contiguous(memory_format=torch.channels_last) for part in (x, plain))
             with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
                 logits = model(x, valid)
-                # Taught on the same augmented input, mixed or not.
-                taught = sum(teacher(x, valid).float() for teacher in teachers) / len(teachers) if teachers else None
+                # Taught on the same crops, mixed or not, as they are without drawn surroundings and masks.
+                taught = None
+                if teachers:
+                    taught = sum(teacher(plain, valid).float() for teacher in teachers) / len(teachers)
+                    taught = taught - args.untilt * likelier
             loss = loss_of(logits, target, allowed, taught, args.taught, args.open)
             optimizer.zero_grad()
             loss.backward()
