@@ -11,6 +11,7 @@ const SINGLE: ReadonlySet<string> = new Set([
 /** Of the model: what belongs to a service, or is set for work that nobody waits for. */
 const UNUSED: ReadonlySet<string> = new Set([
   "model.folder",
+  "model.busyDelayMs",
   "model.deadlineMs",
   "model.latencyTargetMs",
   "model.tenantWeights",

@@ -1,6 +1,9 @@
-/** Keeps an engine within its machine: measures the load, gives up what overload.ts says, and tells what it did. */
+/**
+ * Keeps an engine within its machine: measures the load, has the batcher wait as suits it, gives up what overload.ts
+ * says, and tells what it did.
+ */
 import type { Config } from "./config.ts";
-import type { Clock } from "./core/clock.ts";
+import { type Clock, systemClock } from "./core/clock.ts";
 import type { OverloadStep } from "./core/overload.ts";
 import type { WindowPriority } from "./core/window.ts";
 import type { ModelHost } from "./inference/index.ts";
@@ -14,7 +17,7 @@ export interface LoadGuardOptions {
   readonly clock: Clock;
   readonly config: Config["overload"];
   readonly participants: () => number;
-  readonly models: Pick<ModelHost, "stats" | "describeBackends">;
+  readonly models: Pick<ModelHost, "stats" | "describeBackends" | "followLoad">;
   /** Further threads, as shares of their time; default: none. */
   readonly others?: () => readonly number[];
 }
@@ -78,6 +81,8 @@ export class LoadGuard {
     const threads = models.describeBackends().reduce((sum, backend) => sum + backend.threads, 0);
     this.#load = this.#meter.take(models.stats, threads);
     const busiest = Math.max(this.#load.main, this.#load.model, ...(others?.() ?? []));
+    // What threads really do says nothing of a clock that is the caller's own.
+    if (clock === systemClock) models.followLoad(busiest);
     if (this.#on) this.#control.measure(busiest, participants(), clock.now());
   }
 }

@@ -31,7 +31,13 @@ export const modelSection = section("The model and its batches", {
   workers: whole(1, 64, 1, "Inference worker threads a device, or requests at once to the server."),
   maxBatch: whole(1, 512, 32, "Windows in one batch at most."),
   preferredBatches: numbers(1, 512, "Batch sizes that go out without waiting for more."),
-  maxDelayMs: number(0, 50, 5, "ms that the oldest window waits for batch-mates; 0 sends at once."),
+  maxDelayMs: number(0, 50, 5, "ms that the oldest window waits for batch-mates; 0 sends at once, always."),
+  busyDelayMs: number(
+    0,
+    50,
+    20,
+    "The same where the busiest thread works 60 % of its time; from 30 % on the wait grows towards it. Less than maxDelayMs: as that.",
+  ),
   latencyTargetMs: number(
     0,
     60_000,

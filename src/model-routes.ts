@@ -51,7 +51,7 @@ const backend = z
 const plan = z
   .object({
     maxBatch: counted,
-    maxDelayMs: z.number().min(0),
+    maxDelayMs: z.number().min(0).describe("What a window waits for batch-mates at most, on a busy machine."),
     longestMs: z.number().describe("From a window's coming to its answer while the device keeps up."),
     meetsTarget: z.boolean().describe("Whether that is within the target."),
   })

@@ -111,7 +111,7 @@ function planOf(plan: BatchPlan | undefined): string {
   if (plan === undefined) return "";
   const { maxBatch, maxDelayMs, longestMs, meetsTarget } = plan;
   const within = `${longestMs.toFixed(1)} ms${meetsTarget ? "" : ", more than model.latencyTargetMs"}`;
-  return `, batches of ${maxBatch} that wait ${maxDelayMs.toFixed(1)} ms: answers within ${within}`;
+  return `, batches of ${maxBatch} that wait ${maxDelayMs.toFixed(1)} ms at most: answers within ${within}`;
 }
 
 /** Resolves when the signal aborts. */

@@ -15,6 +15,7 @@ export interface BatchPoint {
 
 export interface BatchPlan {
   readonly maxBatch: number;
+  /** On a busy machine; an idle one may wait less. */
   readonly maxDelayMs: number;
   /** Longest time from a window's coming to its answer while the device keeps up, ms. */
   readonly longestMs: number;

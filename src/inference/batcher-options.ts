@@ -17,6 +17,8 @@ export interface BatcherOptions {
   readonly preferredBatches?: readonly number[];
   /** How long the oldest window waits for batch-mates while a backend is idle, ms. 0–50, default 5; 0 sends at once. */
   readonly maxDelayMs?: number;
+  /** The same on a busy machine, of which `followLoad()` tells, ms. 0–50, default 0; less than `maxDelayMs`: as that. */
+  readonly busyDelayMs?: number;
   /** A window that has waited this long is dropped rather than answered stale, ms. 10–60,000, default 1,000. */
   readonly deadlineMs?: number;
   /**

@@ -23,6 +23,8 @@ export interface BatcherStats {
   /** Windows waiting now, and at most. */
   readonly queued: number;
   readonly queueLimit: number;
+  /** How long the oldest of them waits for batch-mates now, ms. */
+  readonly delayMs: number;
   /** Windows in the model now. */
   readonly inFlight: number;
   /** Backends that can run now, of how many. */
@@ -38,7 +40,7 @@ export interface BatcherStats {
   readonly streams?: StreamStats;
 }
 
-/** Counts of models that judge the same calls, together; latencies and the last error are the first's. */
+/** Counts of models that judge the same calls, together; latencies, limits and the last error are the first's. */
 export function addStats(first: BatcherStats, others: readonly BatcherStats[]): BatcherStats {
   if (others.length === 0) return first;
   const all = [first, ...others];
@@ -112,7 +114,10 @@ export class BatcherCounters {
   }
 
   snapshot(
-    now: Pick<BatcherStats, "queued" | "queueLimit" | "inFlight" | "backends" | "backendsUp" | "streams">,
+    now: Pick<
+      BatcherStats,
+      "queued" | "queueLimit" | "delayMs" | "inFlight" | "backends" | "backendsUp" | "streams"
+    >,
   ): BatcherStats {
     const { submitted, estimated, dropped, batches, inferenceMs, batchSizes, lastError } = this;
     return {

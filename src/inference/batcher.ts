@@ -16,6 +16,7 @@ import { droppedWindow, windowInfo } from "../core/window-info.ts";
 import { AnswerOrder, type Question } from "./answer-order.ts";
 import type { BatchStreams, BatchTiming } from "./backend.ts";
 import { BackendPool, type Instance, MAX_RUNNING } from "./backend-pool.ts";
+import { BatchDelay } from "./batch-delay.ts";
 import type { BatcherOptions } from "./batcher-options.ts";
 import { BatcherCounters, type BatcherStats } from "./batcher-stats.ts";
 import { FairQueue, type Waiting } from "./fair-queue.ts";
@@ -39,7 +40,7 @@ interface Ticket extends Waiting {
 
 /**
  * A dynamic batcher in the manner of Triton's. A batch goes out when it has a preferred size, or when the oldest window
- * has waited `maxDelayMs`, as soon as a backend is idle. A full batch may also go to a backend that is busy with one
+ * has waited long enough for so busy a machine (batch-delay.ts), as soon as a backend is idle. A full batch may also go to a backend that is busy with one
  * batch, so that it never waits for this thread between two. Where more windows wait than a batch takes, those of a
  * higher priority go first, and tenants and calls take turns.
  *
@@ -57,6 +58,7 @@ export class DynamicBatcher implements WindowBatcher, Closable {
   readonly #preferred: readonly number[];
   readonly #maxDelayMs: number;
   readonly #deadlineMs: number;
+  readonly #delay: BatchDelay;
   readonly #memory: WindowMemory;
   /** Undefined where every window is judged whole. */
   readonly #streams: StreamBook | undefined;
@@ -83,14 +85,11 @@ export class DynamicBatcher implements WindowBatcher, Closable {
     this.#deadlineMs = options.deadlineMs ?? 1_000;
     const queueLimit = options.queueLimit ?? 2_048;
     assertRange("maxBatch", this.#maxBatch, 1, largest, "windows");
-    assertRange("maxDelayMs", this.#maxDelayMs, 0, 50, "ms");
-    assertRange("deadlineMs", this.#deadlineMs, 10, 60_000, "ms");
-    if (this.#maxDelayMs >= this.#deadlineMs) {
-      throw new TonetapError(
-        "invalid-argument",
-        `maxDelayMs must be below deadlineMs, ${this.#deadlineMs} ms, got ${this.#maxDelayMs}`,
-      );
-    }
+    this.#delay = new BatchDelay({
+      maxDelayMs: this.#maxDelayMs,
+      busyDelayMs: options.busyDelayMs ?? 0,
+      deadlineMs: this.#deadlineMs,
+    });
     assertRange("queueLimit", queueLimit, 1, 1_000_000, "windows");
     const preferred = options.preferredBatches ?? [];
     for (const size of preferred) assertRange("preferredBatches", size, 1, this.#maxBatch, "windows");
@@ -113,6 +112,7 @@ export class DynamicBatcher implements WindowBatcher, Closable {
     return this.#counters.snapshot({
       queued: this.#queue.length,
       queueLimit: this.#queue.limit,
+      delayMs: this.#delay.ms,
       inFlight: this.#inFlight,
       backends: this.#pool.size,
       backendsUp: this.#pool.up,
@@ -158,6 +158,12 @@ export class DynamicBatcher implements WindowBatcher, Closable {
     if (evicted !== undefined) this.#drop(evicted, "overload");
     this.#pump();
     return answer;
+  }
+
+  /** From now on windows wait as long as suits so busy a machine. @param load as {@link BatchDelay.follow} */
+  followLoad(load: number): void {
+    this.#delay.follow(load);
+    this.#pump();
   }
 
   needsFreshOnly(key: string, window: WindowPlace): boolean {
@@ -242,8 +248,13 @@ export class DynamicBatcher implements WindowBatcher, Closable {
     const oldest = this.#queue.oldest(submittedMs);
     if (oldest === undefined) return 0;
     const waiting = Math.min(this.#queue.length, this.#maxBatch);
-    if (this.#draining || nowMs >= oldest.submittedMs + this.#maxDelayMs) return waiting;
+    if (this.#draining || nowMs >= this.#goesMs(oldest)) return waiting;
     return this.#preferred.findLast((size) => size <= waiting) ?? 0;
+  }
+
+  /** When the oldest window waits for batch-mates no longer. */
+  #goesMs({ submittedMs }: Ticket): number {
+    return this.#delay.endsMs(submittedMs, this.#queue.nextDueMs);
   }
 
   /** Wakes up when the oldest window must go out or one must be dropped, whichever comes first. */
@@ -254,7 +265,7 @@ export class DynamicBatcher implements WindowBatcher, Closable {
       return;
     }
     const idle = this.#pool.pick(false) !== undefined;
-    const goesMs = this.#held ? overtakesMs(oldest) : oldest.submittedMs + this.#maxDelayMs;
+    const goesMs = this.#held ? overtakesMs(oldest) : this.#goesMs(oldest);
     const dueMs = idle ? Math.min(goesMs, this.#queue.nextDueMs) : this.#queue.nextDueMs;
     if (this.#timer !== undefined) {
       // Firing too early is harmless, and cheaper than a new timer for every window.

@@ -83,6 +83,8 @@ export class ModelHost implements WindowBatcher, Closable {
   #changing: Promise<unknown> | undefined;
   /** Models that answer their last windows. */
   readonly #leaving = new Set<Leaving>();
+  /** Share of its time that the busiest thread works. */
+  #load = 0;
   /** Counts of those that have gone. */
   #past: BatcherStats | undefined;
   #closed: Promise<void> | undefined;
@@ -183,6 +185,13 @@ export class ModelHost implements WindowBatcher, Closable {
     return (canary ?? this.#live).batcher.needsFreshOnly(key, window);
   }
 
+  /** How long windows wait for batch-mates follows it. @param load share of its time that the busiest thread works */
+  followLoad(load: number): void {
+    this.#load = load;
+    this.#live.batcher.followLoad(load);
+    this.#candidate?.runtime.batcher.followLoad(load);
+  }
+
   /** Of every model that may have windows of that key waiting. */
   forget(key: string): number {
     let windows = this.#live.batcher.forget(key) + (this.#candidate?.runtime.batcher.forget(key) ?? 0);
@@ -255,6 +264,7 @@ export class ModelHost implements WindowBatcher, Closable {
       await runtime.close();
       throw this.#closing.signal.reason;
     }
+    runtime.batcher.followLoad(this.#load);
     this.#remember(model);
     // From here on nothing waits: no window meets half a change.
     const leaving = this.#candidate;

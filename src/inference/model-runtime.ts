@@ -30,6 +30,8 @@ export interface ModelRuntimeOptions {
   readonly maxBatch: number;
   readonly preferredBatches: readonly number[];
   readonly maxDelayMs: number;
+  /** On a busy machine. */
+  readonly busyDelayMs: number;
   /** Chooses batch size and delay, within the limits above, by measuring the device; 0 leaves them as they are. */
   readonly latencyTargetMs: number;
   readonly deadlineMs: number;
@@ -85,14 +87,18 @@ export class ModelRuntime implements Closable {
       for (const [i, backend] of backends.entries()) resources.use(`backend ${i}`, backend);
       for (const backend of backends) await backend.load(model, signal);
       const plan = await planFor(model, options, backends, clock, signal, stepFrames);
-      const { maxBatch, maxDelayMs } = plan ?? options;
+      const { maxBatch, maxDelayMs: longestDelayMs } = plan ?? {
+        ...options,
+        maxDelayMs: longestDelay(options),
+      };
       const batcher = resources.use(
         "batcher",
         new DynamicBatcher({
           manifest: model.manifest,
           backends,
           maxBatch,
-          maxDelayMs,
+          maxDelayMs: Math.min(options.maxDelayMs, longestDelayMs),
+          busyDelayMs: Math.min(options.busyDelayMs, longestDelayMs),
           preferredBatches: options.preferredBatches.filter((size) => size <= maxBatch),
           deadlineMs: options.deadlineMs,
           queueLimit: options.queueLimit,
@@ -155,15 +161,20 @@ function createBackends(
 
 async function planFor(
   { manifest }: ModelPackage,
-  { latencyTargetMs, maxBatch, maxDelayMs }: ModelRuntimeOptions,
+  options: ModelRuntimeOptions,
   backends: readonly InferenceBackend[],
   clock: Clock,
   signal: AbortSignal | undefined,
   stepFrames: number | undefined,
 ): Promise<BatchPlan | undefined> {
+  const { latencyTargetMs, maxBatch } = options;
   const [first] = backends;
   if (latencyTargetMs === 0 || first === undefined) return undefined;
   // All instances are alike; the first stands for them.
   const curve = await measureBatchCurve(first, modelShape(manifest), clock, signal, stepFrames);
-  return planBatches(curve, { latencyTargetMs, maxBatch, maxDelayMs });
+  return planBatches(curve, { latencyTargetMs, maxBatch, maxDelayMs: longestDelay(options) });
 }
+
+/** Of what a window may wait for batch-mates, idle or busy, ms. */
+const longestDelay = ({ maxDelayMs, busyDelayMs }: ModelRuntimeOptions): number =>
+  maxDelayMs === 0 ? 0 : Math.max(maxDelayMs, busyDelayMs);

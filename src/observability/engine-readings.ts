@@ -77,6 +77,12 @@ function modelReadings({ models }: Observed): MetricReading[] {
     ),
     reading(
       "gauge",
+      "tonetap_batcher_delay_seconds",
+      "How long the oldest window waits for batch-mates; longer where the machine is busy.",
+      () => models.stats.delayMs / 1000,
+    ),
+    reading(
+      "gauge",
       "tonetap_batcher_in_flight_windows",
       "Windows in the model now.",
       () => models.stats.inFlight,

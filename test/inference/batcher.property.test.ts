@@ -9,7 +9,8 @@ import { LinearBackend } from "./linear-backend.ts";
 type Step =
   | { readonly submit: "a" | "b" | "c" }
   | { readonly advanceMs: number }
-  | { readonly revive: number };
+  | { readonly revive: number }
+  | { readonly load: number };
 
 const steps: fc.Arbitrary<Step[]> = fc.array(
   fc.oneof(
@@ -19,6 +20,7 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
     },
     { weight: 3, arbitrary: fc.record({ advanceMs: fc.constantFrom(1, 2, 5, 13, 40) }) },
     { weight: 1, arbitrary: fc.record({ revive: fc.nat({ max: 2 }) }) },
+    { weight: 1, arbitrary: fc.record({ load: fc.constantFrom(0, 0.4, 1) }) },
   ),
   { maxLength: 80, size: "max" },
 );
@@ -26,6 +28,7 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
 const setups = fc.record({
   maxBatch: fc.integer({ min: 1, max: 5 }),
   maxDelayMs: fc.constantFrom(0, 1, 4, 9),
+  busyDelayMs: fc.constantFrom(0, 7, 30),
   deadlineMs: fc.constantFrom(10, 25, 60),
   queueLimit: fc.integer({ min: 1, max: 12 }),
   batchMs: fc.array(fc.constantFrom(0, 1, 3, 20), { minLength: 1, maxLength: 3 }),
@@ -54,12 +57,13 @@ it("in 150 random histories answers every window once, in order of its key, from
           }),
       );
       for (const backend of backends) await backend.load(SMALL_MODEL);
-      const { maxBatch, maxDelayMs, deadlineMs, queueLimit } = setup;
+      const { maxBatch, maxDelayMs, busyDelayMs, deadlineMs, queueLimit } = setup;
       const batcher = new DynamicBatcher({
         manifest: SMALL_MANIFEST,
         backends,
         maxBatch,
         maxDelayMs,
+        busyDelayMs,
         deadlineMs,
         queueLimit,
         clock,
@@ -94,11 +98,13 @@ it("in 150 random histories answers every window once, in order of its key, from
             clock.advance(1);
             await settle();
           }
+        } else if ("load" in step) {
+          batcher.followLoad(step.load);
         } else {
           backends[step.revive]?.revive();
         }
         await settle();
-        const { queued, inFlight, submitted, estimated, dropped, backendsUp } = batcher.stats;
+        const { queued, inFlight, submitted, estimated, dropped, backendsUp, delayMs } = batcher.stats;
         expect(queued).toBeLessThanOrEqual(queueLimit);
         expect(estimated + sum(dropped) + queued + inFlight).toBe(submitted);
         // The last `queued` ones are those that wait; with turns, an older one may.
@@ -106,7 +112,8 @@ it("in 150 random histories answers every window once, in order of its key, from
         expect(clock.now() - oldestMs).toBeLessThan(deadlineMs);
         if (inFlight === 0 && backendsUp > 0 && queued > 0) {
           expect(queued).toBeLessThan(maxBatch);
-          expect(clock.now() - oldestMs).toBeLessThan(maxDelayMs);
+          expect(clock.now() - oldestMs).toBeLessThan(delayMs);
+          expect(delayMs).toBeLessThanOrEqual(Math.max(maxDelayMs, busyDelayMs));
         }
       }
 

@@ -75,6 +75,40 @@ describe("DynamicBatcher: when a batch goes out", () => {
     expect(linear.begun).toEqual([2]);
   });
 
+  it("has 1 window wait 20 ms on a busy machine, and sends it at once when the load falls after 12", async () => {
+    const linear = await backend();
+    const shared = open([linear], { maxDelayMs: 5, busyDelayMs: 20 });
+    shared.followLoad(0.9);
+    const first = shared.submit("a", windowAt(0));
+    await pass(19);
+    expect(await known([first])).toEqual(["waiting"]);
+    await pass(1);
+    expect(await known([first])).toEqual(["estimate"]);
+
+    const second = shared.submit("a", windowAt(1));
+    await pass(12);
+    expect(await known([second])).toEqual(["waiting"]);
+    shared.followLoad(0.2);
+
+    expect(await known([second])).toEqual(["estimate"]);
+    expect(shared.stats.delayMs).toBe(5);
+  });
+
+  it("has a busy machine drop none of 2 windows of which the later has 12 ms", async () => {
+    const linear = await backend();
+    const shared = open([linear], { maxDelayMs: 5, busyDelayMs: 50 });
+    shared.followLoad(1);
+    const answers = [shared.submit("a", windowAt(0))];
+    await pass(3);
+    answers.push(shared.submit("b", windowAt(0), { deadlineMs: 12 }));
+    await pass(6);
+    expect(await known(answers)).toEqual(["waiting", "waiting"]);
+    await pass(1);
+
+    expect(await known(answers)).toEqual(["estimate", "estimate"]);
+    expect(linear.begun).toEqual([2]);
+  });
+
   it("sends 1 window at once when the delay is 0 and the backend idle, and the 3 that came meanwhile together", async () => {
     const linear = await backend({ batchMs: () => 7 });
     const { submit } = bound(open([linear], { maxDelayMs: 0 }));
@@ -476,6 +510,7 @@ describe("DynamicBatcher: order, closing, counts", () => {
   it.each([
     [{ maxBatch: 5 }, "maxBatch must be 1–4 windows, got 5"],
     [{ maxDelayMs: 51 }, "maxDelayMs must be 0–50 ms, got 51"],
+    [{ busyDelayMs: 51 }, "busyDelayMs must be 0–50 ms, got 51"],
     [{ deadlineMs: 9 }, "deadlineMs must be 10–60000 ms, got 9"],
     [{ deadlineMs: 10, maxDelayMs: 10 }, "maxDelayMs must be below deadlineMs, 10 ms, got 10"],
     [{ preferredBatches: [5] }, "preferredBatches must be 1–4 windows, got 5"],

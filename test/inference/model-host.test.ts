@@ -98,6 +98,17 @@ describe("ModelHost: taking over", () => {
     ]);
   });
 
+  it("has the next model wait as long for batch-mates as the load of 100 % said to the one before: 20 ms", async () => {
+    const models = await open();
+    expect(models.stats.delayMs).toBe(1);
+    models.followLoad(1);
+    expect(models.stats.delayMs).toBe(20);
+
+    await models.change(second, { mode: "live" });
+
+    expect([models.id, models.stats.delayMs]).toEqual(["tiny@0.0.2", 20]);
+  });
+
   it("stays with its model when the new one does not load, has other labels or the same version: 3 refusals", async () => {
     const models = await open();
     const broken = await variant("0.1.0");

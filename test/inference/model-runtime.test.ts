@@ -38,13 +38,14 @@ describe("the backends of a model", () => {
   });
 
   it("are measured for a target of 60 s, and the plan is told: 1 of the 4 sizes measured", async () => {
-    const models = await open({ latencyTargetMs: 60_000, maxDelayMs: 7 });
+    const models = await open({ latencyTargetMs: 60_000, maxDelayMs: 7, busyDelayMs: 9 });
     const [{ plan } = {}] = models.describe();
 
     expect([1, 2, 4, 8]).toContain(plan?.maxBatch);
-    expect(plan).toMatchObject({ maxDelayMs: plan?.maxBatch === 1 ? 0 : 7, meetsTarget: true });
+    expect(plan).toMatchObject({ maxDelayMs: plan?.maxBatch === 1 ? 0 : 9, meetsTarget: true });
     expect(plan?.longestMs).toBeLessThanOrEqual(60_000);
     expect(models.stats.batchSizes).toHaveLength((plan?.maxBatch ?? 0) + 1);
+    expect(models.stats.delayMs).toBe(plan?.maxBatch === 1 ? 0 : 7);
   });
 
   it("are not measured without a target: 0 plans", async () => {
