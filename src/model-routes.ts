@@ -21,6 +21,10 @@ const batcherStats = z
     batchSizes: z.array(counted).describe("Entry n: batches of n windows."),
     queued: counted.describe("Windows waiting now."),
     queueLimit: counted,
+    delayMs: z
+      .number()
+      .min(0)
+      .describe("How long the oldest of them waits for batch-mates now; longer on a busy machine."),
     inFlight: counted.describe("Windows in the model now."),
     backendsUp: counted,
     backends: counted,
