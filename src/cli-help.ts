@@ -7,6 +7,8 @@ export interface Described {
   readonly flagHelp?: Readonly<Record<string, string>>;
   /** It takes the configuration's flags too; a function says which of them mean anything to it. */
   readonly configured: boolean | ((option: OptionInfo) => boolean);
+  /** Values that options have here in place of their defaults, by path. */
+  readonly defaults?: Readonly<Record<string, string>>;
 }
 
 /** The options of the configuration that a command takes. */
@@ -35,7 +37,7 @@ export function commandHelp(command: Described, columns = COLUMNS): string {
   for (const option of optionsOf(command)) {
     if (option.section !== title) lines.push("", option.section ?? "Policy");
     title = option.section;
-    lines.push(...flagHelp(option.flag, `${option.meaning} ${permitted(option)}`, columns));
+    lines.push(...flagHelp(option.flag, `${option.meaning} ${permitted(option, command.defaults)}`, columns));
   }
   lines.push(
     "",
@@ -46,9 +48,9 @@ export function commandHelp(command: Described, columns = COLUMNS): string {
 }
 
 /** Its values and its default in brackets, as far as they say anything. */
-function permitted(option: OptionInfo): string {
+function permitted(option: OptionInfo, defaults: Described["defaults"] = {}): string {
   const values = rangeOf(option).replace("one of ", "").replace("a list of texts", "a,b,c");
-  const standard = String(option.standard);
+  const standard = defaults[option.path] ?? String(option.standard);
   const said = [
     ...(option.type === "string" ? [] : [values]),
     ...(standard === "" ? [] : [`default ${standard}`]),

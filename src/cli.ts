@@ -4,8 +4,8 @@ import { readFileSync } from "node:fs";
 import { type ParseArgsConfig, parseArgs } from "node:util";
 import { isUsedByAnalysis } from "./analysis-options.ts";
 import { commandHelp, type Described, help, optionsOf } from "./cli-help.ts";
-import { describeOptions, resolveConfig } from "./config.ts";
-import { assertKnownVariables, assertNotKubernetes, readConfigFile } from "./config-file.ts";
+import { describeOptions, resolveConfig, SERVICE_DEFAULTS } from "./config.ts";
+import { assertKnownVariables, assertNotKubernetes, readConfigFile, suggestion } from "./config-file.ts";
 import { systemClock } from "./core/clock.ts";
 import { TonetapError } from "./core/errors.ts";
 
@@ -43,11 +43,12 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     usage: "tonetap serve",
     meaning: "Runs the service: page, events over WebSocket, WHIP, SIP where it is asked for.",
     configured: true,
+    defaults: SERVICE_DEFAULTS,
     maxWords: 0,
     run: async ({ flags, signal }) => {
       const { runService } = await import("./serve.ts");
       return runService({
-        config: serviceConfigOf(flags),
+        config: resolved(flags, SERVICE_DEFAULTS).config,
         out: process.stdout,
         logTo: process.stderr,
         signal,
@@ -139,11 +140,12 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   config: {
     usage: "tonetap config",
-    meaning: "Prints the configuration in force and where each value comes from.",
+    meaning: "Prints the configuration that serve would have, and where each value comes from.",
     configured: true,
+    defaults: SERVICE_DEFAULTS,
     maxWords: 0,
     run: ({ flags }) => {
-      const { config, origins } = resolved(flags);
+      const { config, origins } = resolved(flags, SERVICE_DEFAULTS);
       for (const option of describeOptions()) {
         const value = option.path
           .split(".")
@@ -180,28 +182,18 @@ function textFlags(flags: Flags): Record<string, string | undefined> {
 }
 
 /** Flags before environment before file before defaults. */
-function resolved(flags: Flags): ReturnType<typeof resolveConfig> {
+function resolved(flags: Flags, defaults?: Described["defaults"]): ReturnType<typeof resolveConfig> {
   assertKnownVariables(
     process.env,
     describeOptions().map(({ env }) => env),
   );
   assertNotKubernetes(process.env, textFlags(flags));
   const path = typeof flags.config === "string" ? flags.config : process.env.TONETAP_CONFIG;
-  return resolveConfig(process.env, textFlags(flags), path === undefined ? {} : readConfigFile(path));
+  const file = path === undefined ? {} : readConfigFile(path);
+  return resolveConfig(process.env, textFlags(flags), file, defaults);
 }
 
 const configOf = (flags: Flags) => resolved(flags).config;
-
-/** A service has its machine to itself: unless told otherwise it takes all cores, and keeps within them. */
-function serviceConfigOf(flags: Flags) {
-  const { config, origins } = resolved(flags);
-  const isDefault = (path: string): boolean => origins.get(path) === "default";
-  return {
-    ...config,
-    ...(isDefault("shards.count") ? { shards: { ...config.shards, count: "auto" as const } } : {}),
-    ...(isDefault("overload.control") ? { overload: { ...config.overload, control: "on" as const } } : {}),
-  };
-}
 
 function version(): string {
   const file = new URL("../package.json", import.meta.url);
@@ -254,7 +246,7 @@ async function main(argv: readonly string[]): Promise<number> {
     ...Object.fromEntries(optionsOf(command).map(({ flag }) => [flag.slice(2), { type: "string" as const }])),
     ...command.flags,
   };
-  const { values, positionals } = parseArgs({ args: rest, options, allowPositionals: true, strict: true });
+  const { values, positionals } = parsed(rest, options);
   if (values.help === true) {
     process.stdout.write(commandHelp(command, process.stdout.columns));
     return 0;
@@ -264,6 +256,21 @@ async function main(argv: readonly string[]): Promise<number> {
     throw new TonetapError("invalid-argument", `${name} does not know what to do with ${excess}`);
   }
   return command.run({ flags: values, words: positionals, signal: ending.signal });
+}
+
+function parsed(args: readonly string[], options: NonNullable<ParseArgsConfig["options"]>) {
+  try {
+    return parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
+  } catch (error) {
+    const [, flag] = /^Unknown option '(--[^']+)'/.exec(error instanceof Error ? error.message : "") ?? [];
+    if (flag === undefined) throw error;
+    const known = Object.keys(options).map((name) => `--${name}`);
+    // --model-delay is --model-max-delay-ms to most people, and fewer letters away from others.
+    const words = flag.slice(2).split("-");
+    const longer = known.find((name) => words.every((word) => name.split("-").includes(word)));
+    const meant = longer === undefined ? suggestion(flag, known) : `, did you mean ${longer}?`;
+    throw new TonetapError("invalid-argument", `unknown option ${flag}${meant}`);
+  }
 }
 
 /** Says what went wrong, unless we were told to end. @returns the exit code */

@@ -38,7 +38,10 @@ interface JsonSchemaNode {
 }
 
 const kebab = (path: string): string =>
-  path.replaceAll(".", "-").replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  path
+    .replaceAll("MiB", "Mib")
+    .replaceAll(".", "-")
+    .replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
 /** Of a number, or of a number that a word may stand for. */
 function rangeIn({ minimum, maximum, anyOf = [] }: JsonSchemaNode): Pick<OptionInfo, "min" | "max" | "word"> {

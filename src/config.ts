@@ -198,6 +198,15 @@ export function parseConfig(input: ConfigInput = {}): Config {
   throw new TonetapError("invalid-argument", lines.join("; "));
 }
 
+/**
+ * What `tonetap serve` takes where nobody says otherwise, in place of an option's default: a service has its machine to
+ * itself, takes all cores, and keeps within them.
+ */
+export const SERVICE_DEFAULTS: Readonly<Record<string, string>> = {
+  "shards.count": "auto",
+  "overload.control": "on",
+};
+
 /** Where an effective value came from. */
 export type ConfigOrigin = "default" | "file" | "environment" | "flag";
 
@@ -205,12 +214,14 @@ export type ConfigOrigin = "default" | "file" | "environment" | "flag";
  * Merges defaults, file, environment and flags (the later wins).
  * @param flags by flag name without dashes, as node:util parseArgs gives them
  * @param file what readConfigFile() gave; it is not changed
+ * @param defaults by path, in place of the options' own
  * @throws TonetapError invalid-argument
  */
 export function resolveConfig(
   environment: Readonly<Record<string, string | undefined>>,
   flags: Readonly<Record<string, string | undefined>>,
   file: Readonly<Record<string, unknown>> = {},
+  defaults: Readonly<Record<string, unknown>> = {},
 ): { readonly config: Config; readonly origins: ReadonlyMap<string, ConfigOrigin> } {
   const input: Record<string, unknown> = structuredClone(file);
   const origins = new Map<string, ConfigOrigin>();
@@ -229,6 +240,7 @@ export function resolveConfig(
     const isInFile = Object.hasOwn(target, leaf);
     if (raw === undefined) {
       origins.set(option.path, isInFile ? "file" : "default");
+      if (!isInFile && Object.hasOwn(defaults, option.path)) target[leaf] = defaults[option.path];
       continue;
     }
     origins.set(option.path, flag !== undefined ? "flag" : "environment");

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { isUsedByAnalysis } from "../src/analysis-options.ts";
 import { commandHelp } from "../src/cli-help.ts";
-import { describeOptions } from "../src/config.ts";
+import { describeOptions, SERVICE_DEFAULTS } from "../src/config.ts";
 
 const SERVE = { usage: "tonetap serve", meaning: "Runs the service.", configured: true };
 
@@ -16,6 +16,14 @@ test("help of a configured command names every option once, under 16 headings or
   expect(lines.filter((line) => line.length > 80)).toEqual([]);
   // Usage, its meaning and the last line are no headings.
   expect(lines.filter((line) => /^\S/.test(line)).length - 3).toBeGreaterThanOrEqual(16);
+});
+
+test("help says the 2 defaults that serve has of its own", () => {
+  const text = commandHelp({ ...SERVE, defaults: SERVICE_DEFAULTS }, 200);
+
+  expect(text).toMatch(/--shards-count .*default auto/);
+  expect(text).toMatch(/--overload-control .*default on\)/);
+  expect(commandHelp(SERVE, 200)).toMatch(/--overload-control .*default off\)/);
 });
 
 test("help of analyze names at most 30 options: how it judges, and none of a server's", () => {

@@ -34,10 +34,13 @@ async function run(
 }
 
 describe("the command line", { concurrent: true }, () => {
-  test("7 wrong ones end with 64 and name what is wrong in 1 line", async () => {
+  test("10 wrong ones end with 64 and name what is wrong in 1 line", async () => {
     const wrong: [string[], string][] = [
       [["toString"], "tonetap: there is no command toString\n"],
-      [["serve", "--nope"], "tonetap: Unknown option '--nope' (tonetap serve --help)\n"],
+      [["serve", "--nope"], "tonetap: unknown option --nope (tonetap serve --help)\n"],
+      [["serve", "-x"], "tonetap: Unknown option '-x' (tonetap serve --help)\n"],
+      [["serve", "--model-delay", "3"], "unknown option --model-delay, did you mean --model-max-delay-ms?"],
+      [["serve", "--polcy", "eu"], "unknown option --polcy, did you mean --policy?"],
       [["serve", "now"], "tonetap: serve does not know what to do with now (tonetap serve --help)\n"],
       [
         ["listen", "http://a", "b"],

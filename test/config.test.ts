@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { configurationPage } from "../scripts/generate-config-docs.ts";
-import { describeOptions, parseConfig, resolveConfig } from "../src/config.ts";
+import { describeOptions, parseConfig, resolveConfig, SERVICE_DEFAULTS } from "../src/config.ts";
 import { assertKnownVariables, assertNotKubernetes, readConfigFile } from "../src/config-file.ts";
 
 test("an empty input gives every default, and each of the defaults lies within its own range", () => {
@@ -49,6 +49,16 @@ test("1 flag beats the environment, which beats the default, and each origin is 
   expect(origins.get("service.port")).toBe("flag");
   expect(origins.get("window.hopMs")).toBe("environment");
   expect(origins.get("policy")).toBe("default");
+});
+
+test("defaults of a command's own are below a file and above the schema's: 1 of each, and 1 flag has Mib as one word", () => {
+  const file = { shards: { count: 3 } };
+  const { config, origins } = resolveConfig({}, { "events-replay-mib": "8" }, file, SERVICE_DEFAULTS);
+
+  expect([config.shards.count, config.overload.control, config.events.replayMiB]).toEqual([3, "on", 8]);
+  expect(["shards.count", "overload.control"].map((path) => origins.get(path))).toEqual(["file", "default"]);
+  expect(resolveConfig({}, {}).config.overload.control).toBe("off");
+  expect(resolveConfig({}, {}, {}, SERVICE_DEFAULTS).config.shards.count).toBe("auto");
 });
 
 test("an environment value that is no number is refused, not read as 0", () => {

@@ -192,14 +192,14 @@ export const EVENT_DATA = {
         .optional()
         .describe("Codec of the latest packet; absent before the first."),
     })
-    .describe("How a participant's audio arrives, every few seconds."),
+    .describe("How a participant's audio arrives, every `events.qualityMs`."),
 
   "service.stats": z
     .object({
       calls: count("Calls now."),
       participants: count("Participants now."),
       subscribers: count("Event subscribers now."),
-      backend: z.string().describe("What runs the model: `onnxruntime/cpu`, …"),
+      backend: z.string().describe("What runs the model: `onnxruntime-node/cpu`, …"),
       model: z.string().describe("`name@version` of the model."),
       windowsPerSecond: z.number().min(0).describe("Windows judged a second, over the period."),
       meanBatchSize: z.number().min(0).describe("Windows a batch, over the period."),
@@ -240,7 +240,7 @@ export const EVENT_DATA = {
         .optional()
         .describe("Threads that work on audio, if there are such beside the main one."),
     })
-    .describe("How the service is doing, every few seconds."),
+    .describe("How the service is doing, every `events.statsMs`."),
 } as const;
 
 export type EventKind = keyof typeof EVENT_DATA;
