@@ -142,15 +142,17 @@ def speech_sums(
 
 
 def holding(hold: str) -> Callable[[Clip], bool]:
-    """Says of a clip whether `hold` (fold:K, corpus:NAME, none) keeps it out of training."""
+    """Says of a clip whether `hold` (fold:K, speaker:CORPUS:NAME, corpus:NAME, none) keeps it out of training."""
     kind, _, name = hold.partition(":")
     if kind == "none":
         return lambda clip: False
     if kind == "fold" and name.isdigit() and int(name) < FOLDS:
         return lambda clip: clip.fold == int(name)
+    if kind == "speaker" and name.count(":") == 1:
+        return lambda clip: name == f"{clip.corpus}:{clip.speaker}"
     if kind == "corpus" and name:
         return lambda clip: clip.corpus == name
-    raise SystemExit(f"--hold must be fold:0–{FOLDS - 1}, corpus:NAME or none, got {hold}")
+    raise SystemExit(f"--hold must be fold:0–{FOLDS - 1}, speaker:CORPUS:NAME, corpus:NAME or none, got {hold}")
 
 
 def assign_folds(speakers: set[tuple[str, str]]) -> dict[tuple[str, str], int]:

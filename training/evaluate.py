@@ -39,6 +39,8 @@ MODES = {
     "cold_first_1s": {"warm": False, "length": 100, "first_only": True},
 }
 CALIBRATION_MODES = ("warm_window", "cold_window")
+# How recipe.py begins the name of a run that held out one voice.
+VOICE = "voice-"
 
 
 def predict(model: torch.nn.Module, features: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -133,14 +135,21 @@ def judge_again(run: Path, lines: list[str], features: Path) -> None:
         keep_judgements(model, feature_set, holding(state["options"]["hold"]), normalisation, run / f"oof-{line}.npz")
 
 
+def judged_runs(folder: Path) -> list[Path]:
+    """Runs of a folder whose judgements count. Voices held out by themselves come first: their folds' are then left."""
+    return [*sorted(folder.glob(f"{VOICE}*")), *sorted(folder.glob("fold*"))]
+
+
 def adaptation(folder: Path, features: Path, seconds: tuple[float, ...] = (0, 1, 2, 3, 5, 10, 20, 30, 60)) -> dict:
     """How fast it follows a voice: UAR of whole recordings after so many seconds of the voice's other speech."""
     truth, corpus, judged = [], [], {heard: [] for heard in seconds}
-    for run in sorted(folder.glob("fold*")):
+    known: set[tuple[str, str]] = set()
+    for run in judged_runs(folder):
         model, normalisation, state = load_run(run)
         feature_set = FeatureSet(features, "clean", state["channels"], set(state["corpora"]))
         held = holding(state["options"]["hold"])
-        clips = [clip for clip in feature_set.clips if held(clip)]
+        clips = [clip for clip in feature_set.clips if held(clip) and (clip.corpus, clip.speaker) not in known]
+        known |= {(clip.corpus, clip.speaker) for clip in clips}
         truth += [clip.label for clip in clips]
         corpus += [CORPUS_NAMES.get(clip.corpus, clip.corpus) for clip in clips]
         for heard in seconds:
@@ -158,21 +167,33 @@ def adaptation(folder: Path, features: Path, seconds: tuple[float, ...] = (0, 1,
 
 
 def load_folds(runs: list[Path], feature_set: str) -> dict:
-    """Joins the out-of-fold logits that train.py left: {mode: (logits, owner)}, truth, corpus, speaker."""
+    """Joins the out-of-fold logits that train.py left: {mode: (logits, owner)}, truth, corpus, speaker.
+
+    A voice that several runs hold out is judged by the first of them.
+    """
     joined: dict = {"truth": [], "corpus": [], "speaker": [], "sex": [], "modes": {mode: ([], []) for mode in MODES}}
+    known: set[tuple[str, str]] = set()
+    alone: set[str] = set()
     base = 0
     for run in runs:
         stored = np.load(run / f"oof-{feature_set}.npz")
+        voices = list(zip(stored["corpus"].tolist(), stored["speaker"].tolist(), strict=True))
+        fresh = np.array([voice not in known for voice in voices])
+        known |= set(voices)
+        alone |= {corpus for corpus, _ in voices} if run.name.startswith(VOICE) else set()
         for key in ("truth", "corpus", "speaker", "sex"):
-            joined[key].append(stored[key])
+            joined[key].append(stored[key][fresh])
+        number = base + np.cumsum(fresh) - 1
         for mode in MODES:
-            joined["modes"][mode][0].append(stored[f"{mode}_logits"])
-            joined["modes"][mode][1].append(stored[f"{mode}_owner"] + base)
-        base += len(stored["truth"])
+            owner = stored[f"{mode}_owner"]
+            joined["modes"][mode][0].append(stored[f"{mode}_logits"][fresh[owner]])
+            joined["modes"][mode][1].append(number[owner[fresh[owner]]])
+        base += int(fresh.sum())
     for key in ("truth", "corpus", "speaker", "sex"):
         joined[key] = np.concatenate(joined[key])
     joined["modes"] = {m: (np.concatenate(a), np.concatenate(b)) for m, (a, b) in joined["modes"].items()}
-    joined["folds"] = len(runs)
+    joined["folds"] = sum(not run.name.startswith(VOICE) for run in runs)
+    joined["alone"] = sorted(alone)
     return joined
 
 
@@ -252,7 +273,8 @@ def summary(runs: list[Path], lines: list[str]) -> dict:
     temperature = fit_temperature(logits, truth[owners], weight)
     p, t = softmax(logits / temperature), truth[owners]
     metrics: dict = {
-        "protocol": f"Speaker-independent: {folds['folds']} folds, each voice judged by a network that never heard it.",
+        "protocol": f"Speaker-independent: {folds['folds']} folds, each voice judged by a network that never heard it."
+        + "".join(f" {CORPUS_NAMES.get(name, name)}: leave-one-speaker-out." for name in folds["alone"]),
         "command": f"python training/evaluate.py --runs DIR --lines {','.join(lines)}",
         "folds": folds["folds"],
         "ece": round(calibration_error(t, p, weight), 4),
@@ -300,7 +322,7 @@ if __name__ == "__main__":
     parser.add_argument("--json", type=Path, help="for export.py --metrics")
     parser.add_argument("--svg", type=Path, help="folder for the pictures")
     options = parser.parse_args()
-    result = summary(sorted(options.runs.glob("fold*")), options.lines.split(","))
+    result = summary(judged_runs(options.runs), options.lines.split(","))
     print_summary(result)
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n")

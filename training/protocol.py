@@ -1,6 +1,8 @@
 """The protocols, one command each: trains what is missing, judges, prints, writes JSON and SVG.
 
 Run: python training/protocol.py speaker-independent --size base
+     python training/protocol.py loso --corpus emodb_first2s   (after it: each voice that shares its fold by itself, the last
+                                                                stage only; the other protocols then judge it by that)
      python training/protocol.py cross-corpus --size alone   (base: seven times four networks)
      python training/protocol.py line          (after speaker-independent; trains nothing)
      python training/protocol.py adaptation    (the same; how fast it follows a voice)
@@ -12,10 +14,11 @@ Options after `--` go to train.py. A run that was broken off goes on from its la
 import argparse
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 
-from data import FOLDS
-from evaluate import adaptation, judge_again, print_summary, summary
+from data import FOLDS, assign_folds
+from evaluate import adaptation, judge_again, judged_runs, print_summary, summary
 from pictures import draw, draw_adaptation
 from recipe import run_name, train
 
@@ -34,15 +37,28 @@ LINES = [
 ]
 
 
-def holds(protocol: str) -> list[str]:
+def holds(protocol: str, corpus: str, features: Path) -> list[str]:
     """Who is held out, run by run."""
-    return [f"corpus:{name}" for name in CORPORA] if protocol == "cross-corpus" else [f"fold:{k}" for k in range(FOLDS)]
+    if protocol == "cross-corpus":
+        return [f"corpus:{name}" for name in CORPORA]
+    if protocol == "loso":
+        return [f"speaker:{corpus}:{name}" for name in sharing_a_fold(corpus, features)]
+    return [f"fold:{k}" for k in range(FOLDS)]
+
+
+def sharing_a_fold(corpus: str, features: Path) -> list[str]:
+    """Voices of a corpus that are not alone in their fold. The others are held out by themselves there already."""
+    clips = json.loads((features / "clean.json").read_text())["clips"]
+    folds = assign_folds({(clip["corpus"], clip["speaker"]) for clip in clips if clip["corpus"] == corpus})
+    count = Counter(folds.values())
+    return sorted(speaker for (_, speaker), fold in folds.items() if count[fold] > 1)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("protocol", choices=["speaker-independent", "cross-corpus", "line", "adaptation"])
+    parser.add_argument("protocol", choices=["speaker-independent", "loso", "cross-corpus", "line", "adaptation"])
     parser.add_argument("--size", choices=("base", "small", "alone"), default="base")
+    parser.add_argument("--corpus", default="emodb_first2s", help="of loso")
     parser.add_argument("--out", type=Path, default=Path(".cache/runs"), help="as recipe.py leaves it")
     parser.add_argument("--features", type=Path, default=Path(".cache/features"))
     # argparse takes no list behind `--` once a positional argument stood before it.
@@ -58,14 +74,15 @@ def main() -> None:
         draw_adaptation(curves, folder / "pictures" / "adaptation.svg")
         return
     lines = ["clean"]
-    runs = {folder / run_name(hold): hold for hold in holds(args.protocol)}
-    for run, hold in runs.items():
-        if args.protocol == "line":
-            lines = [line for line in LINES if (args.features / f"{line}.json").exists()]
+    runs = {folder / run_name(hold): hold for hold in holds(args.protocol, args.corpus, args.features)}
+    if args.protocol == "line":
+        lines = [line for line in LINES if (args.features / f"{line}.json").exists()]
+        for run in judged_runs(folder):
             judge_again(run, lines, args.features)
-        else:
-            train(args.size, hold, args.out, ["--features", str(args.features), *options])
-    judged = summary(list(runs), lines)
+    else:
+        for hold in runs.values():
+            train(args.size, hold, args.out, options, args.features)
+    judged = summary(list(runs) if args.protocol == "cross-corpus" else judged_runs(folder), lines)
     print_summary(judged)
     (folder / f"{args.protocol}.json").write_text(json.dumps(judged, indent=1) + "\n")
     draw(judged, folder / "pictures")

@@ -6,6 +6,7 @@ the recording as it is. None of them ever hears the voices that are held out.
 
 Run: python training/recipe.py --hold none --out .cache/runs     (networks to pack: .cache/runs/base/all, …/small/all)
      python training/recipe.py --hold fold:0 --size base --out .cache/runs
+     python training/recipe.py --hold speaker:emodb_first2s:03 --size base   (its last stage; before it, that voice's fold)
 """
 
 import argparse
@@ -14,6 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
+
+from data import assign_folds
 
 # Feature sets and their shares: clean, played slower and faster, coded, noisy.
 SETS = {
@@ -55,8 +58,21 @@ STAGES = {
 
 
 def run_name(hold: str) -> str:
-    """Folder of a run: all, fold0, savee."""
-    return "all" if hold == "none" else hold.replace("fold:", "fold").removeprefix("corpus:")
+    """Folder of a run: all, fold0, savee, voice-emodb_first2s-03."""
+    kind, _, name = hold.partition(":")
+    return {"none": "all", "fold": f"fold{name}", "corpus": name, "speaker": "voice-" + name.replace(":", "-")}[kind]
+
+
+def hold_before(hold: str, features: Path) -> str:
+    """Who the stages before the last do not hear. Of one voice by itself: its fold, whose networks are there already."""
+    if not hold.startswith("speaker:"):
+        return hold
+    _, corpus, speaker = hold.split(":")
+    folds = assign_folds({(clip["corpus"], clip["speaker"]) for clip in json.loads((features / "clean.json").read_text())["clips"]})
+    if (corpus, speaker) not in folds:
+        known = ", ".join(sorted(name for of, name in folds if of == corpus)) or "none"
+        raise SystemExit(f"--hold {hold}: {features / 'clean.json'} has no such voice; of {corpus} it has {known}")
+    return f"fold:{folds[(corpus, speaker)]}"
 
 
 def needed(stage: str) -> list[str]:
@@ -66,33 +82,37 @@ def needed(stage: str) -> list[str]:
     return list(dict.fromkeys([*before, stage]))
 
 
-def train(stage: str, hold: str, out: Path, options: list[str]) -> None:
+def train(stage: str, hold: str, out: Path, options: list[str], features: Path) -> None:
     """Trains a stage and what it learns from; what is finished already is left."""
+    earlier = hold_before(hold, features)
+    before = run_name(earlier)
     for name in needed(stage):
-        folder = out / name / run_name(hold)
+        heard_not = hold if name == stage else earlier
+        folder = out / name / run_name(heard_not)
         if (folder / "done").exists():
             continue
         given, teachers, start = STAGES[name]
         flags = [f"--{key}={value}" for key, value in given.items()]
         if teachers:
-            flags.append("--teachers=" + ",".join(str(out / teacher / run_name(hold)) for teacher in teachers))
+            flags.append("--teachers=" + ",".join(str(out / teacher / before) for teacher in teachers))
         if start:
-            flags.append(f"--start={out / start / run_name(hold)}")
+            flags.append(f"--start={out / start / before}")
         sets = ",".join(f"{key}:{share}" for key, share in SETS.items())
         script = Path(__file__).with_name("train.py")
-        command = [sys.executable, script, f"--hold={hold}", f"--out={folder}", f"--sets={sets}", *flags, *options]
+        command = [sys.executable, script, f"--hold={heard_not}", f"--out={folder}", f"--features={features}", f"--sets={sets}", *flags, *options]
         ended = subprocess.run(command).returncode
         if ended != 0:
-            raise SystemExit(f"{name} without {hold} ended with {ended}; the same command goes on from there")
+            raise SystemExit(f"{name} without {heard_not} ended with {ended}; the same command goes on from there")
         (folder / "done").touch()
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--hold", default="none", help="fold:K, corpus:NAME or none")
+    parser.add_argument("--hold", default="none", help="fold:K, speaker:CORPUS:NAME, corpus:NAME or none")
     parser.add_argument("--size", choices=("base", "small", "alone"), default="small", help="small needs base: both are trained")
     parser.add_argument("--out", type=Path, default=Path(".cache/runs"))
+    parser.add_argument("--features", type=Path, default=Path(".cache/features"))
     # argparse takes no list behind `--` once a positional argument stood before it.
     mark = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     args = parser.parse_args(sys.argv[1:mark])
-    train(args.size, args.hold, args.out, sys.argv[mark + 1 :])
+    train(args.size, args.hold, args.out, sys.argv[mark + 1 :], args.features)
