@@ -43,6 +43,15 @@ def uar_table(corpora: dict) -> list[str]:
     return lines
 
 
+def alone(name: str, entry: dict) -> str:
+    low, high = (percent(share) for share in entry["interval"])
+    return (
+        f"{name}, each of its {entry['speakers']} voices held out by itself (leave-one-speaker-out): whole recordings "
+        f"{percent(entry['uar']['warm_clip'])} warm ({low}–{high}), {percent(entry['uar']['cold_clip'])} cold; "
+        f"accuracy {percent(entry['accuracy']['warm_clip'])}."
+    )
+
+
 def accuracy_table(corpora: dict) -> list[str]:
     lines = [
         row(
@@ -105,6 +114,7 @@ def figures(manifest: dict) -> str:
         "",
         *uar_table(corpora),
         "",
+        *(sentence for name, entry in metrics.get("leaveOneSpeakerOut", {}).items() for sentence in (alone(name, entry), "")),
         "### Accuracy and calibration, %",
         "",
         *accuracy_table(corpora),

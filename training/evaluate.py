@@ -5,7 +5,7 @@ Run: python training/evaluate.py --runs .cache/runs/base   (all folds → figure
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -135,21 +135,23 @@ def judge_again(run: Path, lines: list[str], features: Path) -> None:
         keep_judgements(model, feature_set, holding(state["options"]["hold"]), normalisation, run / f"oof-{line}.npz")
 
 
-def judged_runs(folder: Path) -> list[Path]:
-    """Runs of a folder whose judgements count. Voices held out by themselves come first: their folds' are then left."""
-    return [*sorted(folder.glob(f"{VOICE}*")), *sorted(folder.glob("fold*"))]
+def fold_runs(folder: Path) -> list[Path]:
+    return sorted(folder.glob("fold*"))
+
+
+def voice_runs(folder: Path) -> list[Path]:
+    """Runs that held out one voice by itself, as `protocol.py loso` leaves them."""
+    return sorted(folder.glob(f"{VOICE}*"))
 
 
 def adaptation(folder: Path, features: Path, seconds: tuple[float, ...] = (0, 1, 2, 3, 5, 10, 20, 30, 60)) -> dict:
     """How fast it follows a voice: UAR of whole recordings after so many seconds of the voice's other speech."""
     truth, corpus, judged = [], [], {heard: [] for heard in seconds}
-    known: set[tuple[str, str]] = set()
-    for run in judged_runs(folder):
+    for run in fold_runs(folder):
         model, normalisation, state = load_run(run)
         feature_set = FeatureSet(features, "clean", state["channels"], set(state["corpora"]))
         held = holding(state["options"]["hold"])
-        clips = [clip for clip in feature_set.clips if held(clip) and (clip.corpus, clip.speaker) not in known]
-        known |= {(clip.corpus, clip.speaker) for clip in clips}
+        clips = [clip for clip in feature_set.clips if held(clip)]
         truth += [clip.label for clip in clips]
         corpus += [CORPUS_NAMES.get(clip.corpus, clip.corpus) for clip in clips]
         for heard in seconds:
@@ -173,14 +175,12 @@ def load_folds(runs: list[Path], feature_set: str) -> dict:
     """
     joined: dict = {"truth": [], "corpus": [], "speaker": [], "sex": [], "modes": {mode: ([], []) for mode in MODES}}
     known: set[tuple[str, str]] = set()
-    alone: set[str] = set()
     base = 0
     for run in runs:
         stored = np.load(run / f"oof-{feature_set}.npz")
         voices = list(zip(stored["corpus"].tolist(), stored["speaker"].tolist(), strict=True))
         fresh = np.array([voice not in known for voice in voices])
         known |= set(voices)
-        alone |= {corpus for corpus, _ in voices} if run.name.startswith(VOICE) else set()
         for key in ("truth", "corpus", "speaker", "sex"):
             joined[key].append(stored[key][fresh])
         number = base + np.cumsum(fresh) - 1
@@ -192,8 +192,7 @@ def load_folds(runs: list[Path], feature_set: str) -> dict:
     for key in ("truth", "corpus", "speaker", "sex"):
         joined[key] = np.concatenate(joined[key])
     joined["modes"] = {m: (np.concatenate(a), np.concatenate(b)) for m, (a, b) in joined["modes"].items()}
-    joined["folds"] = sum(not run.name.startswith(VOICE) for run in runs)
-    joined["alone"] = sorted(alone)
+    joined["folds"] = len(runs)
     return joined
 
 
@@ -258,8 +257,11 @@ def unchanged(folds: dict, other: dict, name: str) -> float:
     return float(np.mean(choices[0] == choices[1]))
 
 
-def summary(runs: list[Path], lines: list[str]) -> dict:
-    """What export.py packs: temperature, threshold and the figures of the model card, all out-of-fold."""
+def summary(runs: list[Path], lines: list[str], alone: Sequence[Path] = ()) -> dict:
+    """What export.py packs: temperature, threshold and the figures of the model card, all out-of-fold.
+
+    `alone`: runs that held out one voice each; of their corpora there are figures leave-one-speaker-out too.
+    """
     folds = load_folds(runs, lines[0])
     truth, corpus = MERGED[folds["truth"]], folds["corpus"]
     names = sorted(set(corpus))
@@ -273,8 +275,7 @@ def summary(runs: list[Path], lines: list[str]) -> dict:
     temperature = fit_temperature(logits, truth[owners], weight)
     p, t = softmax(logits / temperature), truth[owners]
     metrics: dict = {
-        "protocol": f"Speaker-independent: {folds['folds']} folds, each voice judged by a network that never heard it."
-        + "".join(f" {CORPUS_NAMES.get(name, name)}: leave-one-speaker-out." for name in folds["alone"]),
+        "protocol": f"Speaker-independent: {folds['folds']} folds, each voice judged by a network that never heard it.",
         "command": f"python training/evaluate.py --runs DIR --lines {','.join(lines)}",
         "folds": folds["folds"],
         "ece": round(calibration_error(t, p, weight), 4),
@@ -295,6 +296,10 @@ def summary(runs: list[Path], lines: list[str]) -> dict:
             for name in names
             if np.sum(other["corpus"] == name) == np.sum(folds["corpus"] == name)
         }
+    if alone:
+        each = load_folds([*alone, *runs], lines[0])
+        names = sorted({str(name) for run in alone for name in np.load(run / f"oof-{lines[0]}.npz")["corpus"]})
+        metrics["leaveOneSpeakerOut"] = {CORPUS_NAMES.get(n, n): corpus_figures(each, n, temperature) for n in names}
     return {
         "temperature": round(temperature, 4),
         "abstainBelow": round(abstain_threshold(p, weight), 3),
@@ -310,6 +315,9 @@ def print_summary(judged: dict) -> None:
         cells = "".join(f"{entry['uar'][mode]:14.3f}" for mode in MODES)
         rest = f"{entry['accuracy']['warm_clip']:7.3f}{entry['macroF1']:7.3f}{entry['seven']['uar']:9.3f}"
         print(f"{name:10}{cells}{rest}  {entry['interval']} ECE {entry['ece']}")
+    for name, entry in metrics.get("leaveOneSpeakerOut", {}).items():
+        cells = "".join(f"{entry['uar'][mode]:14.3f}" for mode in MODES)
+        print(f"{name:10}{cells}{entry['accuracy']['warm_clip']:7.3f} leave-one-speaker-out {entry['interval']}")
     for line, entries in metrics["lines"].items():
         cells = "".join(f"  {name} {e['warm_clip']:.3f} ({e['unchanged']:.0%} same)" for name, e in entries.items())
         print(f"{line:12}{cells}")
@@ -322,7 +330,7 @@ if __name__ == "__main__":
     parser.add_argument("--json", type=Path, help="for export.py --metrics")
     parser.add_argument("--svg", type=Path, help="folder for the pictures")
     options = parser.parse_args()
-    result = summary(judged_runs(options.runs), options.lines.split(","))
+    result = summary(fold_runs(options.runs), options.lines.split(","), voice_runs(options.runs))
     print_summary(result)
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n")

@@ -1,8 +1,7 @@
 """The protocols, one command each: trains what is missing, judges, prints, writes JSON and SVG.
 
 Run: python training/protocol.py speaker-independent --size base
-     python training/protocol.py loso --corpus emodb_first2s   (after it: each voice that shares its fold by itself, the last
-                                                                stage only; the other protocols then judge it by that)
+     python training/protocol.py loso --corpus emodb_first2s   (after it: each voice that shares its fold by itself, the last stages)
      python training/protocol.py cross-corpus --size alone   (base: seven times four networks)
      python training/protocol.py line          (after speaker-independent; trains nothing)
      python training/protocol.py adaptation    (the same; how fast it follows a voice)
@@ -18,7 +17,7 @@ from collections import Counter
 from pathlib import Path
 
 from data import FOLDS, assign_folds
-from evaluate import adaptation, judge_again, judged_runs, print_summary, summary
+from evaluate import adaptation, fold_runs, judge_again, print_summary, summary, voice_runs
 from pictures import draw, draw_adaptation
 from recipe import run_name, train
 
@@ -77,12 +76,13 @@ def main() -> None:
     runs = {folder / run_name(hold): hold for hold in holds(args.protocol, args.corpus, args.features)}
     if args.protocol == "line":
         lines = [line for line in LINES if (args.features / f"{line}.json").exists()]
-        for run in judged_runs(folder):
+        for run in runs:
             judge_again(run, lines, args.features)
     else:
         for hold in runs.values():
             train(args.size, hold, args.out, options, args.features)
-    judged = summary(list(runs) if args.protocol == "cross-corpus" else judged_runs(folder), lines)
+    alone = voice_runs(folder) if args.protocol == "loso" else []
+    judged = summary(fold_runs(folder) if alone else list(runs), lines, alone)
     print_summary(judged)
     (folder / f"{args.protocol}.json").write_text(json.dumps(judged, indent=1) + "\n")
     draw(judged, folder / "pictures")

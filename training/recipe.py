@@ -2,17 +2,19 @@
 
 Two teachers that see a whole window both ways, the larger first; `base` learns from both, `small` from `base`, each first
 on the recordings as they are, then in other rooms, noise and throats (augment.py), judged there by what the teachers say of
-the recording as it is. None of them ever hears the voices that are held out.
+the recording as it is. `base` does the second from three seeds, and the mean of the weights is the network (soup.py). None of them ever
+hears the voices that are held out.
 
 Run: python training/recipe.py --hold none --out .cache/runs     (networks to pack: .cache/runs/base/all, …/small/all)
      python training/recipe.py --hold fold:0 --size base --out .cache/runs
-     python training/recipe.py --hold speaker:emodb_first2s:03 --size base   (its last stage; before it, that voice's fold)
+     python training/recipe.py --hold speaker:emodb_first2s:03 --size base   (its last stages; before them, that voice's fold)
 """
 
 import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,29 +33,41 @@ SETS = {
 }
 
 # Labels as often as each other, and half of what is drawn elsewhere than where it was recorded.
-ELSEWHERE = {"epochs": 25, "rate": 1.5e-3, "taught": 0.7, "surroundings": 0.5, "balance": 1, "untilt": 1, "keep": 0.3}
+ELSEWHERE = {"epochs": 25, "rate": 1.5e-3, "taught": 0.7, "surroundings": 0.5, "balance": 1}
 
 
 class Stage(NamedTuple):
     options: dict[str, object]
     """What train.py is told."""
-    teachers: list[str]
+    teachers: Sequence[str] = ()
     start: str | None = None
     """The stage whose weights it begins with."""
 
 
-STAGES = {
-    "teacher-a": Stage({"size": "teacher", "epochs": 45, "open": 0}, []),
+class Soup(NamedTuple):
+    """The mean of networks that differ by their seed only, and of what they began with; what soup.py is told."""
+
+    of: list[str]
+    start: str
+    keep: float
+    """Share of the start's weights in it."""
+
+
+TEACHERS = ["teacher-a", "teacher-b"]
+STAGES: dict[str, Stage | Soup] = {
+    "teacher-a": Stage({"size": "teacher", "epochs": 45, "open": 0}),
     "teacher-b": Stage(
         {"size": "teacher", "model": json.dumps({"stem": 48, "width": 72}), "epochs": 35, "open": 0, "taught": 0.6},
         ["teacher-a"],
     ),
-    "base-plain": Stage({"size": "base", "epochs": 40, "taught": 0.7}, ["teacher-a", "teacher-b"]),
-    "base": Stage({"size": "base", **ELSEWHERE}, ["teacher-a", "teacher-b"], "base-plain"),
+    "base-plain": Stage({"size": "base", "epochs": 40, "taught": 0.7}, TEACHERS),
+    **{f"base-{seed}": Stage({"size": "base", **ELSEWHERE, "untilt": 1, "seed": seed}, TEACHERS, "base-plain") for seed in (1, 2, 3)},
+    "base": Soup(["base-1", "base-2", "base-3"], "base-plain", 0.15),
     "small-plain": Stage({"size": "small", "epochs": 35, "taught": 0.7}, ["base-plain"]),
-    "small": Stage({"size": "small", **ELSEWHERE, "untilt": 0}, ["base"], "small-plain"),
+    "small-1": Stage({"size": "small", **ELSEWHERE}, ["base"], "small-plain"),
+    "small": Soup(["small-1"], "small-plain", 0.3),
     # Not shipped: what the small network learns without teachers, in a tenth of the time; for protocols of many runs.
-    "alone": Stage({"size": "small", "epochs": 25}, []),
+    "alone": Stage({"size": "small", "epochs": 25}),
 }
 
 
@@ -77,32 +91,39 @@ def hold_before(hold: str, features: Path) -> str:
 
 def needed(stage: str) -> list[str]:
     """A stage and those before it, in order."""
-    _, teachers, start = STAGES[stage]
-    before = [name for other in [*teachers, *([start] if start else [])] for name in needed(other)]
+    at = STAGES[stage]
+    direct = [*(at.of if isinstance(at, Soup) else at.teachers), *([at.start] if at.start else [])]
+    before = [name for other in direct for name in needed(other)]
     return list(dict.fromkeys([*before, stage]))
+
+
+def command(stage: Stage | Soup, here: Callable[[str], Path], hold: str) -> list[str]:
+    """What is run for a stage. `here`: folder of a stage that it needs."""
+    if isinstance(stage, Soup):
+        of = ",".join(str(here(name)) for name in stage.of)
+        return ["soup.py", f"--of={of}", f"--start={here(stage.start)}", f"--keep={stage.keep}"]
+    flags = [f"--{key}={value}" for key, value in stage.options.items()]
+    if stage.teachers:
+        flags.append("--teachers=" + ",".join(str(here(name)) for name in stage.teachers))
+    if stage.start:
+        flags.append(f"--start={here(stage.start)}")
+    return ["train.py", f"--hold={hold}", "--sets=" + ",".join(f"{key}:{share}" for key, share in SETS.items()), *flags]
 
 
 def train(stage: str, hold: str, out: Path, options: list[str], features: Path) -> None:
     """Trains a stage and what it learns from; what is finished already is left."""
-    earlier = hold_before(hold, features)
-    before = run_name(earlier)
-    for name in needed(stage):
-        heard_not = hold if name == stage else earlier
-        folder = out / name / run_name(heard_not)
+    last = STAGES[stage]
+    unheard_by = {name: hold_before(hold, features) for name in needed(stage)}
+    unheard_by |= {name: hold for name in (stage, *(last.of if isinstance(last, Soup) else []))}
+    for name, unheard in unheard_by.items():
+        folder = out / name / run_name(unheard)
         if (folder / "done").exists():
             continue
-        given, teachers, start = STAGES[name]
-        flags = [f"--{key}={value}" for key, value in given.items()]
-        if teachers:
-            flags.append("--teachers=" + ",".join(str(out / teacher / before) for teacher in teachers))
-        if start:
-            flags.append(f"--start={out / start / before}")
-        sets = ",".join(f"{key}:{share}" for key, share in SETS.items())
-        script = Path(__file__).with_name("train.py")
-        command = [sys.executable, script, f"--hold={heard_not}", f"--out={folder}", f"--features={features}", f"--sets={sets}", *flags, *options]
-        ended = subprocess.run(command).returncode
+        script, *flags = command(STAGES[name], lambda of: out / of / run_name(unheard_by[of]), unheard)
+        path = Path(__file__).with_name(script)
+        ended = subprocess.run([sys.executable, path, f"--out={folder}", f"--features={features}", *flags, *options]).returncode
         if ended != 0:
-            raise SystemExit(f"{name} without {heard_not} ended with {ended}; the same command goes on from there")
+            raise SystemExit(f"{name} without {unheard} ended with {ended}; the same command goes on from there")
         (folder / "done").touch()
 
 

@@ -57,7 +57,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--untilt", type=float, default=0, help="share of their labels' frequencies taken out of what teachers say")
     parser.add_argument("--surroundings", type=float, default=0, help="share of samples in another room, noise or throat")
     parser.add_argument("--start", type=Path, help="finished run whose weights it begins with")
-    parser.add_argument("--keep", type=float, default=0, help="share that the weights of --start have in the end")
     parser.add_argument("--leave-out", default="", help="speakers never trained on: corpus:speaker,corpus:speaker")
     parser.add_argument("--judge", default="clean", help="sets whose out-of-fold logits are kept")
     return parser.parse_args()
@@ -97,14 +96,6 @@ def loss_of(logits, target, allowed, taught, share: float, unmasked: float):
     return (1 - unmasked) * F.cross_entropy(closed, target) + unmasked * F.cross_entropy(logits.float(), target)
 
 
-def blend(network: torch.nn.Module, other: dict[str, torch.Tensor], share: float) -> None:
-    """`share` of the weights from `other`: what was fine-tuned away is partly had again (Wortsman et al. 2022)."""
-    with torch.no_grad():
-        for name, weights in network.state_dict().items():
-            if weights.dtype.is_floating_point:
-                weights.mul_(1 - share).add_(other[name], alpha=share)
-
-
 def load_teachers(paths: list[Path]) -> list[torch.nn.Module]:
     """Networks of finished runs with the same channels and normalisation; their averaged weights, for judging only."""
     teachers = []
@@ -133,9 +124,8 @@ def main() -> None:
     options = vars(args) | {"model": json.loads(args.model)}
     trainer = Trainer([sets[n] for n in shares], list(shares.values()), held, normalisation, args.seed, options)
     model = build(args.size, len(channels), options["model"])
-    begun_with = torch.load(args.start / "checkpoint.pt", weights_only=False)["average"] if args.start else None
-    if begun_with:
-        model.load_state_dict(begun_with)
+    if args.start:
+        model.load_state_dict(torch.load(args.start / "checkpoint.pt", weights_only=False)["average"])
     average = copy.deepcopy(model)
     teachers = load_teachers([Path(path) for path in args.teachers.split(",") if path])
     print(f"{count_parameters(model)} parameters, {count_macs(model, len(channels)) / 1e6:.1f} M multiply-adds a window")
@@ -190,8 +180,6 @@ def main() -> None:
                 for slow, fast in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
                     if slow.dtype.is_floating_point:
                         slow.mul_(keep).add_(fast, alpha=1 - keep)
-        if begun_with and epoch + 1 == args.epochs:
-            blend(average, begun_with, args.keep)
         line = {"epoch": epoch + 1, "loss": round(float(np.mean(losses)), 4), "seconds": round(time.time() - started)}
         if test and ((epoch + 1) % 10 == 0 or epoch + 1 == args.epochs):
             line |= quick_report(average, clean, test, normalisation)

@@ -31,7 +31,7 @@ const RESULT: EmotionResult = {
   abstained: false,
   valence: -0.4312,
   arousal: 0.6127,
-  model: "tonetap-base@0.4.0",
+  model: "tonetap-base@0.5.0",
   batchSize: 6,
   queuedMs: 4.2,
   inferenceMs: 7.9,
