@@ -2,8 +2,8 @@
 
 Two teachers that see a whole window both ways, the larger first; `base` learns from both, `small` from `base`, each first
 on the recordings as they are, then in other rooms, noise and throats (augment.py), judged there by what the teachers say of
-the recording as it is. `base` does the second from three seeds, and the mean of the weights is the network (soup.py). None of them ever
-hears the voices that are held out.
+the recording as it is. The second is done three times from other seeds, by `small` twice with other teachers, and the mean of the weights
+is the network (soup.py). None of them ever hears the voices that are held out.
 
 Run: python training/recipe.py --hold none --out .cache/runs     (networks to pack: .cache/runs/base/all, …/small/all)
      python training/recipe.py --hold fold:0 --size base --out .cache/runs
@@ -45,7 +45,7 @@ class Stage(NamedTuple):
 
 
 class Soup(NamedTuple):
-    """The mean of networks that differ by their seed only, and of what they began with; what soup.py is told."""
+    """The mean of networks that differ by their seed or teacher, and of what they began with; what soup.py is told."""
 
     of: list[str]
     start: str
@@ -64,8 +64,9 @@ STAGES: dict[str, Stage | Soup] = {
     **{f"base-{seed}": Stage({"size": "base", **ELSEWHERE, "untilt": 1, "seed": seed}, TEACHERS, "base-plain") for seed in (1, 2, 3)},
     "base": Soup(["base-1", "base-2", "base-3"], "base-plain", 0.15),
     "small-plain": Stage({"size": "small", "epochs": 35, "taught": 0.7}, ["base-plain"]),
-    "small-1": Stage({"size": "small", **ELSEWHERE}, ["base"], "small-plain"),
-    "small": Soup(["small-1"], "small-plain", 0.3),
+    "small-1": Stage({"size": "small", **ELSEWHERE}, ["base-1"], "small-plain"),
+    "small-2": Stage({"size": "small", **ELSEWHERE}, ["base"], "small-plain"),
+    "small": Soup(["small-1", "small-2"], "small-plain", 0.3),
     # Not shipped: what the small network learns without teachers, in a tenth of the time; for protocols of many runs.
     "alone": Stage({"size": "small", "epochs": 25}),
 }
