@@ -1,4 +1,4 @@
-"""The mean of the weights of runs that began with the same network: a network that is better than each of them.
+"""The mean of the weights of runs that began with the same network: a network that is better than most of them.
 
 Fine-tuned from one start they lie in one basin, so their mean does too (Wortsman et al. 2022, "Model soups"); part of the
 start itself may be kept ("Robust fine-tuning of zero-shot models", the same).
