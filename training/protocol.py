@@ -49,8 +49,14 @@ def sharing_a_fold(corpus: str, features: Path) -> list[str]:
     """Voices of a corpus that are not alone in their fold. The others are held out by themselves there already."""
     clips = json.loads((features / "clean.json").read_text())["clips"]
     folds = assign_folds({(clip["corpus"], clip["speaker"]) for clip in clips if clip["corpus"] == corpus})
+    if not folds:
+        known = ", ".join(sorted({clip["corpus"] for clip in clips}))
+        raise SystemExit(f"--corpus {corpus}: {features / 'clean.json'} has no such corpus, only {known}")
     count = Counter(folds.values())
-    return sorted(speaker for (_, speaker), fold in folds.items() if count[fold] > 1)
+    sharing = sorted(speaker for (_, speaker), fold in folds.items() if count[fold] > 1)
+    if not sharing:
+        raise SystemExit(f"{corpus}: each of its {len(folds)} voices is alone in its fold; speaker-independent is loso already")
+    return sharing
 
 
 def main() -> None:
