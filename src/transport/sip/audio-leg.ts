@@ -132,9 +132,7 @@ export class AudioLeg {
   #end(): void {
     this.#cancelTimer();
     this.#options.onEnd();
-    const release = (): void => this.#settings.ports.release(this.source);
-    // Its number is given out again when nothing is bound to it any more.
-    this.source.close().then(release, release);
+    this.#settings.ports.release(this.source);
   }
 
   #armTimer(): void {

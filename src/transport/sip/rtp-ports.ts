@@ -13,6 +13,7 @@ export class RtpPorts {
   readonly #first: number;
   readonly #count: number;
   readonly #used = new Set<number>();
+  readonly #closing = new Set<Promise<void>>();
   #next: number;
 
   /**
@@ -60,8 +61,18 @@ export class RtpPorts {
     throw new TonetapError("overloaded", "all RTP ports are in use");
   }
 
-  /** The leg is over, and its sockets are closed. */
-  release({ address }: SipReception): void {
-    this.#used.delete(address.port);
+  /** The leg is over. Its number is given out again when nothing is bound to it any more. */
+  release(reception: SipReception): void {
+    const free = (): void => {
+      this.#used.delete(reception.address.port);
+      this.#closing.delete(closing);
+    };
+    const closing = reception.close().then(free, free);
+    this.#closing.add(closing);
+  }
+
+  /** Nothing is bound to what was released before. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#closing);
   }
 }

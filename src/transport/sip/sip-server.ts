@@ -166,7 +166,8 @@ class Server extends ClosesOnce implements SipServer {
     patience.abort();
     this.#outgoing.close();
     for (const call of [...this.#calls.values()]) call.abandon();
-    await Promise.all([over, unregistered]);
+    // Calls that ended before are forgotten, but a shard may still be closing their sockets.
+    await Promise.all([over, unregistered, this.#ports.settled()]);
     for (const transaction of this.#transactions.values()) transaction.close();
     this.#transactions.clear();
     await this.#transport.close();

@@ -5,6 +5,7 @@ import { AllowedPeers } from "../../../src/transport/sip/allowed-peers.ts";
 import { createSipServer } from "../../../src/transport/sip/index.ts";
 import { headerOf, headersOf } from "../../../src/transport/sip/sip-message.ts";
 import { ACCEPT } from "../../../src/transport/sip/sip-response.ts";
+import { SipSource } from "../../../src/transport/sip/sip-source.ts";
 import { eventually, freePorts, Peer } from "../loopback.ts";
 import { listen, NOTHING, one } from "./bench.ts";
 import { message, offer } from "./messages.ts";
@@ -34,6 +35,32 @@ for (const transport of ["udp", "tcp"] as const) {
     expect(bench.clock.pending).toBe(0);
   });
 }
+
+test("a server is closed when the sockets of calls that ended before are, and not earlier", async () => {
+  const socketsClosed = Promise.withResolvers<void>();
+  const bench = await listen({
+    openReception: async (options, onEnd) => {
+      const source = await SipSource.open({ ...options, clock: bench.clock, onEnd });
+      const close = source.close.bind(source);
+      source.close = () => close().then(() => socketsClosed.promise);
+      return source;
+    },
+  });
+  await using phone = await Phone.udp(bench.udp);
+  const { toTag } = await phone.call({ body: offer() });
+  expect((await phone.ask("BYE", { cseq: 2, toTag })).status).toBe(200);
+  expect(bench.server.held).toMatchObject({ calls: 0, rtpPorts: 1 });
+
+  let closed = false;
+  const closing = bench.server.close().then(() => {
+    closed = true;
+  });
+  for (let i = 0; i < 20; i++) await new Promise((resolve) => setTimeout(resolve, 5));
+  expect(closed).toBe(false);
+  socketsClosed.resolve();
+  await closing;
+  expect(bench.server.held).toEqual(NOTHING);
+});
 
 test("an INVITE that comes 4 times is 1 call, answered 200 once until T1 has passed", async () => {
   const bench = await listen();
