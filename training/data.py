@@ -170,6 +170,12 @@ def assign_folds(speakers: set[tuple[str, str]]) -> dict[tuple[str, str], int]:
     return folds
 
 
+def folds_of_voices(features: Path) -> dict[tuple[str, str], int]:
+    """Corpus and speaker → fold, of everybody that features were computed of."""
+    clips = json.loads((features / "clean.json").read_text())["clips"]
+    return assign_folds({(clip["corpus"], clip["speaker"]) for clip in clips})
+
+
 @dataclass
 class Normalisation:
     mean: np.ndarray

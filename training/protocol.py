@@ -16,7 +16,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from data import FOLDS, assign_folds
+from data import FOLDS, folds_of_voices
 from evaluate import adaptation, fold_runs, judge_again, print_summary, summary, voice_runs
 from pictures import draw, draw_adaptation
 from recipe import run_name, train
@@ -47,13 +47,13 @@ def holds(protocol: str, corpus: str, features: Path) -> list[str]:
 
 def sharing_a_fold(corpus: str, features: Path) -> list[str]:
     """Voices of a corpus that are not alone in their fold. The others are held out by themselves there already."""
-    clips = json.loads((features / "clean.json").read_text())["clips"]
-    folds = assign_folds({(clip["corpus"], clip["speaker"]) for clip in clips if clip["corpus"] == corpus})
+    everybody = folds_of_voices(features)
+    folds = {speaker: fold for (of, speaker), fold in everybody.items() if of == corpus}
     if not folds:
-        known = ", ".join(sorted({clip["corpus"] for clip in clips}))
+        known = ", ".join(sorted({of for of, _ in everybody}))
         raise SystemExit(f"--corpus {corpus}: {features / 'clean.json'} has no such corpus, only {known}")
     count = Counter(folds.values())
-    sharing = sorted(speaker for (_, speaker), fold in folds.items() if count[fold] > 1)
+    sharing = sorted(speaker for speaker, fold in folds.items() if count[fold] > 1)
     if not sharing:
         raise SystemExit(f"{corpus}: each of its {len(folds)} voices is alone in its fold; speaker-independent is loso already")
     return sharing
@@ -79,6 +79,8 @@ def main() -> None:
         draw_adaptation(curves, folder / "pictures" / "adaptation.svg")
         return
     lines = ["clean"]
+    if args.protocol == "loso" and len(fold_runs(folder)) < FOLDS:
+        raise SystemExit(f"loso is for those who share a fold: first protocol.py speaker-independent, {folder} lacks its {FOLDS} folds")
     runs = {folder / run_name(hold): hold for hold in holds(args.protocol, args.corpus, args.features)}
     if args.protocol == "line":
         lines = [line for line in LINES if (args.features / f"{line}.json").exists()]
@@ -87,8 +89,8 @@ def main() -> None:
     else:
         for hold in runs.values():
             train(args.size, hold, args.out, options, args.features)
-    alone = voice_runs(folder) if args.protocol == "loso" else []
-    judged = summary(fold_runs(folder) if alone else list(runs), lines, alone)
+    is_loso = args.protocol == "loso"
+    judged = summary(fold_runs(folder) if is_loso else list(runs), lines, voice_runs(folder) if is_loso else ())
     print_summary(judged)
     (folder / f"{args.protocol}.json").write_text(json.dumps(judged, indent=1) + "\n")
     draw(judged, folder / "pictures")

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from data import assign_folds
+from data import folds_of_voices, holding
 
 # Feature sets and their shares: clean, played slower and faster, coded, noisy.
 SETS = {
@@ -83,7 +83,7 @@ def hold_before(hold: str, features: Path) -> str:
     if not hold.startswith("speaker:"):
         return hold
     _, corpus, speaker = hold.split(":")
-    folds = assign_folds({(clip["corpus"], clip["speaker"]) for clip in json.loads((features / "clean.json").read_text())["clips"]})
+    folds = folds_of_voices(features)
     if (corpus, speaker) not in folds:
         known = ", ".join(sorted(name for of, name in folds if of == corpus)) or "none"
         raise SystemExit(f"--hold {hold}: {features / 'clean.json'} has no such voice; of {corpus} it has {known}")
@@ -98,31 +98,35 @@ def needed(stage: str) -> list[str]:
     return list(dict.fromkeys([*before, stage]))
 
 
-def command(stage: Stage | Soup, here: Callable[[str], Path], hold: str) -> list[str]:
-    """What is run for a stage. `here`: folder of a stage that it needs."""
+def command(stage: Stage | Soup, here: Callable[[str], Path], hold: str, options: list[str]) -> list[str]:
+    """What is run for a stage. `here`: folder of a stage that it needs; `options`: of train.py."""
     if isinstance(stage, Soup):
         of = ",".join(str(here(name)) for name in stage.of)
-        return ["soup.py", f"--of={of}", f"--start={here(stage.start)}", f"--keep={stage.keep}"]
+        parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        parser.add_argument("--judge", default="clean")
+        judge = parser.parse_known_args(options)[0].judge
+        return ["soup.py", f"--of={of}", f"--start={here(stage.start)}", f"--keep={stage.keep}", f"--judge={judge}"]
     flags = [f"--{key}={value}" for key, value in stage.options.items()]
     if stage.teachers:
         flags.append("--teachers=" + ",".join(str(here(name)) for name in stage.teachers))
     if stage.start:
         flags.append(f"--start={here(stage.start)}")
-    return ["train.py", f"--hold={hold}", "--sets=" + ",".join(f"{key}:{share}" for key, share in SETS.items()), *flags]
+    return ["train.py", f"--hold={hold}", "--sets=" + ",".join(f"{key}:{share}" for key, share in SETS.items()), *flags, *options]
 
 
 def train(stage: str, hold: str, out: Path, options: list[str], features: Path) -> None:
     """Trains a stage and what it learns from; what is finished already is left."""
-    last = STAGES[stage]
-    unheard_by = {name: hold_before(hold, features) for name in needed(stage)}
-    unheard_by |= {name: hold for name in (stage, *(last.of if isinstance(last, Soup) else []))}
+    holding(hold)  # Says what is wrong with it, if anything.
+    last, earlier = STAGES[stage], hold_before(hold, features)
+    unheard_by = dict.fromkeys(needed(stage), earlier)
+    unheard_by |= dict.fromkeys([stage, *(last.of if isinstance(last, Soup) else [])], hold)
     for name, unheard in unheard_by.items():
         folder = out / name / run_name(unheard)
         if (folder / "done").exists():
             continue
-        script, *flags = command(STAGES[name], lambda of: out / of / run_name(unheard_by[of]), unheard)
+        script, *flags = command(STAGES[name], lambda of: out / of / run_name(unheard_by[of]), unheard, options)
         path = Path(__file__).with_name(script)
-        ended = subprocess.run([sys.executable, path, f"--out={folder}", f"--features={features}", *flags, *options]).returncode
+        ended = subprocess.run([sys.executable, path, f"--out={folder}", f"--features={features}", *flags]).returncode
         if ended != 0:
             raise SystemExit(f"{name} without {unheard} ended with {ended}; the same command goes on from there")
         (folder / "done").touch()

@@ -25,17 +25,14 @@ def mean_weights(states: list[dict[str, torch.Tensor]], shares: list[float]) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--of", required=True, help="folders of finished runs, comma-separated")
     parser.add_argument("--start", type=Path, help="finished run that they began with")
     parser.add_argument("--keep", type=float, default=0, help="share that the weights of --start have")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--features", type=Path, default=Path(".cache/features"))
     parser.add_argument("--judge", default="clean", help="sets whose out-of-fold logits are kept")
-    # recipe.py gives it what train.py was told, which has looked at it.
-    args, _ = parser.parse_known_args()
+    args = parser.parse_args()
     if args.keep and not args.start:
         raise SystemExit(f"--keep {args.keep} of what? --start is missing")
     runs = [Path(path) for path in args.of.split(",")]
