@@ -4,6 +4,8 @@
 export const SPAN_S = 60;
 /** ms that a call stays after its end. */
 const LINGER_MS = 4_000;
+/** ms by which an event must be less delayed than all before it for the times on the page to be written anew. */
+const CLOCK_STEP_MS = 500;
 /** Kept a participant: a timeline at the shortest hop the service allows, and a little. */
 const MAX_POINTS = 1_300;
 /** Kept a call. */
@@ -166,7 +168,7 @@ export class LiveStore {
   /** @param {any} event a CloudEvent of Tonetap */
   apply(event) {
     const { data } = event;
-    this.aheadMs = Math.min(this.aheadMs, Date.now() - Date.parse(event.time));
+    this.#hearClock(Date.parse(event.time));
     const kind = event.type.slice("tonetap.".length);
     if (kind === "service.stats") {
       this.stats = data;
@@ -185,6 +187,14 @@ export class LiveStore {
     if (kind === "call.state") call.rolling = data;
     if (kind === "call.ended") this.#end(call);
     this.#tell({ kind, call, ...(participant === undefined ? {} : { participant }), data });
+  }
+
+  /** The first events after a connection tell of the past: the clock is known with the first that does not. */
+  #hearClock(/** @type {number} */ serviceMs) {
+    const aheadMs = Date.now() - serviceMs;
+    const stepMs = this.aheadMs - aheadMs;
+    this.aheadMs = Math.min(this.aheadMs, aheadMs);
+    if (stepMs > CLOCK_STEP_MS) this.#tell({ kind: "clock" });
   }
 
   #open(/** @type {string} */ id, /** @type {number} */ startedMs) {

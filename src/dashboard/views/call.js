@@ -70,6 +70,7 @@ export class CallView {
   apply({ kind, call, participant }) {
     if (kind === "reset" || ((kind === "removed" || kind === "opened") && call?.id === this.callId))
       this.#fill();
+    else if (kind === "clock") this.#tick();
     else if (call === undefined || call !== this.call) return;
     if (participant !== undefined) this.#card(participant).update(kind);
     if (kind === "call.state") setText(find(this.root, ".trend"), trendText(this.call?.rolling));

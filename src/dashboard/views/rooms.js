@@ -24,6 +24,7 @@ export class RoomsView {
   /** @param {import("../live-store.js").Change} change */
   apply({ kind, call, participant }) {
     if (kind === "reset") this.#fill();
+    else if (kind === "clock") this.#tick();
     else if (kind === "removed" && call !== undefined) this.#drop(call);
     else if (call !== undefined) {
       if (!this.rooms.has(call)) this.#add(call);
