@@ -41,7 +41,7 @@ export async function openEngineParts(config: Config, options: EngineOptions): P
   try {
     const opened = await ModelHost.open(model, await modelOptions(config), { clock, signal });
     const models = resources.use("models", opened);
-    const media = resources.use("shards", await openMediaHost(config, models.manifest, clock, signal));
+    const media = resources.use("shards", await openMediaHost(config, models, clock, signal));
     return { clock, models, media, rules, notice, resources };
   } catch (error) {
     await resources.close();

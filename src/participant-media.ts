@@ -18,6 +18,8 @@ import { type WindowParts, windowChain } from "./window-chain.ts";
 export interface MediaListener {
   /** Once: the source gives no more, and an analysis under way ends by itself. */
   readonly onEnd: (error: TonetapError | undefined) => void;
+  /** Every packet, before anything is made of it. */
+  readonly onPacket?: () => void;
   /** Packets that are no audio but mean something: RFC 4733 telephone events. */
   readonly onEventPacket?: (packet: RtpPacket) => void;
   /**
@@ -112,7 +114,7 @@ export class LocalMedia implements ParticipantMedia {
 
   listen(listener: MediaListener): void {
     const { source } = this;
-    const { onEventPacket } = listener;
+    const { onPacket, onEventPacket } = listener;
     this.#listener = listener;
     this.#reports = source.senderReports?.subscribe({
       next: (report) => {
@@ -124,6 +126,7 @@ export class LocalMedia implements ParticipantMedia {
     });
     this.#intake = source.packets.subscribe({
       next: (packet) => {
+        onPacket?.();
         this.#firstArrivalMs ??= packet.arrivalMs;
         this.#lastPayloadType = packet.payloadType;
         if (onEventPacket !== undefined && this.codec === "audio/telephone-event") onEventPacket(packet);

@@ -47,12 +47,16 @@ export interface FeatureWindow extends WindowInfo {
    * window is made or its frames are overwritten. @returns false when it is too late
    */
   readonly writeWhole?: (out: Float32Array) => boolean;
+  /** When it was made, if another thread has held it since: its wait for batch-mates counts from here. */
+  readonly readyMs?: MonotonicMs;
   /** The same frames on the scale of a model that judges beside the one in force; borrowed as `features` is. */
   readonly shadowFeatures?: Float32Array;
 }
 
 /** Where a window stands among those of its key. */
-export type WindowPlace = Pick<FeatureWindow, "end" | "frames" | "fresh">;
+export interface WindowPlace extends Pick<FeatureWindow, "end" | "frames"> {
+  readonly fresh?: number | undefined;
+}
 
 /** The scales that a participant's windows are to be brought to. */
 export interface WindowScales {
@@ -103,7 +107,7 @@ export interface EmotionEstimate extends WindowInfo {
   readonly model: string;
   /** Windows in the batch it ran in. */
   readonly batchSize: number;
-  /** Wait in the batcher, ms. */
+  /** Wait for batch-mates and a backend, in the batcher and on the way there, ms. */
   readonly queuedMs: number;
   /** The batch's time in the model, ms. */
   readonly inferenceMs: number;

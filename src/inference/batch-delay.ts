@@ -45,6 +45,11 @@ export class BatchDelay {
     return this.#ms;
   }
 
+  /** The longest that a window waits now if no other has a deadline of its own, ms. */
+  get longestMs(): number {
+    return this.endsMs(0, this.#limits.deadlineMs);
+  }
+
   /** @param load share of its time that the busiest thread works; above 1: it does not keep up */
   follow(load: number): void {
     const { maxDelayMs, busyDelayMs } = this.#limits;

@@ -2,41 +2,25 @@
 import { type Clock, systemClock } from "../core/clock.ts";
 import { assertRange, TonetapError } from "../core/errors.ts";
 import type { Closable } from "../core/lifecycle.ts";
-import type { MonotonicMs } from "../core/units.ts";
 import type {
   DroppedWindow,
-  EmotionEstimate,
   FeatureWindow,
   WindowBatcher,
-  WindowInfo,
   WindowOwner,
   WindowPlace,
 } from "../core/window.ts";
 import { droppedWindow, windowInfo } from "../core/window-info.ts";
-import { AnswerOrder, type Question } from "./answer-order.ts";
+import { AnswerOrder } from "./answer-order.ts";
 import type { BatchStreams, BatchTiming } from "./backend.ts";
 import { BackendPool, type Instance, MAX_RUNNING } from "./backend-pool.ts";
 import { BatchDelay } from "./batch-delay.ts";
 import type { BatcherOptions } from "./batcher-options.ts";
 import { BatcherCounters, type BatcherStats } from "./batcher-stats.ts";
-import { FairQueue, type Waiting } from "./fair-queue.ts";
+import { FairQueue } from "./fair-queue.ts";
 import { softmax } from "./softmax.ts";
 import { StreamBook, type StreamOutcome, type StreamPlace } from "./streams.ts";
+import { type Answer, NO_ROW, overtakesMs, submittedMs, type Ticket } from "./ticket.ts";
 import { assertWindow, freshFeatures, type ModelShape, modelShape, WindowMemory } from "./window-memory.ts";
-
-type Answer = EmotionEstimate | DroppedWindow;
-
-/** One submitted window, until it is answered. */
-interface Ticket extends Waiting {
-  readonly key: string;
-  readonly question: Question<Answer>;
-  readonly info: WindowInfo;
-  readonly frames: number;
-  readonly row: number;
-  readonly submittedMs: MonotonicMs;
-  /** In its stream; undefined where it stands alone. */
-  readonly place: StreamPlace | undefined;
-}
 
 /**
  * A dynamic batcher in the manner of Triton's. A batch goes out when it has a preferred size, or when the oldest window
@@ -71,6 +55,9 @@ export class DynamicBatcher implements WindowBatcher, Closable {
   #held = false;
   #inFlight = 0;
   #timer: { readonly dueMs: number; readonly cancel: () => void } | undefined;
+  #pumpIsDue = false;
+  /** Nothing that waits came before: windows of several threads are out of order. */
+  #firstMs = Number.POSITIVE_INFINITY;
   /** Nothing waits for batch-mates any more. */
   #draining = false;
   readonly #idle: (() => void)[] = [];
@@ -120,6 +107,11 @@ export class DynamicBatcher implements WindowBatcher, Closable {
     });
   }
 
+  /** For how long a window waits for batch-mates now, ms. */
+  get delayMs(): number {
+    return this.#delay.longestMs;
+  }
+
   /** Frames of the steps that windows of a stream should come in; undefined where every window is judged whole. */
   get strideFrames(): number | undefined {
     return this.#streams?.memory.shape.strideFrames;
@@ -135,7 +127,7 @@ export class DynamicBatcher implements WindowBatcher, Closable {
     const place = refusal === undefined ? this.#streams?.admit(key, window) : undefined;
     const row = refusal === undefined ? this.#store(window, place) : NO_ROW;
     const { question, answer } = this.#order.ask(key);
-    const submittedMs = this.#clock.now();
+    const submittedMs = window.readyMs ?? this.#clock.now();
     const ticket: Ticket = {
       key,
       question,
@@ -154,9 +146,11 @@ export class DynamicBatcher implements WindowBatcher, Closable {
       this.#drop(ticket, refusal);
       return answer;
     }
+    this.#firstMs = Math.min(this.#firstMs, submittedMs);
     const evicted = this.#queue.push(ticket);
     if (evicted !== undefined) this.#drop(evicted, "overload");
-    this.#pump();
+    if (window.readyMs === undefined) this.#pump();
+    else this.#pumpSoon();
     return answer;
   }
 
@@ -172,6 +166,7 @@ export class DynamicBatcher implements WindowBatcher, Closable {
 
   forget(key: string): number {
     const forgotten = this.#queue.takeWhere((ticket) => ticket.key === key);
+    this.#firstMs = Number.POSITIVE_INFINITY;
     this.#streams?.forget(key);
     for (const ticket of forgotten) this.#drop(ticket, "closed");
     // Someone may wait for nothing to wait any more.
@@ -221,6 +216,16 @@ export class DynamicBatcher implements WindowBatcher, Closable {
     return row;
   }
 
+  /** Windows that another thread has held come with others, and may be due: none goes before all that came with it. */
+  #pumpSoon(): void {
+    if (this.#pumpIsDue) return;
+    this.#pumpIsDue = true;
+    setImmediate(() => {
+      this.#pumpIsDue = false;
+      this.#pump();
+    });
+  }
+
   /** Does all that can be done now, and arms the timer for the rest. */
   #pump(): void {
     const refusal = this.#refusal();
@@ -254,7 +259,7 @@ export class DynamicBatcher implements WindowBatcher, Closable {
 
   /** When the oldest window waits for batch-mates no longer. */
   #goesMs({ submittedMs }: Ticket): number {
-    return this.#delay.endsMs(submittedMs, this.#queue.nextDueMs);
+    return this.#delay.endsMs(Math.min(submittedMs, this.#firstMs), this.#queue.nextDueMs);
   }
 
   /** Wakes up when the oldest window must go out or one must be dropped, whichever comes first. */
@@ -297,6 +302,7 @@ export class DynamicBatcher implements WindowBatcher, Closable {
       tickets.push(ticket);
     }
     if (tickets.length === 0) return false;
+    this.#firstMs = Number.POSITIVE_INFINITY;
     // Whose turn comes first matters no more; rows in sequence are one tensor.
     tickets.sort((a, b) => a.row - b.row);
     instance.running++;
@@ -386,10 +392,3 @@ export class DynamicBatcher implements WindowBatcher, Closable {
     }
   }
 }
-
-const NO_ROW = -1;
-
-/** When a window waits no longer for the one before it in its stream: half of its time is gone. */
-const overtakesMs = ({ submittedMs, dueMs }: Ticket): number => (submittedMs + dueMs) / 2;
-
-const submittedMs = (ticket: Ticket): number => ticket.submittedMs;

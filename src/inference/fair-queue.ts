@@ -89,7 +89,7 @@ export class FairQueue<T extends Waiting> {
     return this.#length;
   }
 
-  /** The entry of any level that came first. Entries of one level are in order of arrival, so `cameMs` may not fall. */
+  /** The entry of any level that came first. Entries of one level are in order of arrival, so where `cameMs` falls it is not found. */
   oldest(cameMs: (entry: T) => number): T | undefined {
     let oldest: T | undefined;
     for (const { arrivals } of this.#levels) {

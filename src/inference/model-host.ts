@@ -116,6 +116,11 @@ export class ModelHost implements WindowBatcher, Closable {
     return this.#live.model.id;
   }
 
+  /** For how long the live model has a window wait for batch-mates now, ms. */
+  get delayMs(): number {
+    return this.#live.batcher.delayMs;
+  }
+
   /** Of all models that were heard since the start; latencies and queue limit are the live one's. */
   get stats(): BatcherStats {
     const heard = [...this.#leaving].filter(({ heard }) => heard).map(({ runtime }) => runtime.batcher.stats);

@@ -37,7 +37,6 @@ export class HostedMedia {
   readonly #running = new Map<number, Subscription>();
   /** The latest window that went out as its fresh frames, and how to make the rest of it. */
   #latest: Pick<FeatureWindow, "index" | "writeWhole"> | undefined;
-  #intake: Subscription | undefined;
   /** Changed by the main thread at any time. */
   terms: WindowTerms;
   /** Datagrams refused, as they were last told. */
@@ -125,8 +124,10 @@ export class HostedMedia {
     tell({ kind: "whole", media, run, row });
   }
 
-  listen(): void {
+  /** @param events whether somebody wants packets that are no audio */
+  listen(events: boolean): void {
     const { media, tell, source, onPacket } = this.#options;
+    const onEventPacket = (packet: RtpPacket): void => tell({ kind: "event-packet", media, packet });
     this.#local.listen({
       onEnd: (error) => {
         if (this.#ended) return;
@@ -140,9 +141,9 @@ export class HostedMedia {
         // The runs end after this.
         queueMicrotask(() => this.#forgetIfOver());
       },
-      onEventPacket: (packet: RtpPacket) => tell({ kind: "event-packet", media, packet }),
+      onPacket,
+      ...(events ? { onEventPacket } : {}),
     });
-    this.#intake = source.packets.subscribe({ next: onPacket, error: () => undefined });
   }
 
   /** Ends all of it but its source. */
@@ -151,7 +152,6 @@ export class HostedMedia {
     this.#abandoned = true;
     for (const run of [...this.#prepared.keys(), ...this.#running.keys()]) this.stop(run);
     this.#local.abandon();
-    this.#intake?.unsubscribe();
     this.#forgetIfOver();
   }
 
@@ -162,7 +162,7 @@ export class HostedMedia {
   /** Features go by the mailbox. Where that is full the main thread is far behind: the window is given up. */
   #toldUnit(unit: HeardUnit): ToldUnit {
     if (unit.kind !== "window") return unit;
-    const { mailbox } = this.#options;
+    const { mailbox, parts } = this.#options;
     const { freshFeatures, shadowFeatures, writeWhole, index } = unit;
     const { frames, fresh } = unit;
     const info = windowInfo(unit);
@@ -171,7 +171,7 @@ export class HostedMedia {
     const row = mailbox.put(freshOnly ? freshFeatures : unit.features);
     if (row === undefined) return { ...info, kind: "dropped", reason: "overload" };
     const shadowRow = shadowFeatures && mailbox.put(shadowFeatures);
-    const window = { ...info, kind: "window", frames, row, freshOnly, shadowRow } as const;
-    return fresh === undefined ? window : { ...window, fresh };
+    const readyMs = parts.clock.now();
+    return { ...info, kind: "window", readyMs, frames, fresh, row, freshOnly, shadowRow };
   }
 }

@@ -1,6 +1,7 @@
 /**
  * Lets a shard's thread rest for a moment after packets have come, so that it, and the main thread after it, are woken for many
- * at once: what a network card does with its interrupts. With 200 participants it saves 4 % of the CPU that they take.
+ * at once: what a network card does with its interrupts. It rests longer where windows wait longer anyhow: latency is not what
+ * is wanted then.
  */
 import type { Clock } from "../core/clock.ts";
 
@@ -9,18 +10,26 @@ export type RestMemory = Int32Array<SharedArrayBuffer>;
 
 export const createRestMemory = (): RestMemory => new Int32Array(new SharedArrayBuffer(4));
 
+/** How long it rests, ms, while the machine has time to spare, and at most. */
+const REST_MS = 2;
+const LONGEST_REST_MS = 4;
+
 /** A turn that worked for longer, ms, says that there is much to do: then it does not rest. */
 const LONGEST_TURN_MS = 4;
 
+/** Half of what windows wait, or, beyond REST_MS, a fifth of it. */
+const restOf = (delayMs: number): number =>
+  Math.min(LONGEST_REST_MS, Math.max(delayMs / 5, Math.min(REST_MS, delayMs / 2)));
+
 export interface PacerOptions {
   readonly clock: Clock;
-  /** ms; 0: never. */
-  readonly restMs: number;
+  /** For which windows wait for batch-mates now. Who has them wait less wants latency. */
+  readonly delayMs: () => number;
   readonly rested: RestMemory;
   /** Blocks the thread. */
   readonly rest: (ms: number) => void;
-  /** What this turn has to say goes out before. */
-  readonly beforeRest: () => void;
+  /** Says what is due at `nowMs`. @returns when more will be, ms: it rests no longer */
+  readonly speak: (nowMs: number) => number;
 }
 
 export class Pacer {
@@ -33,21 +42,24 @@ export class Pacer {
 
   /** A packet has come. */
   readonly note = (): void => {
-    if (this.#turnBeganMs !== undefined || this.#options.restMs === 0) return;
+    if (this.#turnBeganMs !== undefined || this.#options.delayMs() === 0) return;
     this.#turnBeganMs = this.#options.clock.now();
     // After the packets that lie in the sockets now.
     setImmediate(this.#endTurn);
   };
 
   readonly #endTurn = (): void => {
-    const { clock, restMs, rested, rest, beforeRest } = this.#options;
+    const { clock, delayMs, rested, rest, speak } = this.#options;
     const beganMs = this.#turnBeganMs ?? 0;
     this.#turnBeganMs = undefined;
-    beforeRest();
     const endedMs = clock.now();
+    const dueMs = speak(endedMs);
     if (endedMs - beganMs > LONGEST_TURN_MS) return;
-    rest(restMs);
-    Atomics.add(rested, 0, Math.round(1_000 * (clock.now() - endedMs)));
+    rest(Math.min(restOf(delayMs()), dueMs - endedMs));
+    const nowMs = clock.now();
+    Atomics.add(rested, 0, Math.round(1_000 * (nowMs - endedMs)));
+    // To be woken for it would cost more.
+    if (nowMs >= dueMs) speak(nowMs);
   };
 }
 

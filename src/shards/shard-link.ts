@@ -9,6 +9,7 @@ import { TonetapError } from "../core/errors.ts";
 import { featureChannels } from "../core/feature-spec.ts";
 import type { RtpPacket } from "../core/rtp.ts";
 import type { WindowParts } from "../window-chain.ts";
+import type { DepartureMemory } from "./departures.ts";
 import { createHeartbeat, HeartbeatWatch } from "./heartbeat.ts";
 import { releaseRows } from "./outbox.ts";
 import { createRestMemory, RestReader } from "./pacer.ts";
@@ -67,8 +68,10 @@ export interface ShardLinkOptions {
   readonly maxHeapMiB: number;
   /** Without a sign of life for longer, ms, it hangs and is ended. */
   readonly hangLimitMs: number;
-  /** How long it rests after packets have come, ms; 0: never. */
-  readonly restMs: number;
+  /** Of all shards. */
+  readonly departures: DepartureMemory;
+  /** Windows that are a batch: as many wait for no others. */
+  readonly batch: number;
   /** Called once, when the thread is gone without having been asked to; everyone on it was told before. */
   readonly onLost: (error: TonetapError) => void;
 }
@@ -95,7 +98,8 @@ export class ShardLink {
   /** Why it is of no more use, once it is. */
   #ended: TonetapError | undefined;
 
-  constructor({ clock, parts, maxHeapMiB, hangLimitMs, restMs, onLost }: ShardLinkOptions) {
+  constructor(options: ShardLinkOptions) {
+    const { clock, parts, maxHeapMiB, hangLimitMs, departures, batch, onLost } = options;
     const { features, window } = parts.manifest;
     const ring = createPacketRing(RING_BYTES);
     const size = featureChannels(features) * window.frames;
@@ -109,8 +113,9 @@ export class ShardLink {
       features,
       window,
       heartbeat,
-      restMs,
       rested,
+      departures,
+      batch,
       ring,
       mailbox,
     };
@@ -261,7 +266,8 @@ export class ShardLink {
       this.takeUtilization();
       this.#opening.resolve();
     }
-    for (const news of all) {
+    for (const told of all) {
+      const news = typeof told === "number" ? this.mailbox.read(told) : told;
       switch (news.kind) {
         case "answer":
           this.#take(news.request)?.resolve(news.value);

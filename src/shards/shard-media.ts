@@ -104,7 +104,7 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
 
   listen(listener: MediaListener): void {
     this.#listener = listener;
-    this.#link.order({ kind: "listen", media: this.#options.media });
+    this.#orderToListen(listener);
     if (!(this.source instanceof ShardSource)) this.#forward();
   }
 
@@ -162,6 +162,11 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
     }
     // What it said before is judged; the participant begins anew, or leaves.
     run?.lost();
+  }
+
+  #orderToListen({ onEventPacket }: MediaListener): void {
+    const { media } = this.#options;
+    this.#link.order({ kind: "listen", media, events: onEventPacket !== undefined });
   }
 
   /** What the platform throws is why its participant leaves, as it would be in a chain of this thread. */
@@ -326,7 +331,7 @@ export class ShardMedia implements ParticipantMedia, MediaReceiver {
       this.abandon();
       return;
     }
-    if (this.#listener !== undefined) link.order({ kind: "listen", media });
+    if (this.#listener !== undefined) this.#orderToListen(this.#listener);
     if (this.#sourceOver !== undefined) link.order({ kind: "source-ended", media, ...this.#sourceOver });
   }
 }

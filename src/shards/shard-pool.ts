@@ -11,6 +11,7 @@ import type { MediaHost, MediaParts, RtpDoor, RtpDoorOptions, ShardStatus } from
 import type { OpenSipReception } from "../transport/sip/index.ts";
 import type { OpenWhipPeer } from "../transport/werift/whip-peer.ts";
 import type { WindowParts } from "../window-chain.ts";
+import { createDepartureMemory, followDelay } from "./departures.ts";
 import { ShardLink } from "./shard-link.ts";
 import { ShardMedia } from "./shard-media.ts";
 import { ShardRtpSource } from "./shard-rtp-source.ts";
@@ -26,8 +27,10 @@ export interface ShardPoolOptions {
   readonly maxHeapMiB: number;
   /** Without a sign of life for longer, ms, a thread hangs and is replaced. */
   readonly hangLimitMs: number;
-  /** How long each rests after packets have come, ms; 0: never. */
-  readonly restMs: number;
+  /** How long the oldest window waits for batch-mates now, ms. */
+  readonly delayMs: () => number;
+  /** Windows that are a batch: as many wait for no others. */
+  readonly batch: number;
   /** Gives up opening. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -62,6 +65,7 @@ interface Slot {
 export class ShardPool implements MediaHost, Closable {
   readonly #options: ShardPoolOptions;
   readonly #slots: Slot[] = [];
+  readonly #departures = createDepartureMemory();
   readonly #closing = new AbortController();
   readonly #cancelLooks: () => void;
   /** Who waits for any shard to be there again. */
@@ -72,6 +76,7 @@ export class ShardPool implements MediaHost, Closable {
 
   private constructor(options: ShardPoolOptions) {
     this.#options = options;
+    followDelay(this.#departures, options.delayMs(), options.count);
     for (let i = 0; i < options.count; i++) {
       const slot: Slot = {
         link: this.#start(i),
@@ -178,9 +183,8 @@ export class ShardPool implements MediaHost, Closable {
   }
 
   #start(index: number): ShardLink {
-    const { clock, parts, maxHeapMiB, hangLimitMs, restMs } = this.#options;
     const onLost = (error: TonetapError): void => void this.#replace(index, error);
-    return new ShardLink({ clock, parts, maxHeapMiB, hangLimitMs, restMs, onLost });
+    return new ShardLink({ ...this.#options, departures: this.#departures, onLost });
   }
 
   /** Never rejects: it tries until the pool is closed. */
@@ -207,6 +211,8 @@ export class ShardPool implements MediaHost, Closable {
   }
 
   #look(): void {
+    const { delayMs, count } = this.#options;
+    followDelay(this.#departures, delayMs(), count);
     for (const slot of this.#slots) {
       if (!slot.link.alive) continue;
       slot.link.look();

@@ -15,6 +15,7 @@ import type { SipAgreement, SipReceptionOptions } from "../transport/sip/index.t
 import type { IcePatch, IcePatched, WhipAnswer, WhipPeerOptions } from "../transport/werift/whip-peer.ts";
 import type { WindowParts } from "../window-chain.ts";
 import type { CounterMemory } from "./counters.ts";
+import type { DepartureMemory } from "./departures.ts";
 import type { HeartbeatMemory } from "./heartbeat.ts";
 import type { RestMemory } from "./pacer.ts";
 import type { PacketRingMemory } from "./packet-ring.ts";
@@ -28,9 +29,10 @@ export interface ShardSetup {
   readonly features: FeatureSpec;
   readonly window: ModelManifest["window"];
   readonly heartbeat: HeartbeatMemory;
-  /** How long it rests after packets have come, ms; 0: never. */
-  readonly restMs: number;
   readonly rested: RestMemory;
+  readonly departures: DepartureMemory;
+  /** Windows that are a batch: as many wait for no others. */
+  readonly batch: number;
   readonly ring: PacketRingMemory;
   readonly mailbox: WindowMailboxMemory;
 }
@@ -99,7 +101,8 @@ export type ShardOrder =
   | { readonly kind: "begin"; readonly media: number; readonly run: number; readonly start: AnalysisStart }
   /** Ends a run, or gives a prepared one back; audio, features and windows of it are wiped. */
   | { readonly kind: "stop"; readonly media: number; readonly run: number }
-  | { readonly kind: "listen"; readonly media: number }
+  /** @param events whether packets that are no audio, but mean something, are to be told */
+  | { readonly kind: "listen"; readonly media: number; readonly events: boolean }
   | { readonly kind: "abandon"; readonly media: number }
   | { readonly kind: "terms"; readonly media: number; readonly terms: WindowTerms }
   /** Of a forwarded source that has agreed on further payload types. */
@@ -154,8 +157,10 @@ export interface ToldError {
  */
 export type ToldWindow = Omit<
   FeatureWindow,
-  "features" | "freshFeatures" | "shadowFeatures" | "writeWhole"
+  "features" | "fresh" | "freshFeatures" | "shadowFeatures" | "writeWhole" | "readyMs"
 > & {
+  readonly readyMs: MonotonicMs;
+  readonly fresh: number | undefined;
   readonly row: number;
   readonly freshOnly: boolean;
   readonly shadowRow: number | undefined;
@@ -203,5 +208,8 @@ export type ShardNews =
       readonly refused: Readonly<Record<string, number>>;
     };
 
-/** All that came up in one turn of the shard's event loop, in order. The first says that it is ready: it is empty. */
-export type FromShard = readonly ShardNews[];
+/** It travels as the number of its row: what is said of a window lies beside its features (window-head.ts). */
+export type WindowNews = Extract<ShardNews, { kind: "unit" }> & { readonly unit: ToldWindow };
+
+/** What came up since the message before, in order. The first says that it is ready: it is empty. */
+export type FromShard = readonly (ShardNews | number)[];

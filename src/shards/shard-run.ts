@@ -3,10 +3,11 @@
  * those are not enough the rest is fetched, and what comes after waits. Which run is the current one is shard-media.ts.
  */
 import type { Subscriber } from "rxjs";
-import { TonetapError } from "../core/errors.ts";
-import type { FeatureWindow, HeardUnit } from "../core/window.ts";
+import type { TonetapError } from "../core/errors.ts";
+import type { HeardUnit } from "../core/window.ts";
 import { droppedWindow } from "../core/window-info.ts";
 import type { MediaParts } from "../media-host.ts";
+import { ArrivedWindow } from "./arrived-window.ts";
 import { releaseRows } from "./outbox.ts";
 import type { ShardLink } from "./shard-link.ts";
 import type { ShardNews, ToldWindow } from "./shard-protocol.ts";
@@ -73,8 +74,7 @@ export class ShardRun {
     }
     const { unit } = news;
     if (unit.kind !== "window") subscriber.next(unit);
-    else if (!unit.freshOnly) this.#give(unit, { features: link.mailbox.at(unit.row) });
-    else if (needsFreshOnly(unit)) this.#give(unit, freshOnly(link.mailbox.at(unit.row)));
+    else if (!unit.freshOnly || needsFreshOnly(unit)) this.#give(unit, unit.row);
     else {
       this.#awaited = unit;
       link.order({ kind: "whole", media, run, index: unit.index });
@@ -86,7 +86,7 @@ export class ShardRun {
     const { subscriber, link } = this.#options;
     const awaited = this.#awaited;
     this.#awaited = undefined;
-    if (awaited !== undefined && row !== undefined) this.#give(awaited, { features: link.mailbox.at(row) });
+    if (awaited !== undefined && row !== undefined) this.#give({ ...awaited, freshOnly: false }, row);
     else if (awaited !== undefined) {
       this.#release(awaited);
       subscriber.next(droppedWindow(awaited, "overload"));
@@ -99,12 +99,10 @@ export class ShardRun {
     }
   }
 
-  #give(told: ToldWindow, features: Pick<FeatureWindow, "features" | "freshFeatures">): void {
+  /** @param row where its features lie */
+  #give(told: ToldWindow, row: number): void {
     const { subscriber, link } = this.#options;
-    const { row: _, shadowRow, freshOnly: __, ...window } = told;
-    const shadow = shadowRow === undefined ? {} : { shadowFeatures: link.mailbox.at(shadowRow) };
-    // Not spread: most windows have no features that could be read.
-    subscriber.next(Object.assign(features, window, shadow));
+    subscriber.next(new ArrivedWindow(told, row, link.mailbox));
     this.#release(told);
   }
 
@@ -113,10 +111,3 @@ export class ShardRun {
     releaseRows(link.mailbox, { kind: "unit", media, run, unit });
   }
 }
-
-const freshOnly = (freshFeatures: Float32Array): Pick<FeatureWindow, "features" | "freshFeatures"> => ({
-  get features(): Float32Array {
-    throw new TonetapError("internal", "a window was to be judged by its fresh frames, and was read whole");
-  },
-  freshFeatures,
-});

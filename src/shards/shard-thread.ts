@@ -6,6 +6,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import type { AudioSource } from "../core/audio-source.ts";
 import { clockOfThread } from "../core/clock.ts";
 import { TonetapError } from "../core/errors.ts";
+import { Departures } from "./departures.ts";
 import { ForwardedSource } from "./forwarded-source.ts";
 import { beat } from "./heartbeat.ts";
 import { HostedMedia } from "./hosted-media.ts";
@@ -35,18 +36,25 @@ const REFUSED_MS = 2_000;
 if (parentPort === null) throw new TonetapError("internal", "this script runs as a worker thread only");
 const port = parentPort;
 const setup: ShardSetup = workerData;
-const { clockOffsetMs, config, features, window, ring, restMs, heartbeat } = setup;
+const { clockOffsetMs, config, features, window, ring, heartbeat } = setup;
 const clock = clockOfThread(clockOffsetMs);
 const mailbox = new WindowMailbox(setup.mailbox);
 const reader = new PacketRingReader(ring);
-const outbox = new Outbox(mailbox, (news) => port.postMessage(news));
+const departures = new Departures(setup.departures, clock);
+const outbox = new Outbox({
+  clock,
+  mailbox,
+  departures,
+  batch: setup.batch,
+  send: (news) => port.postMessage(news),
+});
 const bed = new Int32Array(new SharedArrayBuffer(4));
 const pacer = new Pacer({
   clock,
-  restMs,
+  delayMs: () => departures.delayMs,
   rested: setup.rested,
   rest: (ms) => Atomics.wait(bed, 0, 0, ms),
-  beforeRest: outbox.flush,
+  speak: outbox.speak,
 });
 const hosted = new Map<number, HostedMedia>();
 /** Sources whose sockets are here, until their media are over. */
@@ -158,7 +166,7 @@ function obey(order: ShardOrder): void {
       outbox.forget(order.media, order.run);
       return;
     case "listen":
-      media?.listen();
+      media?.listen(order.events);
       return;
     case "abandon":
       media?.abandon();

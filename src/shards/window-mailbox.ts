@@ -1,8 +1,10 @@
 /**
  * Windows on their way from a shard to the batcher: rows of shared memory that the shard writes and takes, and the main
- * thread wipes and gives back. What is said of a row is shard-protocol.ts.
+ * thread wipes and gives back. What is said of a row is window-head.ts.
  */
 import { scratchLender, type WindowLender } from "../stream/index.ts";
+import type { WindowNews } from "./shard-protocol.ts";
+import { HEAD_SIZE, readHead, writeHead } from "./window-head.ts";
 
 const SENT = -1;
 
@@ -12,6 +14,8 @@ export interface WindowMailboxMemory {
   readonly taken: Int32Array<SharedArrayBuffer>;
   /** [rows, C × T]: of most windows the fresh frames only. */
   readonly features: Float32Array<SharedArrayBuffer>;
+  /** [rows, HEAD_SIZE] */
+  readonly heads: Float64Array<SharedArrayBuffer>;
 }
 
 /**
@@ -23,19 +27,22 @@ export function createWindowMailbox(rows: number, size: number): WindowMailboxMe
   return {
     taken: new Int32Array(new SharedArrayBuffer(4 * rows)),
     features: new Float32Array(new SharedArrayBuffer(4 * rows * size)),
+    heads: new Float64Array(new SharedArrayBuffer(8 * rows * HEAD_SIZE)),
   };
 }
 
 export class WindowMailbox implements WindowLender {
   readonly #taken: Int32Array<SharedArrayBuffer>;
   readonly #features: Float32Array<SharedArrayBuffer>;
+  readonly #heads: Float64Array<SharedArrayBuffer>;
   readonly #size: number;
   /** Rows that are lent now; SENT once their windows went out. */
   readonly #lent = new Map<Float32Array, number>();
 
-  constructor({ taken, features }: WindowMailboxMemory) {
+  constructor({ taken, features, heads }: WindowMailboxMemory) {
     this.#taken = taken;
     this.#features = features;
+    this.#heads = heads;
     this.#size = features.length / taken.length;
   }
 
@@ -85,6 +92,18 @@ export class WindowMailbox implements WindowLender {
     if (row === undefined || write(this.at(row))) return row;
     this.release(row);
     return undefined;
+  }
+
+  /** The shard's part: what is said of a window lies beside its features. @returns its row */
+  seal(news: WindowNews): number {
+    const { row } = news.unit;
+    writeHead(this.#heads, row * HEAD_SIZE, news);
+    return row;
+  }
+
+  /** What is said of the window in a row. */
+  read(row: number): WindowNews {
+    return readHead(this.#heads, row * HEAD_SIZE, row);
   }
 
   /** Features in their place: valid until the row is released. */

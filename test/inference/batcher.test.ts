@@ -1,5 +1,7 @@
+import { setImmediate as endOfTurn } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { TonetapError } from "../../src/core/errors.ts";
+import { monotonicMs } from "../../src/core/units.ts";
 import type { EmotionEstimate } from "../../src/core/window.ts";
 import { type BatcherOptions, DynamicBatcher, softmax } from "../../src/inference/index.ts";
 import { ManualClock } from "../support/manual-clock.ts";
@@ -92,6 +94,40 @@ describe("DynamicBatcher: when a batch goes out", () => {
 
     expect(await known([second])).toEqual(["estimate"]);
     expect(shared.stats.delayMs).toBe(5);
+  });
+
+  it("counts the wait of 3 windows from when another thread made them, and sends those that come at once together", async () => {
+    const linear = await backend();
+    const shared = open([linear], { maxDelayMs: 10 });
+    const made = (at: number, readyMs: number) => ({ ...windowAt(at), readyMs: monotonicMs(readyMs) });
+    clock.advance(20);
+    const answers = [shared.submit("a", made(0, 108)), shared.submit("b", made(0, 112))];
+    await endOfTurn();
+    expect(await known(answers)).toEqual(["estimate", "estimate"]);
+
+    answers.push(shared.submit("c", made(0, 114)));
+    await endOfTurn();
+    await pass(3);
+    expect(await known(answers.slice(2))).toEqual(["waiting"]);
+    await pass(1);
+
+    expect((await answers[2])?.kind).toBe("estimate");
+    expect(linear.begun).toEqual([2, 1]);
+  });
+
+  it("sends 2 windows when the one that was made first has waited 10 ms, though it came last", async () => {
+    const linear = await backend();
+    const shared = open([linear], { maxDelayMs: 10 });
+    const made = (readyMs: number) => ({ ...windowAt(0), readyMs: monotonicMs(readyMs) });
+    clock.advance(9);
+    const answers = [shared.submit("a", made(107)), shared.submit("b", made(102))];
+    await endOfTurn();
+    await pass(2);
+    expect(await known(answers)).toEqual(["waiting", "waiting"]);
+    await pass(1);
+
+    expect(await known(answers)).toEqual(["estimate", "estimate"]);
+    expect(linear.begun).toEqual([2]);
   });
 
   it("has a busy machine drop none of 2 windows of which the later has 12 ms", async () => {

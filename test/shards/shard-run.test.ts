@@ -61,7 +61,16 @@ const at = (index: number) => ({
 
 function told(mailbox: WindowMailbox, index: number, freshOnly: boolean): ToldWindow {
   const row = mailbox.put(new Float32Array(freshOnly ? FRESH : WHOLE).fill(index)) ?? -1;
-  return { ...at(index), kind: "window", frames: 3, fresh: 1, row, freshOnly, shadowRow: undefined };
+  return {
+    ...at(index),
+    kind: "window",
+    readyMs: monotonicMs(0),
+    frames: 3,
+    fresh: 1,
+    row,
+    freshOnly,
+    shadowRow: undefined,
+  };
 }
 
 function sayOf(unit: HeardUnit): string {
