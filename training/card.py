@@ -85,11 +85,11 @@ def accuracy_table(corpora: dict) -> list[str]:
 def line_table(corpora: dict, lines_figures: dict) -> list[str]:
     # Only the same recordings can be compared: evaluate.py leaves the other corpora out of a line.
     names = [name for name in corpora if any(name in entry for entry in lines_figures.values())]
-    lines = [row("Line", *(f"{name}: UAR, decisions unchanged" for name in names)), rule(len(names) + 1)]
+    lines = [row("Line", *(f"{name}: UAR, same label (of those decided)" for name in names)), rule(len(names) + 1)]
     lines.append(row("clean", *(percent(corpora[name]["uar"]["warm_clip"]) for name in names)))
     for line, entries in lines_figures.items():
         cells = (entries.get(name) for name in names)
-        lines.append(row(line, *(f"{percent(e['warm_clip'])}, {percent(e['unchanged'])}" if e else "" for e in cells)))
+        lines.append(row(line, *(f"{percent(e['warm_clip'])}, {percent(e['unchanged'])} ({percent(e['decidedUnchanged'])})" if e else "" for e in cells)))
     return lines
 
 
@@ -123,6 +123,9 @@ def figures(manifest: dict) -> str:
         f"weighing the same, the calibration error of a window's top probability is {percent(metrics['ece'])} points.",
         "",
         "### Lines: UAR of whole recordings, warm, %",
+        "",
+        "Same label: the share of recordings to which the line gives the label that they have without it; in brackets, of "
+        "those on which the model does not abstain without it.",
         "",
         *line_table(corpora, metrics["lines"]),
         "",

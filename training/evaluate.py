@@ -246,15 +246,20 @@ def corpus_figures(folds: dict, name: str, temperature: float) -> dict:
     return figures
 
 
-def unchanged(folds: dict, other: dict, name: str) -> float:
-    """Share of a corpus's recordings, warm, whose likeliest of the seven labels is the same on another line."""
-    choices = [
-        clip_probabilities(merged(entry["modes"]["warm_clip"][0]), entry["modes"]["warm_clip"][1])[
-            entry["corpus"] == name
-        ].argmax(1)
+def unchanged(folds: dict, other: dict, name: str, temperature: float, threshold: float) -> dict[str, float]:
+    """Shares of a corpus's recordings, warm, whose likeliest of the seven labels is the same on another line.
+
+    `unchanged`: of all of them; `decidedUnchanged`: of those on which it does not abstain (`threshold`) before the line,
+    which are the share `decided`.
+    """
+    before, behind = (
+        clip_probabilities(merged(logits), owners, temperature)[entry["corpus"] == name]
         for entry in (folds, other)
-    ]
-    return float(np.mean(choices[0] == choices[1]))
+        for logits, owners in [entry["modes"]["warm_clip"]]
+    )
+    same, decided = before.argmax(1) == behind.argmax(1), before.max(1) >= threshold
+    shares = {"unchanged": same, "decided": decided, "decidedUnchanged": same[decided]}
+    return {key: round(float(np.mean(of)), 4) for key, of in shares.items()}
 
 
 def summary(runs: list[Path], lines: list[str], alone: Sequence[Path] = ()) -> dict:
@@ -274,6 +279,7 @@ def summary(runs: list[Path], lines: list[str], alone: Sequence[Path] = ()) -> d
     weight = np.array([1.0 / sizes[name] for name in corpus[owners]])
     temperature = fit_temperature(logits, truth[owners], weight)
     p, t = softmax(logits / temperature), truth[owners]
+    threshold = abstain_threshold(p, weight)
     metrics: dict = {
         "protocol": f"Speaker-independent: {folds['folds']} folds, each voice judged by a network that never heard it.",
         "command": f"python training/evaluate.py --runs DIR --lines {','.join(lines)}",
@@ -290,7 +296,7 @@ def summary(runs: list[Path], lines: list[str], alone: Sequence[Path] = ()) -> d
             CORPUS_NAMES.get(name, name): {
                 "warm_clip": (figures := corpus_figures(other, name, temperature))["uar"]["warm_clip"],
                 "cold_clip": figures["uar"]["cold_clip"],
-                "unchanged": round(unchanged(folds, other, name), 4),
+                **unchanged(folds, other, name, temperature, threshold),
                 "clips": figures["clips"],
             }
             for name in names
@@ -302,7 +308,7 @@ def summary(runs: list[Path], lines: list[str], alone: Sequence[Path] = ()) -> d
         metrics["leaveOneSpeakerOut"] = {CORPUS_NAMES.get(n, n): corpus_figures(each, n, temperature) for n in names}
     return {
         "temperature": round(temperature, 4),
-        "abstainBelow": round(abstain_threshold(p, weight), 3),
+        "abstainBelow": round(threshold, 3),
         "metrics": metrics,
     }
 
@@ -319,7 +325,7 @@ def print_summary(judged: dict) -> None:
         cells = "".join(f"{entry['uar'][mode]:14.3f}" for mode in MODES)
         print(f"{name:10}{cells}{entry['accuracy']['warm_clip']:7.3f} leave-one-speaker-out {entry['interval']}")
     for line, entries in metrics["lines"].items():
-        cells = "".join(f"  {name} {e['warm_clip']:.3f} ({e['unchanged']:.0%} same)" for name, e in entries.items())
+        cells = "".join(f"  {name} {e['warm_clip']:.3f} ({e['unchanged']:.0%} same, {e['decidedUnchanged']:.0%} if decided)" for name, e in entries.items())
         print(f"{line:12}{cells}")
 
 

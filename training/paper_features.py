@@ -46,10 +46,10 @@ def noisy(y: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return y + 0.035 * random.uniform() * np.amax(y) * random.standard_normal(len(y))
 
 
-def copies(y: np.ndarray, steps: float, random: np.random.Generator) -> list[np.ndarray]:
-    """The four recordings that the paper makes of one, in the order of COPIES."""
+def copies(y: np.ndarray, steps: float, rounds: int, random: np.random.Generator) -> list[np.ndarray]:
+    """The four recordings that the paper makes of one, in the order of COPIES; `rounds` times, only the noise anew."""
     shifted = librosa.effects.pitch_shift(y, sr=RATE_HZ, n_steps=steps)
-    return [y, noisy(y, random), shifted, noisy(shifted, random)]
+    return [copy for _ in range(rounds) for copy in (y, noisy(y, random), shifted, noisy(shifted, random))]
 
 
 def padded(row: np.ndarray, length: int) -> np.ndarray:
@@ -86,16 +86,16 @@ def fine_frames(y: np.ndarray) -> tuple[np.ndarray, int]:
     return out, count
 
 
-def rows_of(job: tuple[Path, float, int]) -> dict[str, np.ndarray] | str:
+def rows_of(job: tuple[Path, float, int, int]) -> dict[str, np.ndarray] | str:
     """All rows of one recording, or why there are none. Seeded by the recording: the order of work changes nothing."""
-    path, steps, number = job
+    path, steps, rounds, number = job
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             y, _ = librosa.load(path, sr=RATE_HZ, mono=True, offset=OFFSET_S, duration=DURATION_S)
         if len(y) < LEAST_SAMPLES:
             return f"has {len(y) / RATE_HZ:.2f} s after the first {OFFSET_S} s"
-        made = copies(y, steps, np.random.default_rng([SEED, number]))
+        made = copies(y, steps, rounds, np.random.default_rng([SEED, number]))
         fine = [fine_frames(copy) for copy in made]
         return {
             "mfcc": np.stack([mfcc_row(copy) for copy in made]),
@@ -117,11 +117,11 @@ def read_manifest(folder: Path) -> list[dict[str, str]]:
     return [row | {"emotion": "neutral" if row["emotion"] == "calm" else row["emotion"]} for row in rows]
 
 
-def extract(folder: Path, out: Path, jobs: int, limit: int | None) -> int:
-    """Writes out/CORPUS.npz, four rows a recording in the manifest's order. Returns how many were left out."""
+def extract(folder: Path, out: Path, jobs: int, limit: int | None, rounds: int) -> int:
+    """Writes out/CORPUS.npz, 4 · `rounds` rows a recording in the manifest's order. Returns how many were left out."""
     entries = read_manifest(folder)[:limit]
     steps = PITCH_STEPS_EMODB if folder.name.startswith("emodb") else PITCH_STEPS
-    work = [(folder / entry["file"], steps, number) for number, entry in enumerate(entries)]
+    work = [(folder / entry["file"], steps, rounds, number) for number, entry in enumerate(entries)]
     kept: list[tuple[dict[str, str], dict[str, np.ndarray]]] = []
     left_out = 0
     started = time.time()
@@ -137,14 +137,14 @@ def extract(folder: Path, out: Path, jobs: int, limit: int | None) -> int:
     if not kept:
         return left_out
     out.mkdir(parents=True, exist_ok=True)
-    count = len(COPIES)
+    count = len(COPIES) * rounds
     np.savez(
         out / f"{folder.name}.npz",
         **{name: np.concatenate([rows[name] for _, rows in kept]) for name in ("mfcc", "chroma", "frames", "valid")},
         emotion=np.repeat([entry["emotion"] for entry, _ in kept], count),
         speaker=np.repeat([entry["speaker"] for entry, _ in kept], count),
         recording=np.repeat([entry["file"] for entry, _ in kept], count),
-        copy=np.tile(np.arange(count, dtype=np.int8), len(kept)),
+        copy=np.tile(np.arange(len(COPIES), dtype=np.int8), rounds * len(kept)),
     )
     return left_out
 
@@ -154,9 +154,10 @@ def main() -> int:
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, default=Path(".cache/paper"))
     parser.add_argument("--jobs", type=int, default=2, help="processes, two at most")
+    parser.add_argument("--rounds", type=int, default=1, help="times four rows a recording; 64 in the paper's tables of SAVEE and RAVDESS")
     parser.add_argument("--limit", type=int, help="only so many recordings of each corpus: a trial")
     args = parser.parse_args()
-    left_out = sum(extract(folder, args.out, max(1, min(2, args.jobs)), args.limit) for folder in args.folders)
+    left_out = sum(extract(folder, args.out, max(1, min(2, args.jobs)), args.limit, max(1, args.rounds)) for folder in args.folders)
     print(f"{left_out} left out")
     return 1 if left_out else 0
 
