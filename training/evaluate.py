@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from data import CORPUS_NAMES, MERGED, TRAINED, Clip, FeatureSet, Normalisation, evaluation_windows, holding
 from metrics import (
@@ -58,7 +59,7 @@ def window_logits(
 ) -> tuple[np.ndarray, np.ndarray]:
     """One row a window and the clip number it belongs to. `options`: of evaluation_windows."""
     logits, owners = [], []
-    for at in range(0, len(clips), 300):
+    for at in tqdm(range(0, len(clips), 300), desc=f"judging {feature_set.name}", leave=False, disable=None):
         windows = evaluation_windows(feature_set, clips[at : at + 300], normalisation, **options)
         logits.append(predict(model, windows.features, windows.mask))
         owners.append(windows.clip + at)

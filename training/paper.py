@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from tqdm import tqdm
 
 from model import STRIDE, EmotionNet, count_parameters
 from pictures import draw_paper
@@ -301,7 +302,7 @@ class Run:
         order = np.random.default_rng([SEED, number]).permutation(train)
         self.model.train()
         total = 0.0
-        for part in batches(order, batch):
+        for part in tqdm(batches(order, batch), desc=f"epoch {number}", unit="step", leave=False, disable=None):
             with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
                 logits = self.model(x[part])
             loss = F.cross_entropy(logits.float(), y[part])

@@ -7,6 +7,7 @@ import argparse
 import copy
 import json
 import queue
+import sys
 import threading
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.nn import functional as F
+from tqdm import tqdm
 
 from data import TRAINED, FeatureSet, channel_names, fit_prior, holding
 from evaluate import keep_judgements, quick_report
@@ -146,6 +148,8 @@ def main() -> None:
         trainer.random = np.random.default_rng(args.seed + 1000 * first)
         print(f"goes on after epoch {first}")
     test = [clip for clip in clean.clips if held(clip)]
+    # Only where somebody watches: a log has a line an epoch.
+    bar = tqdm(total=args.epochs * steps, initial=first * steps, unit="step", desc=f"{args.out.parent.name}/{args.out.name}", disable=None, dynamic_ncols=True)
     started = time.time()
     for epoch in range(first, args.epochs):
         model.train()
@@ -175,6 +179,7 @@ def main() -> None:
             optimizer.step()
             schedule.step()
             losses.append(loss.item())
+            bar.update()
             keep = min(0.995, 1 - 1 / (1 + epoch * steps + len(losses)) ** 0.75)
             with torch.no_grad():
                 for slow, fast in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
@@ -183,7 +188,8 @@ def main() -> None:
         line = {"epoch": epoch + 1, "loss": round(float(np.mean(losses)), 4), "seconds": round(time.time() - started)}
         if test and ((epoch + 1) % 10 == 0 or epoch + 1 == args.epochs):
             line |= quick_report(average, clean, test, normalisation)
-        print(json.dumps(line), flush=True)
+        tqdm.write(json.dumps(line))
+        sys.stdout.flush()
         if (epoch + 1) % 10 == 0 or epoch + 1 == args.epochs:
             torch.save(
                 {
@@ -201,6 +207,7 @@ def main() -> None:
                 },
                 checkpoint,
             )
+    bar.close()
     if test:
         for name in args.judge.split(","):
             keep_judgements(average, sets[name], held, normalisation, args.out / f"oof-{name}.npz")
