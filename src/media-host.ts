@@ -8,6 +8,7 @@ import { LocalMedia, type ParticipantMedia } from "./participant-media.ts";
 import { createUdpRtpSource, type UdpAddress, type UdpRtpSourceOptions } from "./transport/index.ts";
 import type { OpenSipReception } from "./transport/sip/index.ts";
 import { SipSource } from "./transport/sip/sip-source.ts";
+import { openWhipHere } from "./transport/werift/whip-here.ts";
 import type { OpenWhipPeer } from "./transport/werift/whip-peer.ts";
 import type { WindowParts } from "./window-chain.ts";
 
@@ -67,6 +68,7 @@ export interface LocalMediaHostOptions {
 export class LocalMediaHost implements MediaHost {
   readonly shards: readonly ShardStatus[] = [];
   readonly #options: LocalMediaHostOptions;
+  #openWhip: OpenWhipPeer | undefined;
 
   constructor(options: LocalMediaHostOptions) {
     this.#options = options;
@@ -78,11 +80,12 @@ export class LocalMediaHost implements MediaHost {
     return Promise.resolve(new LocalMedia(source, { ...parts, clock, manifest, scales, pace }));
   }
 
-  readonly openWhip: OpenWhipPeer = async (options, onEnd) => {
-    // Whoever takes no WHIP need not load werift.
-    const { WhipSession } = await import("./transport/werift/whip-session.ts");
-    return WhipSession.open({ ...options, clock: this.#options.clock, onEnd });
-  };
+  /** Whoever takes no WHIP need not load werift: asking for this does. */
+  get openWhip(): OpenWhipPeer {
+    this.#openWhip ??= openWhipHere(this.#options.clock);
+    return this.#openWhip;
+  }
+
   readonly openSip: OpenSipReception = (options, onEnd) =>
     SipSource.open({ ...options, clock: this.#options.clock, onEnd });
 

@@ -16,7 +16,8 @@ import {
   operation,
   staticFiles,
 } from "./events/index.ts";
-import { WHIP_MAX_BODY_BYTES, type WhipEndpoint } from "./transport/werift/index.ts";
+import { WHIP_MAX_BODY_BYTES } from "./transport/werift/whip-message.ts";
+import type { WhipEndpoint } from "./transport/werift/whip-server.ts";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 

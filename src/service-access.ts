@@ -10,7 +10,8 @@ import type { Clock } from "./core/clock.ts";
 import { TonetapError } from "./core/errors.ts";
 import type { Authorize, TonetapEvent } from "./events/index.ts";
 import type { MediaSocketOptions } from "./transport/websocket-media/index.ts";
-import { acceptTokens, type WhipEndpointOptions } from "./transport/werift/index.ts";
+import { acceptTokens } from "./transport/werift/bearer-tokens.ts";
+import type { WhipEndpointOptions } from "./transport/werift/whip-server.ts";
 
 /** Whether an address to listen on is reached from this machine only. */
 export const isLoopback = (host: string): boolean =>

@@ -36,12 +36,9 @@ import { TlsFiles } from "./tls-files.ts";
 import type { AudioSocketServer } from "./transport/audiosocket/index.ts";
 import type { SipServer } from "./transport/sip/index.ts";
 import type { MediaSocketOptions } from "./transport/websocket-media/index.ts";
-import {
-  createWhipEndpoint,
-  iceServers,
-  type TurnAccess,
-  type WhipEndpointOptions,
-} from "./transport/werift/index.ts";
+// Not by its door, which loads werift: connections may be in shards.
+import { iceServers, type TurnAccess } from "./transport/werift/ice-servers.ts";
+import { createWhipEndpoint, type WhipEndpointOptions } from "./transport/werift/whip-server.ts";
 
 export interface ServiceOptions extends EngineOptions {
   /** Told of defects that a request met. */

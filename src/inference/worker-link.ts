@@ -2,6 +2,7 @@
 import { Worker } from "node:worker_threads";
 import type { Clock } from "../core/clock.ts";
 import { TonetapError } from "../core/errors.ts";
+import { threadFlags } from "../core/thread-flags.ts";
 import type { BatchTiming, WindowBatch } from "./backend.ts";
 import { roomForSteps, wipeSteps } from "./held-steps.ts";
 import { condemn, createNativeHold } from "./native-hold.ts";
@@ -75,7 +76,7 @@ export class WorkerLink {
     const opening = Promise.withResolvers<OpenedReply>();
     this.opened = opening.promise;
     this.#settleOpened = opening;
-    this.#worker = new Worker(options.script, { name: "tonetap-inference" });
+    this.#worker = new Worker(options.script, { name: "tonetap-inference", ...threadFlags() });
     const exiting = Promise.withResolvers<void>();
     this.#exited = exiting.promise;
     this.#worker.on("message", (message: FromWorker) => this.#receive(message));

@@ -8,6 +8,7 @@ import { type Clock, sharedOffsetMs } from "../core/clock.ts";
 import { TonetapError } from "../core/errors.ts";
 import { featureChannels } from "../core/feature-spec.ts";
 import type { RtpPacket } from "../core/rtp.ts";
+import { threadFlags } from "../core/thread-flags.ts";
 import type { WindowParts } from "../window-chain.ts";
 import type { DepartureMemory } from "./departures.ts";
 import { createHeartbeat, HeartbeatWatch } from "./heartbeat.ts";
@@ -132,6 +133,7 @@ export class ShardLink {
       name: "tonetap-shard",
       workerData: setup,
       resourceLimits: { maxOldGenerationSizeMb: maxHeapMiB },
+      ...threadFlags(),
     });
     this.#utilization = this.#worker.performance.eventLoopUtilization();
     this.#worker.on("message", (news: FromShard) => this.#receive(news));

@@ -12,6 +12,7 @@ import { LINE_CONSENTS, type LineConsent } from "../../core/line-signal.ts";
 import { problemOf } from "../../core/problem.ts";
 import { assertIceUrl, type IceServer, linkHeader } from "./ice-servers.ts";
 import { participantFromQuery } from "./participant-query.ts";
+import { openWhipHere } from "./whip-here.ts";
 import {
   bearerOf,
   bodyText,
@@ -25,7 +26,6 @@ import {
 } from "./whip-message.ts";
 import { parseIceFragment, parseWhipOffer, type WhipOffer } from "./whip-offer.ts";
 import type { IceGathering, OpenWhipPeer, WhipPeer, WhipPeerOptions } from "./whip-peer.ts";
-import { WhipSession } from "./whip-session.ts";
 
 /** Names our extension in Link header fields: `PUT` there `{"consent": "withdrawn"}`. */
 export const WHIP_CONSENT_RELATION = "urn:tonetap:whip:ext:consent";
@@ -117,7 +117,7 @@ class Endpoint extends ClosesOnce implements WhipEndpoint {
     this.#inactivityMs = options.inactivityMs ?? 10_000;
     this.#maxSessions = options.maxSessions ?? 200;
     const { clock = systemClock } = options;
-    this.#openPeer = options.openPeer ?? ((peer, onEnd) => WhipSession.open({ ...peer, clock, onEnd }));
+    this.#openPeer = options.openPeer ?? openWhipHere(clock);
     this.#onError = options.onError ?? ((error) => process.emitWarning(error));
     assertRange("whip inactivityMs", this.#inactivityMs, 1_000, 600_000, "ms");
     if (options.maxPacketsPerSecond !== undefined)
