@@ -1,13 +1,15 @@
 """Rooms, noise and other throats: what a clip's features would be elsewhere, worked out from its log-mel bands.
 
 For training only. Bands, chroma and energy are changed as powers; MFCC and deltas follow from them (core/feature-spec.ts:
-an orthonormal DCT-II of the bands, regression over nine frames).
+an orthonormal DCT-II of all bands or the lowest, regression over nine frames).
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.signal import lfilter
+
+from data import cosines
 
 BANDS = 40
 DB = np.log(10) / 10
@@ -66,13 +68,12 @@ class Surroundings:
 
 
 class Augmenter:
-    def __init__(self, channels: list[str]):
+    def __init__(self, channels: list[str], mfcc_bands: int):
         wanted = [f"mfcc{i}" for i in range(24)] + [f"delta{i}" for i in range(24)] + [f"delta2_{i}" for i in range(24)]
         wanted += [f"mel{i}" for i in range(BANDS)] + [f"chroma{i}" for i in range(12)] + ["energy"]
         if channels != wanted:
             raise SystemExit("--surroundings needs --channels mdDlce")
-        n, k = np.arange(BANDS)[:, None], np.arange(24)[None]
-        self.cosines = (np.cos(np.pi * k * (n + 0.5) / BANDS) * np.sqrt(np.where(k == 0, 1, 2) / BANDS)).astype(np.float32)
+        self.cosines = cosines(mfcc_bands).astype(np.float32)
         self.warps = [(warp_matrix(f).T.copy(), roll_matrix(f).T.copy()) for f in WARPS]
 
     def powers(self, x: np.ndarray) -> np.ndarray:
@@ -130,5 +131,5 @@ class Augmenter:
             energy = np.log(np.maximum(y[:, BANDS : BANDS + 1], FLOOR)) / DB
             chroma = y[:, BANDS + 1 :]
             chroma = chroma / (chroma.max(1, keepdims=True) + 1e-12)
-        mfcc = mel @ self.cosines
+        mfcc = mel[:, : len(self.cosines)] @ self.cosines
         return np.concatenate([mfcc, *deltas(mfcc), mel, chroma, energy], 1)

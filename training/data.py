@@ -30,6 +30,17 @@ LEAST_SPEECH = 20
 RAVDESS_FOLDS = [(1, 11, 20, 21), (4, 10, 12, 14), (8, 9, 19, 23), (3, 5, 7, 24), (2, 15, 16, 18), (6, 13, 17, 22)]
 
 
+def cosines(bands: int, mfcc: int = 24) -> np.ndarray:
+    """[bands, mfcc]: the orthonormal DCT-II of core/feature-spec.ts, log-mel bands → MFCC."""
+    n, k = np.arange(bands)[:, None], np.arange(mfcc)[None]
+    return np.cos(np.pi * k * (n + 0.5) / bands) * np.sqrt(np.where(k == 0, 1, 2) / bands)
+
+
+def mfcc_bands(spec: dict) -> int:
+    """Mel bands, from the lowest, that a feature spec's MFCC are of."""
+    return spec.get("mfccBands", spec["melBands"])
+
+
 def channel_names(kind: str, mfcc: int = 24, mel: int = 40) -> list[str]:
     """Names of a channel subset, in featureNames() order. `kind`: letters of m d D l c e."""
     names: list[str] = []

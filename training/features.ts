@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import { systemClock } from "../src/core/clock.ts";
 import { TonetapError } from "../src/core/errors.ts";
 import {
+  assertFeatureSpec,
   DEFAULT_FEATURE_SPEC,
   type FeatureSpec,
   featureChannels,
@@ -18,15 +19,16 @@ import type { ManifestRow, Problem } from "./manifest.ts";
 import { FeatureFileWriter } from "./safetensors.ts";
 import { WorkerPool } from "./worker-pool.ts";
 
-const USAGE = `npm run features -- [--line clean,opus16,g711] [--out .cache/features] [--jobs 2] FOLDER…
+const USAGE = `npm run features -- [--line clean,opus16,g711] [--out .cache/features] [--mfcc-bands 40] [--jobs 2] FOLDER…
 
-FOLDER     a corpus (a manifest.csv, or the file names of a published corpus), or a folder of corpora
---line     what the audio passes, comma-separated: clean, g711, opusN, opusN-lossP, noiseN, gain-N; with @0.9 played slower
---out      where LINE.safetensors and LINE.json go
---jobs     threads`;
+FOLDER        a corpus (a manifest.csv, or the file names of a published corpus), or a folder of corpora
+--line        what the audio passes, comma-separated: clean, g711, opusN, opusN-lossP, noiseN, gain-N; with @0.9 played slower
+--out         where LINE.safetensors and LINE.json go
+--mfcc-bands  mel bands, from the lowest, that MFCC are of (24–40, default 40): 29 leave out what a telephone line cuts off
+--jobs        threads`;
 
 /** All features that a model could want; training picks channels by name. */
-const SPEC: FeatureSpec = { ...DEFAULT_FEATURE_SPEC, logMel: true };
+const ALL_FEATURES: FeatureSpec = { ...DEFAULT_FEATURE_SPEC, logMel: true };
 /** Clips of this corpus that are shorter than 2 s are filled up with zeros. */
 const ZERO_PADDED_CORPUS = "emodb_first2s";
 
@@ -41,6 +43,7 @@ async function main(): Promise<number> {
     options: {
       line: { type: "string", default: "clean" },
       out: { type: "string", default: join(".cache", "features") },
+      "mfcc-bands": { type: "string" },
       jobs: { type: "string", default: String(Math.min(2, availableParallelism())) },
       help: { type: "boolean", default: false },
     },
@@ -56,6 +59,11 @@ async function main(): Promise<number> {
     throw new TonetapError("invalid-argument", `jobs must be 1–64, got ${values.jobs}`);
   }
 
+  const bands = values["mfcc-bands"];
+  const spec: FeatureSpec =
+    bands === undefined ? ALL_FEATURES : { ...ALL_FEATURES, mfccBands: Number(bands) };
+  assertFeatureSpec(spec);
+
   const problems: Problem[] = [];
   const entries: Entry[] = [];
   for (const folder of await findCorpora(positionals)) {
@@ -68,7 +76,7 @@ async function main(): Promise<number> {
     }
   }
   await mkdir(values.out, { recursive: true });
-  await extract(entries, lines, values.out, jobs, problems);
+  await extract(entries, lines, spec, values.out, jobs, problems);
   for (const { file, reason } of problems) console.error(`left out: ${file}: ${reason}`);
   console.log(`${problems.length} left out`);
   return problems.length === 0 ? 0 : 1;
@@ -77,13 +85,14 @@ async function main(): Promise<number> {
 async function extract(
   entries: readonly Entry[],
   lines: readonly string[],
+  spec: FeatureSpec,
   out: string,
   jobs: number,
   problems: Problem[],
 ): Promise<void> {
   const started = systemClock.now();
   const writers = await Promise.all(
-    lines.map((line) => FeatureFileWriter.create(join(out, `${line}.safetensors`), featureChannels(SPEC))),
+    lines.map((line) => FeatureFileWriter.create(join(out, `${line}.safetensors`), featureChannels(spec))),
   );
   const clips: Record<string, unknown>[][] = lines.map(() => []);
   const pool = new WorkerPool<FeatureJob, FeatureJobResult>(
@@ -91,7 +100,7 @@ async function extract(
     Math.min(jobs, Math.max(1, entries.length)),
   );
   const work = entries.map(({ path, row }, id) => {
-    return { id, path, trimZeros: row.corpus === ZERO_PADDED_CORPUS, lines, spec: SPEC };
+    return { id, path, trimZeros: row.corpus === ZERO_PADDED_CORPUS, lines, spec };
   });
   let done = 0;
   try {
@@ -117,7 +126,7 @@ async function extract(
   }
   for (const [i, line] of lines.entries()) {
     await writers[i]?.close();
-    const index = { line, features: SPEC, channels: featureNames(SPEC), clips: clips[i] };
+    const index = { line, features: spec, channels: featureNames(spec), clips: clips[i] };
     await writeFile(join(out, `${line}.json`), `${JSON.stringify(index)}\n`);
   }
 }

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from augment import DB, Augmenter
-from data import FRAMES, LABELS, TRAINED, Clip, FeatureSet, Normalisation
+from data import FRAMES, LABELS, TRAINED, Clip, FeatureSet, Normalisation, cosines, mfcc_bands
 
 
 @dataclass
@@ -99,8 +99,9 @@ class Trainer:
             root = np.sqrt(np.maximum(of, 1))
             self.drawn[corpus] = np.where(of > 0, np.log(root / root[of > 0].mean()), 0)
         self.share = np.cumsum(np.array(share) / np.sum(share))
-        self.response = microphone_basis(sets[0].channels)
-        self.augmenter = Augmenter(sets[0].channels) if args["surroundings"] > 0 else None
+        bands = mfcc_bands(sets[0].spec)
+        self.response = microphone_basis(sets[0].channels, bands)
+        self.augmenter = Augmenter(sets[0].channels, bands) if args["surroundings"] > 0 else None
 
     def batch(self, size: int) -> Batch:
         channels = len(self.sets[0].channels)
@@ -222,24 +223,25 @@ class Trainer:
             x += random.standard_normal(x.shape).astype(np.float32) * random.uniform(0, 0.2)
 
 
-def microphone_basis(channels: list[str]) -> np.ndarray:
+def microphone_basis(channels: list[str], of: int) -> np.ndarray:
     """Random gains and frequency responses as offsets of the features: [components, C], each one deviation strong.
 
-    Component 0 is the gain (5 dB), component k a ripple of k half-waves over the mel scale: it moves MFCC k, and the
-    log-mel bands by that cosine.
+    Component 0 is the gain (5 dB), component k a ripple of k half-waves over the mel scale: it moves the log-mel bands by that
+    cosine, and the MFCC, which are of the lowest `of` bands, as it says there; of all bands that is MFCC k alone.
     """
     bands, ripples = 40, 8
     basis = np.zeros((1 + ripples, len(channels)))
-    for c, name in enumerate(channels):
-        kind = name.rstrip("0123456789")
-        number = int(name[len(kind) :] or 0)
-        for k in range(1 + ripples):
-            strength = 5.0 if k == 0 else 2.5 / k
-            cosine = np.cos(np.pi * k * (number + 0.5) / bands)
+    for k in range(1 + ripples):
+        strength = 5.0 if k == 0 else 2.5 / k
+        ripple = strength * np.cos(np.pi * k * (np.arange(bands) + 0.5) / bands)
+        mfcc = ripple[:of] @ cosines(of)
+        for c, name in enumerate(channels):
+            kind = name.rstrip("0123456789")
+            number = int(name[len(kind) :] or 0)
             if kind == "energy":
                 basis[k, c] = 5.0 if k == 0 else 0.0
             elif kind == "mel":
-                basis[k, c] = strength * cosine
-            elif kind == "mfcc" and number == k:
-                basis[k, c] = strength * np.sqrt(bands if k == 0 else bands / 2)
+                basis[k, c] = ripple[number]
+            elif kind == "mfcc":
+                basis[k, c] = mfcc[number]
     return basis

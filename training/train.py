@@ -117,6 +117,9 @@ def main() -> None:
     sets = {
         name: FeatureSet(args.features, name, channels, corpora) for name in [*shares, *args.judge.split(",")]
     }
+    for name, feature_set in sets.items():
+        if feature_set.spec != sets[next(iter(shares))].spec:
+            raise SystemExit(f"{args.features / name}.json has other features than {next(iter(shares))}.json: {feature_set.spec}")
     left_out = {tuple(item.split(":")) for item in args.leave_out.split(",") if item}
     for feature_set in sets.values():
         feature_set.clips = [clip for clip in feature_set.clips if (clip.corpus, clip.speaker) not in left_out]

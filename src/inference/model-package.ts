@@ -45,6 +45,7 @@ const featuresSchema = object({
   melLowHz: finite,
   melHighHz: finite,
   mfcc: finite,
+  mfccBands: finite.optional(),
   delta: flag,
   delta2: flag,
   deltaWidth: finite,

@@ -166,9 +166,14 @@ describe("npm run evaluate and npm run features", () => {
       await writeFile(join(emovo, "f1", `${name}.wav`), wav([tone(200, 16_000, 1)], 16_000, 16));
     }
     const out = join(folder, "features-by-name");
-    expect(await run("features.ts", "--out", out, emovo)).toMatchObject({ code: 0 });
+    expect(await run("features.ts", "--out", out, "--mfcc-bands", "29", emovo)).toMatchObject({ code: 0 });
+    expect(await run("features.ts", "--out", out, "--mfcc-bands", "20", emovo)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("features.mfccBands must be a whole number 24–40, got 20"),
+    });
     await rm(emovo, { recursive: true });
-    const { clips } = JSON.parse(await readFile(join(out, "clean.json"), "utf8"));
+    const { clips, features } = JSON.parse(await readFile(join(out, "clean.json"), "utf8"));
+    expect(features).toMatchObject({ mfcc: 24, mfccBands: 29, melBands: 40 });
     expect(clips).toMatchObject([
       { file: "f1/dis-f1-b1.wav", corpus: "emovo", speaker: "f1", language: "it", emotion: "disgust" },
       { file: "f1/gio-f1-l4.wav", corpus: "emovo", speaker: "f1", language: "it", emotion: "happy" },

@@ -1,5 +1,5 @@
 /** One frame's features, without derivatives, as the textbook has them. Rings and derivatives are frame-extractor.ts. */
-import type { FeatureSpec } from "../../core/feature-spec.ts";
+import { type FeatureSpec, mfccBands } from "../../core/feature-spec.ts";
 import { chromaFilterBank, normaliseChroma } from "./chroma.ts";
 import { dctMatrix } from "./dct.ts";
 import { decibels } from "./decibels.ts";
@@ -35,7 +35,7 @@ export function textbookAnalyser(spec: FeatureSpec): FrameAnalyser {
   const melBank = melFilterBank(spec);
   const chromaBank = chromaFilterBank(spec);
   const speech = speechBand(spec);
-  const dct = dctMatrix(spec.mfcc, spec.melBands);
+  const dct = dctMatrix(spec.mfcc, mfccBands(spec));
   const power = new Float64Array(spec.fftSize / 2 + 1);
   const logMel = new Float64Array(spec.melBands);
   const mfcc = new Float64Array(spec.mfcc);
@@ -55,7 +55,7 @@ export function textbookAnalyser(spec: FeatureSpec): FrameAnalyser {
   };
 }
 
-/** out = matrix · x. */
+/** out = matrix · x, of x as many as a row has. */
 function multiply(matrix: readonly Float64Array[], x: Float64Array, out: Float64Array): void {
   matrix.forEach((row, i) => {
     out[i] = dot(row, x);
@@ -64,6 +64,6 @@ function multiply(matrix: readonly Float64Array[], x: Float64Array, out: Float64
 
 function dot(a: Float64Array, b: Float64Array): number {
   let sum = 0;
-  for (let k = 0; k < b.length; k++) sum += (a[k] ?? 0) * (b[k] ?? 0);
+  for (let k = 0; k < a.length; k++) sum += (a[k] ?? 0) * (b[k] ?? 0);
   return sum;
 }

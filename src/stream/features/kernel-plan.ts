@@ -2,7 +2,7 @@
  * What the WASM kernel must know of one spec: sizes, tables and the layout of its memory. The tables come from the
  * same functions as the reference, so the two cannot drift. Field order and table layouts: assembly/plan.ts.
  */
-import { deltaLookahead, type FeatureSpec, featureChannels } from "../../core/feature-spec.ts";
+import { deltaLookahead, type FeatureSpec, featureChannels, mfccBands } from "../../core/feature-spec.ts";
 import { chromaFilterBank } from "./chroma.ts";
 import { dctMatrix } from "./dct.ts";
 import { deltaWeights } from "./delta.ts";
@@ -63,7 +63,8 @@ export function kernelPlan(spec: FeatureSpec, capacity: number): KernelPlan {
   const ring = ringLayout(spec, ringFrames);
   const mel = melScale(spec);
 
-  const sizes = [frameLength, hopLength, points, melBands, mfcc, spec.chroma, half, ringFrames];
+  const cepstrumOf = mfccBands(spec);
+  const sizes = [frameLength, hopLength, points, melBands, cepstrumOf, mfcc, spec.chroma, half, ringFrames];
   const blocks = [Number(spec.delta), Number(spec.delta2), Number(spec.logMel)];
   const rows = [ring.energyAt, ring.speechAt, ring.melAt, ring.chromaAt];
   const scale = [mel.centre, mel.step, 1 / mel.step];
@@ -74,7 +75,7 @@ export function kernelPlan(spec: FeatureSpec, capacity: number): KernelPlan {
     sparseBank(forFlattened(melFilterBank(spec))),
     sparseBank(forFlattened(withoutTails(chromaFilterBank(spec)))),
     sparseBank(forFlattened([speechBand(spec)])),
-    floats(foldedDct(mfcc, melBands)),
+    floats(foldedDct(mfcc, cepstrumOf)),
     floats(halfDeltaWeights(spec)),
   ];
   const work = [
@@ -82,7 +83,7 @@ export function kernelPlan(spec: FeatureSpec, capacity: number): KernelPlan {
     2 * points,
     points + 1,
     melBands,
-    2 * Math.ceil(melBands / 2),
+    2 * Math.ceil(cepstrumOf / 2),
     (mfcc * (ringFrames + SERIES_EXTRA)) / GROUP_FRAMES,
     channels * (ringFrames / GROUP_FRAMES) + 1,
   ];

@@ -111,4 +111,5 @@ function assertMeydaCan(spec: FeatureSpec): void {
   need("melLowHz", 0);
   need("melHighHz", spec.sampleRateHz / 2);
   if (spec.mfcc > MAX_MFCC) need("mfcc", MAX_MFCC);
+  if (spec.mfccBands !== undefined) need("mfccBands", spec.melBands);
 }

@@ -119,6 +119,52 @@ describe.each(kinds)("the $name extractor", ({ open }) => {
   });
 });
 
+describe.each(["fast", "reference"] as const)("MFCC of some bands, %s", (implementation) => {
+  const spec = (mfccBands?: number): FeatureSpec => ({ ...DEFAULT_FEATURE_SPEC, logMel: true, mfccBands });
+  /** Frames 20–40 of what these samples have, channel by channel. */
+  const of = (pcm: Float32Array, mfccBands?: number): Float32Array[] => {
+    const extractor = createFeatureExtractor(spec(mfccBands), { implementation });
+    extractor.push(pcm);
+    const out = new Float32Array(extractor.channels * 20);
+    extractor.copy(20, 20, out, 20);
+    extractor.close();
+    return Array.from({ length: extractor.channels }, (_, c) => out.subarray(20 * c, 20 * (c + 1)));
+  };
+  const apart = (a: readonly Float32Array[], b: readonly Float32Array[]): number =>
+    Math.max(...a.flatMap((row, c) => Array.from(row, (x, i) => Math.abs(x - (b[c]?.[i] ?? Number.NaN)))));
+
+  test("of 29 bands they are the cosine transform of these 29; the other 53 channels are as before", () => {
+    const pcm = noise(16_000, 7);
+    const some = of(pcm, 29);
+    for (let k = 0; k < 24; k++) {
+      for (let i = 0; i < 20; i++) {
+        let sum = 0;
+        for (let n = 0; n < 29; n++) {
+          sum += (some[72 + n]?.[i] ?? Number.NaN) * Math.cos((Math.PI * k * (2 * n + 1)) / 58);
+        }
+        expect(some[k]?.[i]).toBeCloseTo(sum * Math.sqrt((k === 0 ? 1 : 2) / 29), 3);
+      }
+    }
+    expect(apart(some.slice(72), of(pcm).slice(72))).toBe(0);
+    expect(apart(of(pcm, 40), of(pcm))).toBe(0);
+  });
+
+  test("what is above 3.4 kHz does not move them: a tone of 5 kHz by less than 0.1 dB, those of all 40 by more than 5", () => {
+    const low = noise(16_000, 8).map((x) => 0.01 * x);
+    const both = low.map((x, n) => x + 0.3 * Math.sin((2 * Math.PI * 5_000 * n) / 16_000));
+    expect(apart(of(low, 29).slice(0, 72), of(both, 29).slice(0, 72))).toBeLessThan(0.1);
+    expect(apart(of(low).slice(0, 24), of(both).slice(0, 24))).toBeGreaterThan(5);
+  });
+
+  test("of fewer bands than coefficients, of more than there are, of half a band: 3 refusals by name", () => {
+    for (const bands of [23, 41, 29.5]) {
+      expect(() => createFeatureExtractor(spec(bands), { implementation })).toThrow(
+        new TonetapError("invalid-argument", `features.mfccBands must be a whole number 24–40, got ${bands}`),
+      );
+    }
+  });
+});
+
 test("options out of range are refused: 15 frames of capacity, 4 held, 16.5 of either", () => {
   for (const options of [{ capacityFrames: 15 }, { maxHoldFrames: 4 }, { capacityFrames: 16.5 }]) {
     expect(codeOf(() => createFeatureExtractor(DEFAULT_FEATURE_SPEC, options))).toBe("invalid-argument");

@@ -1,12 +1,12 @@
 /**
- * Cepstral coefficients: a DCT-II of the log-mel bands. Even rows of the matrix are symmetric and odd rows
+ * Cepstral coefficients: a DCT-II of the lowest log-mel bands, or of all. Even rows of the matrix are symmetric and odd rows
  * antisymmetric, so the bands are folded first and each row costs half.
  */
 import { Plan } from "./plan";
 
 /** Writes mfcc quads of `plan.bands` to out, out + rowBytes, … The table holds, a pair of rows (k, k + 1), their halves in turns. */
 export function cepstrum(plan: Plan, out: usize, rowBytes: usize): void {
-  const bands = plan.melBands;
+  const bands = plan.mfccBands;
   const half = (bands + 1) >> 1;
   const folded = plan.folded;
   for (let n = 0; n < half; n++) {
