@@ -100,6 +100,7 @@ class Trainer:
             self.drawn[corpus] = np.where(of > 0, np.log(root / root[of > 0].mean()), 0)
         self.share = np.cumsum(np.array(share) / np.sum(share))
         bands = mfcc_bands(sets[0].spec)
+        self.upper = [c for c, name in enumerate(sets[0].channels) if name.startswith("mel") and int(name[3:]) >= bands]
         self.response = microphone_basis(sets[0].channels, bands)
         self.augmenter = Augmenter(sets[0].channels, bands) if args["surroundings"] > 0 else None
 
@@ -219,6 +220,9 @@ class Trainer:
                 width = int(random.uniform(1, 12))
                 at = random.integers(x.shape[1] - width)
                 x[:, at : at + width] = 0
+        # Drawn only where it is asked for: other seeded runs stay as they were.
+        if self.args["upper_mask"] > 0 and random.random() < self.args["upper_mask"]:
+            x[:, self.upper] = 0
         if random.random() < 0.3:
             x += random.standard_normal(x.shape).astype(np.float32) * random.uniform(0, 0.2)
 

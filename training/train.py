@@ -47,6 +47,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--microphone", type=float, default=0.5)
     parser.add_argument("--time-mask", type=float, default=0.4)
     parser.add_argument("--channel-mask", type=float, default=0.4)
+    parser.add_argument("--upper-mask", type=float, default=0, help="share of samples without the mel bands that are not in their MFCC")
     parser.add_argument("--size", choices=SIZES, default="base")
     parser.add_argument("--model", default="{}", help="JSON of the network's options, over those of the size")
     parser.add_argument("--seed", type=int, default=1)
