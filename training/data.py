@@ -30,33 +30,49 @@ LEAST_SPEECH = 20
 RAVDESS_FOLDS = [(1, 11, 20, 21), (4, 10, 12, 14), (8, 9, 19, 23), (3, 5, 7, 24), (2, 15, 16, 18), (6, 13, 17, 22)]
 
 
-def cosines(bands: int, mfcc: int = 24) -> np.ndarray:
-    """[bands, mfcc]: the orthonormal DCT-II of core/feature-spec.ts, log-mel bands → MFCC."""
-    n, k = np.arange(bands)[:, None], np.arange(mfcc)[None]
-    return np.cos(np.pi * k * (n + 0.5) / bands) * np.sqrt(np.where(k == 0, 1, 2) / bands)
+def mel_of(hz: np.ndarray) -> np.ndarray:
+    """Slaney's scale, as src/stream/features/mel.ts."""
+    return np.where(hz < 1000, hz * 3 / 200, 15 + np.log(np.maximum(hz, 1000) / 1000) * 27 / np.log(6.4))
 
 
-def mfcc_bands(spec: dict) -> int:
-    """Mel bands, from the lowest, that a feature spec's MFCC are of."""
-    return spec.get("mfccBands", spec["melBands"])
+def hz_of(mel: np.ndarray) -> np.ndarray:
+    return np.where(mel < 15, mel * 200 / 3, 1000 * np.exp((mel - 15) * np.log(6.4) / 27))
 
 
-def channel_names(kind: str, mfcc: int = 24, mel: int = 40) -> list[str]:
+class Cepstrum:
+    """Log-mel bands [T, bands] → MFCC [T, mfcc], as src/stream/features does it."""
+
+    def __init__(self, spec: dict):
+        bands, count = spec["melBands"], spec["mfcc"]
+        n, k = np.arange(bands)[:, None], np.arange(count)[None]
+        self.cosines = (np.cos(np.pi * k * (n + 0.5) / bands) * np.sqrt(np.where(k == 0, 1, 2) / bands)).astype(np.float32)
+        self.range = spec.get("mfccTopDb", np.inf)
+
+    def of(self, mel: np.ndarray) -> np.ndarray:
+        return np.maximum(mel, mel.max(1, keepdims=True) - np.float32(self.range)) @ self.cosines
+
+
+def channel_names(kind: str, spec: dict) -> list[str]:
     """Names of a channel subset, in featureNames() order. `kind`: letters of m d D l c e."""
     names: list[str] = []
     if "m" in kind:
-        names += [f"mfcc{i}" for i in range(mfcc)]
+        names += [f"mfcc{i}" for i in range(spec["mfcc"])]
     if "d" in kind:
-        names += [f"delta{i}" for i in range(mfcc)]
+        names += [f"delta{i}" for i in range(spec["mfcc"])]
     if "D" in kind:
-        names += [f"delta2_{i}" for i in range(mfcc)]
+        names += [f"delta2_{i}" for i in range(spec["mfcc"])]
     if "l" in kind:
-        names += [f"mel{i}" for i in range(mel)]
+        names += [f"mel{i}" for i in range(spec["melBands"])]
     if "c" in kind:
         names += [f"chroma{i}" for i in range(12)]
     if "e" in kind:
         names += ["energy"]
     return names
+
+
+def spec_of(folder: Path, name: str) -> dict:
+    """What the features of a set are: FeatureSpec of src/core/feature-spec.ts."""
+    return json.loads((folder / f"{name}.json").read_text())["features"]
 
 
 @dataclass

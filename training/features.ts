@@ -19,16 +19,28 @@ import type { ManifestRow, Problem } from "./manifest.ts";
 import { FeatureFileWriter } from "./safetensors.ts";
 import { WorkerPool } from "./worker-pool.ts";
 
-const USAGE = `npm run features -- [--line clean,opus16,g711] [--out .cache/features] [--mfcc-bands 40] [--jobs 2] FOLDER…
+/**
+ * All features that a model could want. Bands up to where a telephone line ends, and MFCC of what stands out of its noise: a
+ * recording is to sound the same over a line (training/LOG.md, "What a phone line changes").
+ */
+const FEATURES: FeatureSpec = {
+  ...DEFAULT_FEATURE_SPEC,
+  melBands: 29,
+  melHighHz: 3_400,
+  mfccTopDb: 30,
+  logMel: true,
+};
+
+const USAGE = `npm run features -- [--line clean,opus16,g711] [--out .cache/features] [--jobs 2] FOLDER…
 
 FOLDER        a corpus (a manifest.csv, or the file names of a published corpus), or a folder of corpora
 --line        what the audio passes, comma-separated: clean, g711, opusN, opusN-lossP, noiseN, gain-N; with @0.9 played slower
 --out         where LINE.safetensors and LINE.json go
---mfcc-bands  mel bands, from the lowest, that MFCC are of (24–40, default 40): 29 leave out what a telephone line cuts off
+--mel-bands   mel bands (24–128, default ${FEATURES.melBands}) up to
+--mel-high-hz Hz (to 8000, default ${FEATURES.melHighHz}, where a telephone line ends)
+--mfcc-top-db in MFCC a band counts as at least this below its frame's loudest (1–200, default ${FEATURES.mfccTopDb})
 --jobs        threads`;
 
-/** All features that a model could want; training picks channels by name. */
-const ALL_FEATURES: FeatureSpec = { ...DEFAULT_FEATURE_SPEC, logMel: true };
 /** Clips of this corpus that are shorter than 2 s are filled up with zeros. */
 const ZERO_PADDED_CORPUS = "emodb_first2s";
 
@@ -43,7 +55,9 @@ async function main(): Promise<number> {
     options: {
       line: { type: "string", default: "clean" },
       out: { type: "string", default: join(".cache", "features") },
-      "mfcc-bands": { type: "string" },
+      "mel-bands": { type: "string", default: String(FEATURES.melBands) },
+      "mel-high-hz": { type: "string", default: String(FEATURES.melHighHz) },
+      "mfcc-top-db": { type: "string", default: String(FEATURES.mfccTopDb) },
       jobs: { type: "string", default: String(Math.min(2, availableParallelism())) },
       help: { type: "boolean", default: false },
     },
@@ -59,9 +73,12 @@ async function main(): Promise<number> {
     throw new TonetapError("invalid-argument", `jobs must be 1–64, got ${values.jobs}`);
   }
 
-  const bands = values["mfcc-bands"];
-  const spec: FeatureSpec =
-    bands === undefined ? ALL_FEATURES : { ...ALL_FEATURES, mfccBands: Number(bands) };
+  const spec: FeatureSpec = {
+    ...FEATURES,
+    melBands: Number(values["mel-bands"]),
+    melHighHz: Number(values["mel-high-hz"]),
+    mfccTopDb: Number(values["mfcc-top-db"]),
+  };
   assertFeatureSpec(spec);
 
   const problems: Problem[] = [];

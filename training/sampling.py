@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from augment import DB, Augmenter
-from data import FRAMES, LABELS, TRAINED, Clip, FeatureSet, Normalisation, cosines, mfcc_bands
+from data import FRAMES, LABELS, TRAINED, Cepstrum, Clip, FeatureSet, Normalisation
 
 
 @dataclass
@@ -99,10 +99,8 @@ class Trainer:
             root = np.sqrt(np.maximum(of, 1))
             self.drawn[corpus] = np.where(of > 0, np.log(root / root[of > 0].mean()), 0)
         self.share = np.cumsum(np.array(share) / np.sum(share))
-        bands = mfcc_bands(sets[0].spec)
-        self.upper = [c for c, name in enumerate(sets[0].channels) if name.startswith("mel") and int(name[3:]) >= bands]
-        self.response = microphone_basis(sets[0].channels, bands)
-        self.augmenter = Augmenter(sets[0].channels, bands) if args["surroundings"] > 0 else None
+        self.response = microphone_basis(sets[0].channels, sets[0].spec)
+        self.augmenter = Augmenter(sets[0].channels, sets[0].spec) if args["surroundings"] > 0 else None
 
     def batch(self, size: int) -> Batch:
         channels = len(self.sets[0].channels)
@@ -142,7 +140,8 @@ class Trainer:
             low = at.astype(np.int64)
             part = (at - low)[:, None].astype(np.float32)
             high = np.minimum(low + 1, clip.first + clip.frames - 1)
-            x = feature_set.features[low] * (1 - part) + feature_set.features[high] * part
+            x = feature_set.features[low].astype(np.float32)
+            x += (feature_set.features[high] - x) * part
         # What was heard of this window itself: on a call it is counted before it is judged.
         here = Sums.of(clip).times(min(1.0, length / clip.frames))
         others = self.heard_before(feature_set, clip)
@@ -164,7 +163,7 @@ class Trainer:
         total, square, count = heard.total, heard.square, heard.count
         square = square + 2 * offset * total + count * offset**2
         mean, std = self.normalisation.adapt(count, total + count * offset, square)
-        return ((x + (offset - mean)) / std).astype(np.float32)
+        return (x + (offset - mean).astype(np.float32)) / std.astype(np.float32)
 
     def heard_before(self, feature_set: FeatureSet, clip: Clip) -> list[Clip]:
         """Other recordings of the voice, as a call would have brought them; none when the call begins."""
@@ -220,25 +219,23 @@ class Trainer:
                 width = int(random.uniform(1, 12))
                 at = random.integers(x.shape[1] - width)
                 x[:, at : at + width] = 0
-        # Drawn only where it is asked for: other seeded runs stay as they were.
-        if self.args["upper_mask"] > 0 and random.random() < self.args["upper_mask"]:
-            x[:, self.upper] = 0
         if random.random() < 0.3:
-            x += random.standard_normal(x.shape).astype(np.float32) * random.uniform(0, 0.2)
+            x += random.standard_normal(x.shape, np.float32) * np.float32(random.uniform(0, 0.2))
 
 
-def microphone_basis(channels: list[str], of: int) -> np.ndarray:
+def microphone_basis(channels: list[str], spec: dict) -> np.ndarray:
     """Random gains and frequency responses as offsets of the features: [components, C], each one deviation strong.
 
-    Component 0 is the gain (5 dB), component k a ripple of k half-waves over the mel scale: it moves the log-mel bands by that
-    cosine, and the MFCC, which are of the lowest `of` bands, as it says there; of all bands that is MFCC k alone.
+    Component 0 is the gain (5 dB), component k a ripple of k half-waves over the bands: it moves the log-mel bands by that
+    cosine, and MFCC k alone.
     """
-    bands, ripples = 40, 8
+    bands, ripples = spec["melBands"], 8
+    cosines = Cepstrum(spec).cosines
     basis = np.zeros((1 + ripples, len(channels)))
     for k in range(1 + ripples):
         strength = 5.0 if k == 0 else 2.5 / k
         ripple = strength * np.cos(np.pi * k * (np.arange(bands) + 0.5) / bands)
-        mfcc = ripple[:of] @ cosines(of)
+        mfcc = ripple @ cosines
         for c, name in enumerate(channels):
             kind = name.rstrip("0123456789")
             number = int(name[len(kind) :] or 0)

@@ -22,10 +22,11 @@ export interface FeatureSpec {
   /** Cepstral coefficients kept, c0 first. 0–melBands. Orthonormal DCT-II of 10·log10(power mel), floor 1e-10, no top_db. */
   readonly mfcc: number;
   /**
-   * Mel bands, from the lowest, that the MFCC are of: mfcc–melBands. Default: all. With what a telephone line cuts off left out
-   * (29 of the default's 40 lie below 3.4 kHz), they say the same of a voice on either side of it.
+   * dB, 1–200. In the MFCC a band counts as at least this much below the loudest of its frame (librosa's top_db, frame by
+   * frame; without a limit if absent): each coefficient is a sum over all bands, so that else the noise of a codec between the
+   * harmonics, which nobody hears, moves all of them. Log-mel keeps the bands as they are.
    */
-  readonly mfccBands?: number | undefined;
+  readonly mfccTopDb?: number | undefined;
   /** First time derivative of the MFCC (librosa.feature.delta, width `deltaWidth`). */
   readonly delta: boolean;
   /** Second time derivative (librosa.feature.delta order 2). */
@@ -67,9 +68,6 @@ export function featureChannels(spec: FeatureSpec): number {
     Number(spec.logEnergy)
   );
 }
-
-/** Mel bands that the MFCC are of. */
-export const mfccBands = (spec: FeatureSpec): number => spec.mfccBands ?? spec.melBands;
 
 /** One name a channel, in order: `mfcc0` … `delta0` … `delta2_0` … `mel0` … `chroma0` … `energy`. */
 export function featureNames(spec: FeatureSpec): string[] {
@@ -113,7 +111,8 @@ export function assertFeatureSpec(spec: FeatureSpec): void {
   whole("hopLength", 16, spec.frameLength);
   whole("melBands", 8, 128);
   whole("mfcc", 0, spec.melBands);
-  if (spec.mfccBands !== undefined) whole("mfccBands", Math.max(1, spec.mfcc), spec.melBands);
+  if (spec.mfccTopDb !== undefined && !(spec.mfccTopDb >= 1 && spec.mfccTopDb <= 200))
+    fail("mfccTopDb", "1–200 dB", spec.mfccTopDb);
   whole("deltaWidth", 3, 15);
   if (spec.deltaWidth % 2 === 0) fail("deltaWidth", "odd", spec.deltaWidth);
   if (!(spec.melLowHz >= 0 && spec.melLowHz < spec.melHighHz))

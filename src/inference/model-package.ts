@@ -45,7 +45,7 @@ const featuresSchema = object({
   melLowHz: finite,
   melHighHz: finite,
   mfcc: finite,
-  mfccBands: finite.optional(),
+  mfccTopDb: finite.optional(),
   delta: flag,
   delta2: flag,
   deltaWidth: finite,

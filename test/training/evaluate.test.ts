@@ -166,14 +166,14 @@ describe("npm run evaluate and npm run features", () => {
       await writeFile(join(emovo, "f1", `${name}.wav`), wav([tone(200, 16_000, 1)], 16_000, 16));
     }
     const out = join(folder, "features-by-name");
-    expect(await run("features.ts", "--out", out, "--mfcc-bands", "29", emovo)).toMatchObject({ code: 0 });
-    expect(await run("features.ts", "--out", out, "--mfcc-bands", "20", emovo)).toMatchObject({
+    expect(await run("features.ts", "--out", out, "--mel-bands", "32", emovo)).toMatchObject({ code: 0 });
+    expect(await run("features.ts", "--out", out, "--mel-bands", "20", emovo)).toMatchObject({
       code: 2,
-      stderr: expect.stringContaining("features.mfccBands must be a whole number 24–40, got 20"),
+      stderr: expect.stringContaining("features.mfcc must be a whole number 0–20, got 24"),
     });
     await rm(emovo, { recursive: true });
     const { clips, features } = JSON.parse(await readFile(join(out, "clean.json"), "utf8"));
-    expect(features).toMatchObject({ mfcc: 24, mfccBands: 29, melBands: 40 });
+    expect(features).toMatchObject({ mfcc: 24, mfccTopDb: 30, melBands: 32, melHighHz: 3_400 });
     expect(clips).toMatchObject([
       { file: "f1/dis-f1-b1.wav", corpus: "emovo", speaker: "f1", language: "it", emotion: "disgust" },
       { file: "f1/gio-f1-l4.wav", corpus: "emovo", speaker: "f1", language: "it", emotion: "happy" },
@@ -195,7 +195,7 @@ describe("npm run evaluate and npm run features", () => {
     expect(code).toBe(1);
     const clean = JSON.parse(await readFile(join(out, "clean.json"), "utf8"));
     const slow = JSON.parse(await readFile(join(out, "g711@0.9.json"), "utf8"));
-    expect(clean.channels).toHaveLength(125);
+    expect(clean.channels).toHaveLength(114);
     expect(clean.clips.map(({ file }: { file: string }) => file)).toEqual([
       "a.wav",
       "b.wav",

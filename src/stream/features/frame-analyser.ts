@@ -1,5 +1,5 @@
 /** One frame's features, without derivatives, as the textbook has them. Rings and derivatives are frame-extractor.ts. */
-import { type FeatureSpec, mfccBands } from "../../core/feature-spec.ts";
+import type { FeatureSpec } from "../../core/feature-spec.ts";
 import { chromaFilterBank, normaliseChroma } from "./chroma.ts";
 import { dctMatrix } from "./dct.ts";
 import { decibels } from "./decibels.ts";
@@ -35,9 +35,10 @@ export function textbookAnalyser(spec: FeatureSpec): FrameAnalyser {
   const melBank = melFilterBank(spec);
   const chromaBank = chromaFilterBank(spec);
   const speech = speechBand(spec);
-  const dct = dctMatrix(spec.mfcc, mfccBands(spec));
+  const dct = dctMatrix(spec.mfcc, spec.melBands);
   const power = new Float64Array(spec.fftSize / 2 + 1);
   const logMel = new Float64Array(spec.melBands);
+  const topDb = spec.mfccTopDb ?? Number.POSITIVE_INFINITY;
   const mfcc = new Float64Array(spec.mfcc);
   const chroma = new Float64Array(spec.chroma);
   return {
@@ -47,7 +48,12 @@ export function textbookAnalyser(spec: FeatureSpec): FrameAnalyser {
       logMel.forEach((x, band) => {
         logMel[band] = decibels(x);
       });
-      multiply(dct, logMel, mfcc);
+      const least = Math.max(...logMel) - topDb;
+      multiply(
+        dct,
+        logMel.map((x) => Math.max(x, least)),
+        mfcc,
+      );
       multiply(chromaBank, power, chroma);
       normaliseChroma(chroma);
       return { mfcc, logMel, chroma, speechDb: decibels(dot(speech, power)) };
@@ -55,7 +61,7 @@ export function textbookAnalyser(spec: FeatureSpec): FrameAnalyser {
   };
 }
 
-/** out = matrix · x, of x as many as a row has. */
+/** out = matrix · x. */
 function multiply(matrix: readonly Float64Array[], x: Float64Array, out: Float64Array): void {
   matrix.forEach((row, i) => {
     out[i] = dot(row, x);

@@ -2,7 +2,7 @@
  * What the WASM kernel must know of one spec: sizes, tables and the layout of its memory. The tables come from the
  * same functions as the reference, so the two cannot drift. Field order and table layouts: assembly/plan.ts.
  */
-import { deltaLookahead, type FeatureSpec, featureChannels, mfccBands } from "../../core/feature-spec.ts";
+import { deltaLookahead, type FeatureSpec, featureChannels } from "../../core/feature-spec.ts";
 import { chromaFilterBank } from "./chroma.ts";
 import { dctMatrix } from "./dct.ts";
 import { deltaWeights } from "./delta.ts";
@@ -27,6 +27,8 @@ const FLATTENING = 0.75;
 const SERIES_EXTRA = 12;
 /** As in assembly/decibels.ts. */
 const LOWEST_DB = -100;
+/** dB: more than log-mel can be apart, so that all of it counts in the cepstrum. */
+const WHOLE_RANGE = 1e6;
 /** From the least to the largest of 16 bits, less one for rounding. */
 const HELD_STEPS = 65_534;
 
@@ -63,11 +65,10 @@ export function kernelPlan(spec: FeatureSpec, capacity: number): KernelPlan {
   const ring = ringLayout(spec, ringFrames);
   const mel = melScale(spec);
 
-  const cepstrumOf = mfccBands(spec);
-  const sizes = [frameLength, hopLength, points, melBands, cepstrumOf, mfcc, spec.chroma, half, ringFrames];
+  const sizes = [frameLength, hopLength, points, melBands, mfcc, spec.chroma, half, ringFrames];
   const blocks = [Number(spec.delta), Number(spec.delta2), Number(spec.logMel)];
   const rows = [ring.energyAt, ring.speechAt, ring.melAt, ring.chromaAt];
-  const scale = [mel.centre, mel.step, 1 / mel.step];
+  const scale = [mel.centre, mel.step, 1 / mel.step, spec.mfccTopDb ?? WHOLE_RANGE];
   const tables = [
     floats(hannWindow(frameLength).map((w) => w / 2)),
     floats(twiddles(points)),
@@ -75,7 +76,7 @@ export function kernelPlan(spec: FeatureSpec, capacity: number): KernelPlan {
     sparseBank(forFlattened(melFilterBank(spec))),
     sparseBank(forFlattened(withoutTails(chromaFilterBank(spec)))),
     sparseBank(forFlattened([speechBand(spec)])),
-    floats(foldedDct(mfcc, cepstrumOf)),
+    floats(foldedDct(mfcc, melBands)),
     floats(halfDeltaWeights(spec)),
   ];
   const work = [
@@ -83,7 +84,7 @@ export function kernelPlan(spec: FeatureSpec, capacity: number): KernelPlan {
     2 * points,
     points + 1,
     melBands,
-    2 * Math.ceil(cepstrumOf / 2),
+    2 * Math.ceil(melBands / 2),
     (mfcc * (ringFrames + SERIES_EXTRA)) / GROUP_FRAMES,
     channels * (ringFrames / GROUP_FRAMES) + 1,
   ];

@@ -99,11 +99,11 @@ export function meydaFrameAnalyser(spec: FeatureSpec): FrameAnalyser {
 }
 
 function assertMeydaCan(spec: FeatureSpec): void {
-  const need = (field: keyof FeatureSpec, want: number): void => {
+  const need = (field: keyof FeatureSpec, want: number | undefined): void => {
     if (spec[field] !== want) {
       throw new TonetapError(
         "invalid-argument",
-        `features.${field} must be ${want} for the meyda extractor, got ${spec[field]}`,
+        `features.${field} must be ${want ?? "left out"} for the meyda extractor, got ${spec[field]}`,
       );
     }
   };
@@ -111,5 +111,5 @@ function assertMeydaCan(spec: FeatureSpec): void {
   need("melLowHz", 0);
   need("melHighHz", spec.sampleRateHz / 2);
   if (spec.mfcc > MAX_MFCC) need("mfcc", MAX_MFCC);
-  if (spec.mfccBands !== undefined) need("mfccBands", spec.melBands);
+  need("mfccTopDb", undefined);
 }

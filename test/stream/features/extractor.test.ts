@@ -119,11 +119,11 @@ describe.each(kinds)("the $name extractor", ({ open }) => {
   });
 });
 
-describe.each(["fast", "reference"] as const)("MFCC of some bands, %s", (implementation) => {
-  const spec = (mfccBands?: number): FeatureSpec => ({ ...DEFAULT_FEATURE_SPEC, logMel: true, mfccBands });
+describe.each(["fast", "reference"] as const)("mfccTopDb, %s", (implementation) => {
+  const spec = (mfccTopDb?: number): FeatureSpec => ({ ...DEFAULT_FEATURE_SPEC, logMel: true, mfccTopDb });
   /** Frames 20–40 of what these samples have, channel by channel. */
-  const of = (pcm: Float32Array, mfccBands?: number): Float32Array[] => {
-    const extractor = createFeatureExtractor(spec(mfccBands), { implementation });
+  const of = (pcm: Float32Array, mfccTopDb?: number): Float32Array[] => {
+    const extractor = createFeatureExtractor(spec(mfccTopDb), { implementation });
     extractor.push(pcm);
     const out = new Float32Array(extractor.channels * 20);
     extractor.copy(20, 20, out, 20);
@@ -132,34 +132,43 @@ describe.each(["fast", "reference"] as const)("MFCC of some bands, %s", (impleme
   };
   const apart = (a: readonly Float32Array[], b: readonly Float32Array[]): number =>
     Math.max(...a.flatMap((row, c) => Array.from(row, (x, i) => Math.abs(x - (b[c]?.[i] ?? Number.NaN)))));
+  const hum = Float32Array.from(
+    { length: 16_000 },
+    (_, n) => 0.3 * Math.sin((2 * Math.PI * 300 * n) / 16_000),
+  );
 
-  test("of 29 bands they are the cosine transform of these 29; the other 53 channels are as before", () => {
-    const pcm = noise(16_000, 7);
-    const some = of(pcm, 29);
-    for (let k = 0; k < 24; k++) {
-      for (let i = 0; i < 20; i++) {
+  test("of at most 30 dB they are the cosine transform of the bands so raised; the other 53 channels are as before", () => {
+    const some = of(hum, 30);
+    const bands = some.slice(72, 112);
+    for (let i = 0; i < 20; i++) {
+      const least = Math.max(...bands.map((band) => band[i] ?? Number.NaN)) - 30;
+      for (let k = 0; k < 24; k++) {
         let sum = 0;
-        for (let n = 0; n < 29; n++) {
-          sum += (some[72 + n]?.[i] ?? Number.NaN) * Math.cos((Math.PI * k * (2 * n + 1)) / 58);
-        }
-        expect(some[k]?.[i]).toBeCloseTo(sum * Math.sqrt((k === 0 ? 1 : 2) / 29), 3);
+        bands.forEach((band, n) => {
+          sum += Math.max(least, band[i] ?? Number.NaN) * Math.cos((Math.PI * k * (2 * n + 1)) / 80);
+        });
+        expect(some[k]?.[i]).toBeCloseTo(sum * Math.sqrt((k === 0 ? 1 : 2) / 40), 3);
       }
     }
-    expect(apart(some.slice(72), of(pcm).slice(72))).toBe(0);
-    expect(apart(of(pcm, 40), of(pcm))).toBe(0);
+    const whole = of(hum);
+    expect(apart(some.slice(72), whole.slice(72))).toBe(0);
+    expect(apart(some.slice(0, 24), whole.slice(0, 24))).toBeGreaterThan(10);
+    expect(apart(of(hum, 200), whole)).toBe(0);
   });
 
-  test("what is above 3.4 kHz does not move them: a tone of 5 kHz by less than 0.1 dB, those of all 40 by more than 5", () => {
-    const low = noise(16_000, 8).map((x) => 0.01 * x);
-    const both = low.map((x, n) => x + 0.3 * Math.sin((2 * Math.PI * 5_000 * n) / 16_000));
-    expect(apart(of(low, 29).slice(0, 72), of(both, 29).slice(0, 72))).toBeLessThan(0.1);
-    expect(apart(of(low).slice(0, 24), of(both).slice(0, 24))).toBeGreaterThan(5);
+  test("noise 50 dB below a tone does not move them: by less than 0.5 dB, those of all bands by more than 10", () => {
+    const noisy = noise(16_000, 8).map((x, n) => (hum[n] ?? 0) + 1e-3 * x);
+    expect(apart(of(hum, 20).slice(0, 24), of(noisy, 20).slice(0, 24))).toBeLessThan(0.5);
+    expect(apart(of(hum).slice(0, 24), of(noisy).slice(0, 24))).toBeGreaterThan(10);
   });
 
-  test("of fewer bands than coefficients, of more than there are, of half a band: 3 refusals by name", () => {
-    for (const bands of [23, 41, 29.5]) {
-      expect(() => createFeatureExtractor(spec(bands), { implementation })).toThrow(
-        new TonetapError("invalid-argument", `features.mfccBands must be a whole number 24–40, got ${bands}`),
+  test("0, 201 and NaN dB: 3 refusals by name", () => {
+    for (const topDb of [0, 201, Number.NaN]) {
+      expect(() => createFeatureExtractor(spec(topDb), { implementation })).toThrow(
+        new TonetapError(
+          "invalid-argument",
+          `features.mfccTopDb must be 1–200 dB, got ${JSON.stringify(topDb)}`,
+        ),
       );
     }
   });

@@ -52,7 +52,7 @@ const anySpec: fc.Arbitrary<FeatureSpec> = fc
     melLowHz: fc.integer({ min: 0, max: 300 }),
     melHighHz: fc.integer({ min: 3000, max: 8000 }),
     mfccShare: fc.double({ min: 0, max: 1, noNaN: true }),
-    mfccBandsShare: fc.option(fc.double({ min: 0, max: 1, noNaN: true }), { nil: undefined }),
+    mfccTopDb: fc.option(fc.integer({ min: 1, max: 200 }), { nil: undefined }),
     delta: fc.boolean(),
     delta2: fc.boolean(),
     deltaWidth: fc.constantFrom(3, 5, 7, 9, 11, 13, 15),
@@ -60,17 +60,14 @@ const anySpec: fc.Arbitrary<FeatureSpec> = fc
     chroma: fc.constantFrom(0 as const, 12 as const),
     logEnergy: fc.boolean(),
   })
-  .map(({ frameShare, hopShare, mfccShare, mfccBandsShare, ...rest }) => {
+  .map(({ frameShare, hopShare, mfccShare, ...rest }) => {
     const frameLength = Math.round(64 + frameShare * (rest.fftSize - 64));
-    const mfcc = Math.max(1, Math.round(mfccShare * rest.melBands));
     return {
       ...DEFAULT_FEATURE_SPEC,
       ...rest,
       frameLength,
       hopLength: Math.round(16 + hopShare * (frameLength - 16)),
-      mfcc,
-      mfccBands:
-        mfccBandsShare === undefined ? undefined : Math.round(mfcc + mfccBandsShare * (rest.melBands - mfcc)),
+      mfcc: Math.max(1, Math.round(mfccShare * rest.melBands)),
     };
   });
 

@@ -1,17 +1,24 @@
 /**
- * Cepstral coefficients: a DCT-II of the lowest log-mel bands, or of all. Even rows of the matrix are symmetric and odd rows
+ * Cepstral coefficients: a DCT-II of the log-mel bands. Even rows of the matrix are symmetric and odd rows
  * antisymmetric, so the bands are folded first and each row costs half.
  */
 import { Plan } from "./plan";
 
-/** Writes mfcc quads of `plan.bands` to out, out + rowBytes, … The table holds, a pair of rows (k, k + 1), their halves in turns. */
+/**
+ * Writes mfcc quads of `plan.bands` to out, out + rowBytes, … A band counts as at least
+ * `plan.mfccTopDb` below the loudest of its frame. The table holds, a pair of rows (k, k + 1), their halves in turns.
+ */
 export function cepstrum(plan: Plan, out: usize, rowBytes: usize): void {
-  const bands = plan.mfccBands;
+  const bands = plan.melBands;
+  const bandsEnd = plan.bands + ((<usize>bands) << 4);
+  let loudest = v128.load(plan.bands);
+  for (let at = plan.bands + 16; at < bandsEnd; at += 16) loudest = f32x4.max(loudest, v128.load(at));
+  const least = f32x4.sub(loudest, f32x4.splat(plan.mfccTopDb));
   const half = (bands + 1) >> 1;
   const folded = plan.folded;
   for (let n = 0; n < half; n++) {
-    const a = v128.load(plan.bands + ((<usize>n) << 4));
-    const b = v128.load(plan.bands + ((<usize>(bands - 1 - n)) << 4));
+    const a = f32x4.max(least, v128.load(plan.bands + ((<usize>n) << 4)));
+    const b = f32x4.max(least, v128.load(plan.bands + ((<usize>(bands - 1 - n)) << 4)));
     const middle = n === bands - 1 - n;
     const to = folded + ((<usize>n) << 5);
     v128.store(to, middle ? a : f32x4.add(a, b));

@@ -72,7 +72,7 @@ function fillSeries(plan: Plan, ring: usize, first: i32, count: i32): i32 {
   const pitch = seriesPitch(plan) << 2;
   const centre = f32x4.splat(plan.melCentre);
   const step = f32x4.splat(plan.melStep);
-  const bandsEnd = plan.bands + ((<usize>plan.mfccBands) << 4);
+  const bandsEnd = plan.bands + ((<usize>plan.melBands) << 4);
   let to = plan.series + ((<usize>SERIES_LEAD) << 2);
   for (let group = oldest; group <= newest; group++, to += 16) {
     let from = ring + <usize>plan.melAt + ((<usize>(group % groups)) << 3);

@@ -10,8 +10,6 @@ export class Plan {
   /** Points of the complex FFT: fftSize / 2. */
   points: i32;
   melBands: i32;
-  /** Bands, from the lowest, that the cepstrum is of. */
-  mfccBands: i32;
   mfcc: i32;
   chroma: i32;
   /** Frames the delta reaches to either side; 0: no derivatives. */
@@ -31,6 +29,8 @@ export class Plan {
   melCentre: f32;
   melStep: f32;
   stepsPerDb: f32;
+  /** dB that a band counts below its frame's loudest in the cepstrum at most. */
+  mfccTopDb: f32;
   /** f32[frameLength]: half the Hann window. */
   window: usize;
   /** f32: six a butterfly (three complex factors), stage after stage. */
@@ -52,7 +52,7 @@ export class Plan {
   power: usize;
   /** Quads[melBands]. */
   bands: usize;
-  /** Quads[2 · ceil(mfccBands / 2)]. */
+  /** Quads[2 · ceil(melBands / 2)]. */
   folded: usize;
   /** f32[mfcc][seriesPitch]: cepstral coefficients of successive frames. */
   series: usize;
