@@ -56,7 +56,7 @@ STAGES: dict[str, Stage | Soup] = {
     "teacher": Stage({"size": "teacher", "epochs": 45, "open": 0}),
     "base-0": Stage({"size": "base", "epochs": 40, **ELSEWHERE, "untilt": 1}, ["teacher"]),
     **{
-        f"base-{seed}": Stage({"size": "base", "epochs": 15, "rate": 1.5e-3, **ELSEWHERE, "untilt": 1, "seed": seed}, ["teacher"], "base-0")
+        f"base-{seed}": Stage({"size": "base", "epochs": 25, "rate": 1.5e-3, **ELSEWHERE, "untilt": 1, "seed": seed}, ["teacher"], "base-0")
         for seed in (2, 3)
     },
     "base": Soup(["base-2", "base-3"], "base-0", 0.2),

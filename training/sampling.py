@@ -54,7 +54,8 @@ class Batch(NamedTuple):
     """[size, labels]: how much likelier than another label it was drawn in the teachers' training, log."""
 
 
-CORPUS_WEIGHT = {"ravdess": 1.0, "savee": 1.5, "emovo": 1.6, "emodb_first2s": 1.6, "tess": 0.25, "turevdb": 0.25}
+# How often a recording is drawn, by its corpus; of others 0.6.
+CORPUS_WEIGHT = {"ravdess": 1.3, "savee": 1.5, "emovo": 1.6, "emodb_first2s": 1.6, "tess": 0.25, "turevdb": 0.25, "banglaser": 0.5}
 
 
 class Trainer:

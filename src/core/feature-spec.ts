@@ -37,6 +37,8 @@ export interface FeatureSpec {
   readonly logMel: boolean;
   /** Pitch classes: 0 or 12. Chroma of the power spectrum, tuning 0, each frame divided by its maximum, as librosa. */
   readonly chroma: 0 | 12;
+  /** Hz, 0–1,000. What is below does not count in chroma: mains hum is a pitch, too. Default: 0. */
+  readonly chromaLowHz?: number | undefined;
   /** Also give 10·log10 of the frame's mean square (floor 1e-10). */
   readonly logEnergy: boolean;
 }
@@ -120,5 +122,7 @@ export function assertFeatureSpec(spec: FeatureSpec): void {
   if (!(spec.melHighHz <= spec.sampleRateHz / 2))
     fail("melHighHz", `at most ${spec.sampleRateHz / 2}`, spec.melHighHz);
   if (spec.chroma !== 0 && spec.chroma !== 12) fail("chroma", "0 or 12", spec.chroma);
+  if (spec.chromaLowHz !== undefined && !(spec.chromaLowHz >= 0 && spec.chromaLowHz <= 1_000))
+    fail("chromaLowHz", "0–1000 Hz", spec.chromaLowHz);
   if (featureChannels(spec) === 0) fail("mfcc", "above 0 when nothing else is asked for", spec.mfcc);
 }

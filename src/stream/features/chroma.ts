@@ -15,7 +15,10 @@ export const CHROMA_FLOOR = 1e-20;
 
 const wrap = (x: number, period: number): number => x - period * Math.floor(x / period);
 
-/** Twelve rows, C first, each fftSize/2 + 1 weights on the power spectrum; empty when the spec wants no chroma. */
+/**
+ * Twelve rows, C first, each fftSize/2 + 1 weights on the power spectrum, 0 below `chromaLowHz`; empty when the spec wants no
+ * chroma.
+ */
 export function chromaFilterBank(spec: FeatureSpec): Float64Array[] {
   const { fftSize, sampleRateHz } = spec;
   const bins = fftSize / 2 + 1;
@@ -23,7 +26,8 @@ export function chromaFilterBank(spec: FeatureSpec): Float64Array[] {
   const pitchAbove0 = (k: number): number => PITCH_CLASSES * Math.log2((k * sampleRateHz) / fftSize / A0_HZ);
   // 0 Hz has no pitch: librosa puts it 1.5 octaves below bin 1.
   const pitch = (k: number): number => (k === 0 ? pitchAbove0(1) - 1.5 * PITCH_CLASSES : pitchAbove0(k));
-  for (let k = 0; k < bins; k++) {
+  const first = Math.ceil(((spec.chromaLowHz ?? 0) * fftSize) / sampleRateHz);
+  for (let k = first; k < bins; k++) {
     const width = Math.max(pitch(k + 1) - pitch(k), 1);
     const bumps = rows.map((_, pitchClass) => {
       const distance = wrap(pitch(k) - pitchClass + PITCH_CLASSES / 2, PITCH_CLASSES) - PITCH_CLASSES / 2;

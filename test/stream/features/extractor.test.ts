@@ -174,6 +174,41 @@ describe.each(["fast", "reference"] as const)("mfccTopDb, %s", (implementation) 
   });
 });
 
+describe.each(["fast", "reference"] as const)("chromaLowHz, %s", (implementation) => {
+  const chromaOf = (pcm: Float32Array, chromaLowHz?: number): Float32Array => {
+    const extractor = createFeatureExtractor(
+      { ...DEFAULT_FEATURE_SPEC, mfcc: 0, delta: false, delta2: false, logEnergy: false, chromaLowHz },
+      { implementation },
+    );
+    extractor.push(pcm);
+    const out = new Float32Array(12);
+    extractor.copy(20, 1, out, 1);
+    extractor.close();
+    return out;
+  };
+  /** The loudest pitch class: 0 is C, 1 C sharp … */
+  const loudest = (chroma: Float32Array): number => chroma.indexOf(Math.max(...chroma));
+
+  test("an A under mains hum 40 dB louder is the hum's G sharp (50 Hz), above 100 Hz it is an A", () => {
+    const sine = (hz: number, n: number): number => Math.sin((2 * Math.PI * hz * n) / 16_000);
+    const pcm = Float32Array.from({ length: 8_000 }, (_, n) => 0.3 * sine(50, n) + 0.003 * sine(880, n));
+    expect(loudest(chromaOf(pcm))).not.toBe(9);
+    expect(loudest(chromaOf(pcm, 0))).not.toBe(9);
+    expect(loudest(chromaOf(pcm, 100))).toBe(9);
+  });
+
+  test("−1, 1001 and NaN Hz: 3 refusals by name", () => {
+    for (const hz of [-1, 1_001, Number.NaN]) {
+      expect(() => chromaOf(new Float32Array(0), hz)).toThrow(
+        new TonetapError(
+          "invalid-argument",
+          `features.chromaLowHz must be 0–1000 Hz, got ${JSON.stringify(hz)}`,
+        ),
+      );
+    }
+  });
+});
+
 test("options out of range are refused: 15 frames of capacity, 4 held, 16.5 of either", () => {
   for (const options of [{ capacityFrames: 15 }, { maxHoldFrames: 4 }, { capacityFrames: 16.5 }]) {
     expect(codeOf(() => createFeatureExtractor(DEFAULT_FEATURE_SPEC, options))).toBe("invalid-argument");
