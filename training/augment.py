@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import lfilter
 
-from data import Cepstrum, channel_names, hz_of, mel_of
+from data import Cepstrum, band_edges, channel_names, mel_of
 
 DB = np.log(10) / 10
 FLOOR = 1e-10
@@ -21,9 +21,9 @@ WARPS = np.geomspace(0.84, 1.19, 36)
 def warp_matrix(factor: float, spec: dict) -> np.ndarray:
     """[bands, bands]: bands of a voice whose every frequency is `factor` times what it was. The topmost is held."""
     bands = spec["melBands"]
-    edges = np.linspace(mel_of(np.array(spec["melLowHz"])), mel_of(np.array(spec["melHighHz"])), bands + 2)
-    centres = hz_of(edges[1:-1])
-    at = np.clip((mel_of(centres / factor) - edges[1]) / (edges[1] - edges[0]), 0, bands - 1)
+    edges = band_edges(spec)
+    low, step = mel_of(edges[1]), mel_of(edges[1]) - mel_of(edges[0])
+    at = np.clip((mel_of(edges[1:-1] / factor) - low) / step, 0, bands - 1)
     low = np.minimum(at.astype(int), bands - 2)
     matrix = np.zeros((bands, bands), np.float32)
     matrix[np.arange(bands), low] = 1 - (at - low)

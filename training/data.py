@@ -39,6 +39,12 @@ def hz_of(mel: np.ndarray) -> np.ndarray:
     return np.where(mel < 15, mel * 200 / 3, 1000 * np.exp((mel - 15) * np.log(6.4) / 27))
 
 
+def band_edges(spec: dict) -> np.ndarray:
+    """Hz: where the mel bands begin, and where the last two end."""
+    low, high = mel_of(np.array([spec["melLowHz"], spec["melHighHz"]]))
+    return hz_of(np.linspace(low, high, spec["melBands"] + 2))
+
+
 class Cepstrum:
     """Log-mel bands [T, bands] → MFCC [T, mfcc], as src/stream/features does it."""
 
@@ -46,10 +52,12 @@ class Cepstrum:
         bands, count = spec["melBands"], spec["mfcc"]
         n, k = np.arange(bands)[:, None], np.arange(count)[None]
         self.cosines = (np.cos(np.pi * k * (n + 0.5) / bands) * np.sqrt(np.where(k == 0, 1, 2) / bands)).astype(np.float32)
-        self.range = spec.get("mfccTopDb", np.inf)
+        self.range = np.float32(spec.get("mfccTopDb", np.inf))
+        begins = band_edges(spec)[:bands]
+        self.above_hum = min(int(np.sum(begins < spec.get("humHz", 0))), bands - 1)
 
     def of(self, mel: np.ndarray) -> np.ndarray:
-        return np.maximum(mel, mel.max(1, keepdims=True) - np.float32(self.range)) @ self.cosines
+        return np.maximum(mel, mel[:, self.above_hum :].max(1, keepdims=True) - self.range) @ self.cosines
 
 
 def channel_names(kind: str, spec: dict) -> list[str]:

@@ -20,16 +20,16 @@ import { FeatureFileWriter } from "./safetensors.ts";
 import { WorkerPool } from "./worker-pool.ts";
 
 /**
- * All features that a model could want. From above mains hum, which voice codecs take out, to where a telephone line ends, and
- * MFCC of what stands out of its noise: a recording is to sound the same over a line (training/LOG.md, "What a phone line changes").
+ * All features that a model could want, of what a telephone line leaves: the 29 of the default's 40 bands that end below
+ * 3.4 kHz, MFCC of what stands out of its noise, chroma without the hum that codecs take out (training/LOG.md, "What a phone
+ * line changes").
  */
 const FEATURES: FeatureSpec = {
   ...DEFAULT_FEATURE_SPEC,
-  melBands: 28,
-  melLowHz: 100,
-  melHighHz: 3_400,
+  melBands: 29,
+  melHighHz: 3_382,
   mfccTopDb: 30,
-  chromaLowHz: 100,
+  humHz: 100,
   logMel: true,
 };
 
@@ -39,8 +39,8 @@ FOLDER        a corpus (a manifest.csv, or the file names of a published corpus)
 --line        what the audio passes, comma-separated: clean, g711, opusN, opusN-lossP, noiseN, gain-N; with @0.9 played slower
 --out         where LINE.safetensors and LINE.json go
 --mel-bands   mel bands (24–128, default ${FEATURES.melBands})
---low-hz      where they and chroma begin (0–1000, default ${FEATURES.melLowHz}: voice codecs take out what is below)
---high-hz     where bands end (to 8000, default ${FEATURES.melHighHz}, as a telephone line does)
+--high-hz     where they end (to 8000, default ${FEATURES.melHighHz}, as a telephone line does)
+--hum-hz      below it is hum: neither chroma nor a frame's loudest band (0–1000, default ${FEATURES.humHz})
 --mfcc-top-db in MFCC a band counts as at least this below its frame's loudest (1–200, default ${FEATURES.mfccTopDb})
 --jobs        threads`;
 
@@ -59,8 +59,8 @@ async function main(): Promise<number> {
       line: { type: "string", default: "clean" },
       out: { type: "string", default: join(".cache", "features") },
       "mel-bands": { type: "string", default: String(FEATURES.melBands) },
-      "low-hz": { type: "string", default: String(FEATURES.melLowHz) },
       "high-hz": { type: "string", default: String(FEATURES.melHighHz) },
+      "hum-hz": { type: "string", default: String(FEATURES.humHz) },
       "mfcc-top-db": { type: "string", default: String(FEATURES.mfccTopDb) },
       jobs: { type: "string", default: String(Math.min(2, availableParallelism())) },
       help: { type: "boolean", default: false },
@@ -80,9 +80,8 @@ async function main(): Promise<number> {
   const spec: FeatureSpec = {
     ...FEATURES,
     melBands: Number(values["mel-bands"]),
-    melLowHz: Number(values["low-hz"]),
     melHighHz: Number(values["high-hz"]),
-    chromaLowHz: Number(values["low-hz"]),
+    humHz: Number(values["hum-hz"]),
     mfccTopDb: Number(values["mfcc-top-db"]),
   };
   assertFeatureSpec(spec);

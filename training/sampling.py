@@ -100,6 +100,13 @@ class Trainer:
             root = np.sqrt(np.maximum(of, 1))
             self.drawn[corpus] = np.where(of > 0, np.log(root / root[of > 0].mean()), 0)
         self.share = np.cumsum(np.array(share) / np.sum(share))
+        self.hidden: list[tuple[list[int], float]] = []
+        for kind, _, part in (item.partition(":") for item in args["hide"].split(",") if item):
+            names = tuple(kind.split("+"))
+            channels = [c for c, name in enumerate(sets[0].channels) if name.startswith(names)]
+            if not channels:
+                raise SystemExit(f"--hide {kind}: there are no such features, only {' '.join(sets[0].channels)}")
+            self.hidden.append((channels, float(part)))
         self.response = microphone_basis(sets[0].channels, sets[0].spec)
         self.augmenter = Augmenter(sets[0].channels, sets[0].spec) if args["surroundings"] > 0 else None
 
@@ -209,7 +216,7 @@ class Trainer:
         return x, here, before
 
     def hide(self, x: np.ndarray) -> None:
-        """SpecAugment on normalised features: spans of time and groups of channels go to their mean, 0."""
+        """SpecAugment on normalised features: spans of time, groups of channels and kinds of them go to their mean, 0."""
         random = self.random
         for _ in range(2):
             if random.random() < self.args["time_mask"]:
@@ -220,6 +227,9 @@ class Trainer:
                 width = int(random.uniform(1, 12))
                 at = random.integers(x.shape[1] - width)
                 x[:, at : at + width] = 0
+        for channels, share in self.hidden:
+            if random.random() < share:
+                x[:, channels] = 0
         if random.random() < 0.3:
             x += random.standard_normal(x.shape, np.float32) * np.float32(random.uniform(0, 0.2))
 

@@ -57,6 +57,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--taught", type=float, default=0.5, help="share of the target that the teachers give")
     parser.add_argument("--open", type=float, default=0.5, help="share of the loss over all labels, the corpus's or not")
     parser.add_argument("--balance", type=float, default=0.5, help="0: labels are drawn as often as a corpus has them, 1: equally")
+    parser.add_argument("--hide", default="", help="share of samples without features whose names begin so: chroma:0.4,mfcc+delta:0.2")
     parser.add_argument("--untilt", type=float, default=0, help="share of their labels' frequencies taken out of what teachers say")
     parser.add_argument("--surroundings", type=float, default=0, help="share of samples in another room, noise or throat")
     parser.add_argument("--start", type=Path, help="finished run whose weights it begins with")

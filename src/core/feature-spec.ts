@@ -37,8 +37,11 @@ export interface FeatureSpec {
   readonly logMel: boolean;
   /** Pitch classes: 0 or 12. Chroma of the power spectrum, tuning 0, each frame divided by its maximum, as librosa. */
   readonly chroma: 0 | 12;
-  /** Hz, 0–1,000. What is below does not count in chroma: mains hum is a pitch, too. Default: 0. */
-  readonly chromaLowHz?: number | undefined;
+  /**
+   * Hz, 0–1,000. Below lies mains hum, which voice codecs take out: it does not count in chroma, where it were a pitch like any
+   * other, and a mel band that begins there does not count as a frame's loudest (`mfccTopDb`). Default: 0.
+   */
+  readonly humHz?: number | undefined;
   /** Also give 10·log10 of the frame's mean square (floor 1e-10). */
   readonly logEnergy: boolean;
 }
@@ -122,7 +125,7 @@ export function assertFeatureSpec(spec: FeatureSpec): void {
   if (!(spec.melHighHz <= spec.sampleRateHz / 2))
     fail("melHighHz", `at most ${spec.sampleRateHz / 2}`, spec.melHighHz);
   if (spec.chroma !== 0 && spec.chroma !== 12) fail("chroma", "0 or 12", spec.chroma);
-  if (spec.chromaLowHz !== undefined && !(spec.chromaLowHz >= 0 && spec.chromaLowHz <= 1_000))
-    fail("chromaLowHz", "0–1000 Hz", spec.chromaLowHz);
+  if (spec.humHz !== undefined && !(spec.humHz >= 0 && spec.humHz <= 1_000))
+    fail("humHz", "0–1000 Hz", spec.humHz);
   if (featureChannels(spec) === 0) fail("mfcc", "above 0 when nothing else is asked for", spec.mfcc);
 }

@@ -51,7 +51,7 @@ const featuresSchema = object({
   deltaWidth: finite,
   logMel: flag,
   chroma: z.union([z.literal(0), z.literal(12)], "0 or 12"),
-  chromaLowHz: finite.optional(),
+  humHz: finite.optional(),
   logEnergy: flag,
 });
 

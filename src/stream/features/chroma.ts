@@ -16,7 +16,7 @@ export const CHROMA_FLOOR = 1e-20;
 const wrap = (x: number, period: number): number => x - period * Math.floor(x / period);
 
 /**
- * Twelve rows, C first, each fftSize/2 + 1 weights on the power spectrum, 0 below `chromaLowHz`; empty when the spec wants no
+ * Twelve rows, C first, each fftSize/2 + 1 weights on the power spectrum, 0 below `humHz`; empty when the spec wants no
  * chroma.
  */
 export function chromaFilterBank(spec: FeatureSpec): Float64Array[] {
@@ -26,7 +26,7 @@ export function chromaFilterBank(spec: FeatureSpec): Float64Array[] {
   const pitchAbove0 = (k: number): number => PITCH_CLASSES * Math.log2((k * sampleRateHz) / fftSize / A0_HZ);
   // 0 Hz has no pitch: librosa puts it 1.5 octaves below bin 1.
   const pitch = (k: number): number => (k === 0 ? pitchAbove0(1) - 1.5 * PITCH_CLASSES : pitchAbove0(k));
-  const first = Math.ceil(((spec.chromaLowHz ?? 0) * fftSize) / sampleRateHz);
+  const first = Math.ceil(((spec.humHz ?? 0) * fftSize) / sampleRateHz);
   for (let k = first; k < bins; k++) {
     const width = Math.max(pitch(k + 1) - pitch(k), 1);
     const bumps = rows.map((_, pitchClass) => {

@@ -3,7 +3,7 @@ import type { FeatureSpec } from "../../core/feature-spec.ts";
 import { chromaFilterBank, normaliseChroma } from "./chroma.ts";
 import { dctMatrix } from "./dct.ts";
 import { decibels } from "./decibels.ts";
-import { melFilterBank } from "./mel.ts";
+import { firstAboveHum, melFilterBank } from "./mel.ts";
 import { PowerSpectrum } from "./spectrum.ts";
 import { speechBand } from "./speech-band.ts";
 
@@ -39,6 +39,7 @@ export function textbookAnalyser(spec: FeatureSpec): FrameAnalyser {
   const power = new Float64Array(spec.fftSize / 2 + 1);
   const logMel = new Float64Array(spec.melBands);
   const topDb = spec.mfccTopDb ?? Number.POSITIVE_INFINITY;
+  const aboveHum = firstAboveHum(spec);
   const mfcc = new Float64Array(spec.mfcc);
   const chroma = new Float64Array(spec.chroma);
   return {
@@ -48,7 +49,7 @@ export function textbookAnalyser(spec: FeatureSpec): FrameAnalyser {
       logMel.forEach((x, band) => {
         logMel[band] = decibels(x);
       });
-      const least = Math.max(...logMel) - topDb;
+      const least = Math.max(...logMel.subarray(aboveHum)) - topDb;
       multiply(
         dct,
         logMel.map((x) => Math.max(x, least)),

@@ -6,7 +6,7 @@ import { deltaLookahead, type FeatureSpec, featureChannels } from "../../core/fe
 import { chromaFilterBank } from "./chroma.ts";
 import { dctMatrix } from "./dct.ts";
 import { deltaWeights } from "./delta.ts";
-import { melFilterBank } from "./mel.ts";
+import { firstAboveHum, melFilterBank } from "./mel.ts";
 import { hannWindow, rootsOfUnity } from "./spectrum.ts";
 import { speechBand } from "./speech-band.ts";
 
@@ -65,7 +65,8 @@ export function kernelPlan(spec: FeatureSpec, capacity: number): KernelPlan {
   const ring = ringLayout(spec, ringFrames);
   const mel = melScale(spec);
 
-  const sizes = [frameLength, hopLength, points, melBands, mfcc, spec.chroma, half, ringFrames];
+  const aboveHum = firstAboveHum(spec);
+  const sizes = [frameLength, hopLength, points, melBands, aboveHum, mfcc, spec.chroma, half, ringFrames];
   const blocks = [Number(spec.delta), Number(spec.delta2), Number(spec.logMel)];
   const rows = [ring.energyAt, ring.speechAt, ring.melAt, ring.chromaAt];
   const scale = [mel.centre, mel.step, 1 / mel.step, spec.mfccTopDb ?? WHOLE_RANGE];

@@ -112,5 +112,5 @@ function assertMeydaCan(spec: FeatureSpec): void {
   need("melHighHz", spec.sampleRateHz / 2);
   if (spec.mfcc > MAX_MFCC) need("mfcc", MAX_MFCC);
   need("mfccTopDb", undefined);
-  need("chromaLowHz", undefined);
+  need("humHz", undefined);
 }

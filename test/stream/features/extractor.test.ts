@@ -120,10 +120,12 @@ describe.each(kinds)("the $name extractor", ({ open }) => {
 });
 
 describe.each(["fast", "reference"] as const)("mfccTopDb, %s", (implementation) => {
-  const spec = (mfccTopDb?: number): FeatureSpec => ({ ...DEFAULT_FEATURE_SPEC, logMel: true, mfccTopDb });
+  const spec = (mfccTopDb?: number, humHz?: number): FeatureSpec => {
+    return { ...DEFAULT_FEATURE_SPEC, logMel: true, mfccTopDb, humHz };
+  };
   /** Frames 20–40 of what these samples have, channel by channel. */
-  const of = (pcm: Float32Array, mfccTopDb?: number): Float32Array[] => {
-    const extractor = createFeatureExtractor(spec(mfccTopDb), { implementation });
+  const of = (pcm: Float32Array, mfccTopDb?: number, humHz?: number): Float32Array[] => {
+    const extractor = createFeatureExtractor(spec(mfccTopDb, humHz), { implementation });
     extractor.push(pcm);
     const out = new Float32Array(extractor.channels * 20);
     extractor.copy(20, 20, out, 20);
@@ -137,19 +139,31 @@ describe.each(["fast", "reference"] as const)("mfccTopDb, %s", (implementation) 
     (_, n) => 0.3 * Math.sin((2 * Math.PI * 300 * n) / 16_000),
   );
 
-  test("of at most 30 dB they are the cosine transform of the bands so raised; the other 53 channels are as before", () => {
-    const some = of(hum, 30);
+  /** The first frames' MFCC by their definition, of these bands and no less than `least` dB each. */
+  const cosineTransform = (bands: readonly Float32Array[], k: number, i: number, least: number): number => {
+    let sum = 0;
+    bands.forEach((band, n) => {
+      sum += Math.max(least, band[i] ?? Number.NaN) * Math.cos((Math.PI * k * (2 * n + 1)) / 80);
+    });
+    return sum * Math.sqrt((k === 0 ? 1 : 2) / 40);
+  };
+
+  test.each([
+    ["their loudest", undefined, 0],
+    ["their loudest that begins above 100 Hz, the 2nd or a later one", 100, 1],
+  ])("they are the cosine transform of bands raised to 30 dB below %s", (_, humHz, from) => {
+    const pcm = hum.map((x, n) => x / 10 + 0.9 * Math.sin((2 * Math.PI * 50 * n) / 16_000));
+    const some = of(pcm, 30, humHz);
     const bands = some.slice(72, 112);
     for (let i = 0; i < 20; i++) {
-      const least = Math.max(...bands.map((band) => band[i] ?? Number.NaN)) - 30;
-      for (let k = 0; k < 24; k++) {
-        let sum = 0;
-        bands.forEach((band, n) => {
-          sum += Math.max(least, band[i] ?? Number.NaN) * Math.cos((Math.PI * k * (2 * n + 1)) / 80);
-        });
-        expect(some[k]?.[i]).toBeCloseTo(sum * Math.sqrt((k === 0 ? 1 : 2) / 40), 3);
-      }
+      const least = Math.max(...bands.slice(from).map((band) => band[i] ?? Number.NaN)) - 30;
+      for (let k = 0; k < 24; k++) expect(some[k]?.[i]).toBeCloseTo(cosineTransform(bands, k, i, least), 3);
     }
+    expect(apart(some.slice(0, 24), of(pcm, 30, 100 - (humHz ?? 0)).slice(0, 24))).toBeGreaterThan(1);
+  });
+
+  test("the other 53 channels are as before; 200 dB are no limit", () => {
+    const some = of(hum, 30);
     const whole = of(hum);
     expect(apart(some.slice(72), whole.slice(72))).toBe(0);
     expect(apart(some.slice(0, 24), whole.slice(0, 24))).toBeGreaterThan(10);
@@ -174,10 +188,10 @@ describe.each(["fast", "reference"] as const)("mfccTopDb, %s", (implementation) 
   });
 });
 
-describe.each(["fast", "reference"] as const)("chromaLowHz, %s", (implementation) => {
-  const chromaOf = (pcm: Float32Array, chromaLowHz?: number): Float32Array => {
+describe.each(["fast", "reference"] as const)("humHz, %s", (implementation) => {
+  const chromaOf = (pcm: Float32Array, humHz?: number): Float32Array => {
     const extractor = createFeatureExtractor(
-      { ...DEFAULT_FEATURE_SPEC, mfcc: 0, delta: false, delta2: false, logEnergy: false, chromaLowHz },
+      { ...DEFAULT_FEATURE_SPEC, mfcc: 0, delta: false, delta2: false, logEnergy: false, humHz },
       { implementation },
     );
     extractor.push(pcm);
@@ -200,10 +214,7 @@ describe.each(["fast", "reference"] as const)("chromaLowHz, %s", (implementation
   test("−1, 1001 and NaN Hz: 3 refusals by name", () => {
     for (const hz of [-1, 1_001, Number.NaN]) {
       expect(() => chromaOf(new Float32Array(0), hz)).toThrow(
-        new TonetapError(
-          "invalid-argument",
-          `features.chromaLowHz must be 0–1000 Hz, got ${JSON.stringify(hz)}`,
-        ),
+        new TonetapError("invalid-argument", `features.humHz must be 0–1000 Hz, got ${JSON.stringify(hz)}`),
       );
     }
   });

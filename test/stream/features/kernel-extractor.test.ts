@@ -58,7 +58,7 @@ const anySpec: fc.Arbitrary<FeatureSpec> = fc
     deltaWidth: fc.constantFrom(3, 5, 7, 9, 11, 13, 15),
     logMel: fc.boolean(),
     chroma: fc.constantFrom(0 as const, 12 as const),
-    chromaLowHz: fc.option(fc.integer({ min: 0, max: 1_000 }), { nil: undefined }),
+    humHz: fc.option(fc.integer({ min: 0, max: 1_000 }), { nil: undefined }),
     logEnergy: fc.boolean(),
   })
   .map(({ frameShare, hopShare, mfccShare, ...rest }) => {

@@ -6,13 +6,14 @@ import { Plan } from "./plan";
 
 /**
  * Writes mfcc quads of `plan.bands` to out, out + rowBytes, … A band counts as at least
- * `plan.mfccTopDb` below the loudest of its frame. The table holds, a pair of rows (k, k + 1), their halves in turns.
+ * `plan.mfccTopDb` below the loudest of its frame above hum. The table holds, a pair of rows (k, k + 1), their halves in turns.
  */
 export function cepstrum(plan: Plan, out: usize, rowBytes: usize): void {
   const bands = plan.melBands;
   const bandsEnd = plan.bands + ((<usize>bands) << 4);
-  let loudest = v128.load(plan.bands);
-  for (let at = plan.bands + 16; at < bandsEnd; at += 16) loudest = f32x4.max(loudest, v128.load(at));
+  const aboveHum = plan.bands + ((<usize>plan.aboveHum) << 4);
+  let loudest = v128.load(aboveHum);
+  for (let at = aboveHum + 16; at < bandsEnd; at += 16) loudest = f32x4.max(loudest, v128.load(at));
   const least = f32x4.sub(loudest, f32x4.splat(plan.mfccTopDb));
   const half = (bands + 1) >> 1;
   const folded = plan.folded;

@@ -10,6 +10,8 @@ export class Plan {
   /** Points of the complex FFT: fftSize / 2. */
   points: i32;
   melBands: i32;
+  /** The first band that may be a frame's loudest. */
+  aboveHum: i32;
   mfcc: i32;
   chroma: i32;
   /** Frames the delta reaches to either side; 0: no derivatives. */
